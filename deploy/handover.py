@@ -1,0 +1,96 @@
+"""The handover: when this container's server answers, Nginx is pointed at it by one atomic rename.
+
+Nginx connects to /run/tripod/current.sock, a symbolic link, and resolves it at every connect. So new requests go to
+the new server at that instant, requests that the old one has accepted finish there, and Nginx is neither reloaded nor
+told anything.
+"""
+
+import http.client
+import os
+import socket
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from deploy import contract
+
+LINK = "current.sock"
+DONE = Path(tempfile.gettempdir()) / "handover.done"  # in the container's own /tmp: tells deploy/health
+ASK_EVERY = 0.05  # seconds; the first answer usually comes within half a second
+ANSWER_WITHIN = 5  # seconds for one answer to READY_PATH
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str, timeout: float):
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def ask(settings: Mapping[str, str], path: str) -> tuple[int, bytes]:
+    """Status and body of GET `path`, asked of this container's own server; OSError or HTTPException if it is not up."""
+    if settings["PORT"]:
+        connection = http.client.HTTPConnection("127.0.0.1", int(settings["PORT"]), timeout=ANSWER_WITHIN)
+    else:
+        connection = _UnixConnection(contract.socket_path(settings), ANSWER_WITHIN)
+    try:
+        connection.request("GET", path, headers={"Host": "localhost", "Connection": "close"})
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
+
+
+def is_ready(settings: Mapping[str, str]) -> bool:
+    """Whether READY_PATH answers 200."""
+    try:
+        return ask(settings, settings["READY_PATH"])[0] == 200
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def take_over(settings: Mapping[str, str]) -> None:
+    """Points current.sock at this container's socket; readers see the old link or the new one, never none."""
+    own = Path(contract.socket_path(settings))
+    fresh = own.with_suffix(".link")
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(own.name)
+    fresh.replace(own.with_name(LINK))
+
+
+def forget_the_dead(settings: Mapping[str, str]) -> None:
+    """Removes sockets that containers which are gone have left behind: nobody listens there."""
+    for path in Path(settings["RUNTIME_DIRECTORY"]).glob("*.sock"):
+        if path.is_symlink():
+            continue
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            try:
+                probe.connect(str(path))
+            except ConnectionRefusedError:
+                path.unlink(missing_ok=True)
+            except OSError:
+                pass  # somebody is there, but busy
+
+
+def when_ready(settings: Mapping[str, str]) -> None:
+    """Waits in a process of its own, while deploy/start becomes the server; ends with the handover.
+
+    It waits for as long as the container runs: a database that comes back after an hour makes the app ready then.
+    """
+    server = os.getpid()
+    DONE.unlink(missing_ok=True)
+    if os.fork():
+        return
+    while os.getppid() == server:
+        if is_ready(settings):
+            take_over(settings)
+            DONE.touch()
+            forget_the_dead(settings)
+            break
+        time.sleep(ASK_EVERY)
+    os._exit(0)

@@ -1,0 +1,20 @@
+"""What makes the servers alike, one file for each promise; a chain of plain WSGI middleware around any app."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from deploy.middleware import deadline, errors, health, hosts, levelling, proxy, request_id, static
+
+WSGIApp = Callable[..., Any]
+
+# From the outside in. The id comes first, so that every log line has it; the exception guard stands around all that
+# can fail; health answers whatever the Host header says, since probes come by address; the deadline is innermost, so
+# that only the app's own time counts.
+ORDER = (request_id, errors, health, levelling, proxy, hosts, static, deadline)
+
+
+def wrap(app: WSGIApp, settings: Mapping[str, str]) -> WSGIApp:
+    """The app inside the whole chain. `settings` are the contract's values."""
+    for promise in reversed(ORDER):
+        app = promise.wrap(app, settings)
+    return app

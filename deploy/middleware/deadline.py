@@ -1,0 +1,144 @@
+"""A request stuck for longer than REQUEST_TIMEOUT is ended, on every server alike.
+
+The servers' own means differ too much to be relied on: Gunicorn's `timeout` is a heartbeat that a stuck thread of
+gthread never misses, uWSGI's harakiri counts the whole of a long download, mod_wsgi averages over threads. So a
+watchdog in each worker process does it, in three steps, each a little later than the one before and all before Nginx
+gives up (REQUEST_TIMEOUT + 5 s, nginx/contract.conf.template):
+
+    REQUEST_TIMEOUT       an exception is raised in the stuck thread; the client gets 504 and the log the stack
+    REQUEST_TIMEOUT + 1   the thread is stuck in C code: the worker process ends, the server starts a new one
+    REQUEST_TIMEOUT + 3   even the watchdog is stuck (C code holds the GIL): faulthandler's own thread ends the process
+
+Stuck means that the app is at work all that time without handing over a part of its response: time in which a slow
+client reads does not count, and a stream may go on for as long as parts keep coming.
+"""
+
+import ctypes
+import faulthandler
+import logging
+import os
+import sys
+import threading
+import time
+import traceback
+
+from deploy import logs
+from deploy.middleware.answer import answer
+
+log = logging.getLogger("deploy.deadline")
+
+TICK = 0.5  # seconds between two looks of the watchdog
+TO_EXIT = 1  # seconds from the exception to the end of the process
+TO_FAULTHANDLER = 3
+
+
+class DeadlineExceeded(BaseException):
+    """Raised by the watchdog in a stuck thread; no Exception, so that `except Exception` in an app can't swallow it."""
+
+
+class _Watchdog:
+    """Looks at the threads that are inside the app; one for each process."""
+
+    def __init__(self, timeout: float):
+        self.timeout = timeout
+        self.inside: dict[int, tuple[float, str]] = {}  # thread → when its app code began, what it is doing
+        self.ended: set[int] = set()
+        self._lock = threading.Lock()
+        self._process = 0
+
+    def enter(self, label: str) -> None:
+        if self._process != os.getpid():
+            self._start()
+        self.inside[threading.get_ident()] = (time.monotonic(), label)
+
+    def leave(self) -> None:
+        """Under the lock, so that the exception can't be raised in a thread that has just gone on."""
+        thread = threading.get_ident()
+        with self._lock:
+            self.inside.pop(thread, None)
+            if thread in self.ended:
+                self.ended.discard(thread)
+                _raise_in(thread, None)
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._process == os.getpid():
+                return
+            self.inside.clear()
+            threading.Thread(target=self._watch, name="deadline", daemon=True).start()
+            self._process = os.getpid()
+
+    def _watch(self) -> None:
+        while True:
+            faulthandler.dump_traceback_later(
+                self.timeout + TO_FAULTHANDLER, exit=True, file=logs.log_file_descriptor()
+            )
+            time.sleep(TICK)
+            self._look(time.monotonic())
+
+    def _look(self, now: float) -> None:
+        for thread, (began, label) in list(self.inside.items()):
+            if now - began > self.timeout + TO_EXIT:
+                log.critical("%s cannot be ended, this worker process is replaced", label)
+                os._exit(1)
+            if now - began > self.timeout and thread not in self.ended:
+                self._end(thread, began, label)
+
+    def _end(self, thread: int, began: float, label: str) -> None:
+        frame = sys._current_frames().get(thread)
+        stack = "".join(traceback.format_stack(frame)) if frame else ""
+        log.error("%s is stuck for %s s and is ended", label, self.timeout, extra={"traceback": stack})
+        with self._lock:
+            if self.inside.get(thread, (None,))[0] == began:
+                self.ended.add(thread)
+                _raise_in(thread, DeadlineExceeded)
+
+
+def _raise_in(thread: int, exception: type[BaseException] | None) -> None:
+    """Raises the exception in another thread at its next byte code; None takes back one that is still pending."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(exception) if exception else None)
+
+
+class _Watched:
+    """The response's parts; the clock runs only while the app makes one."""
+
+    def __init__(self, parts, watchdog, label):
+        self._parts, self._next = parts, iter(parts).__next__
+        self._watchdog, self._label = watchdog, label
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        self._watchdog.enter(self._label)
+        try:
+            try:
+                return self._next()
+            finally:
+                self._watchdog.leave()
+        except DeadlineExceeded:
+            self._watchdog.leave()
+            raise TimeoutError(f"{self._label}: no further part of the response within the deadline") from None
+
+    def close(self):
+        if hasattr(self._parts, "close"):
+            self._parts.close()
+
+
+def wrap(app, settings):
+    watchdog = _Watchdog(float(settings["REQUEST_TIMEOUT"]))
+
+    def with_deadline(environ, start_response):
+        label = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']} ({environ.get('HTTP_X_REQUEST_ID', '-')})"
+        watchdog.enter(label)
+        try:
+            try:
+                parts = app(environ, start_response)
+            finally:
+                watchdog.leave()
+        except DeadlineExceeded:  # possibly raised inside leave() itself, which may be called twice
+            watchdog.leave()
+            return answer(start_response, "504 Gateway Timeout", exc_info=sys.exc_info())
+        return parts if isinstance(parts, (list, tuple)) else _Watched(parts, watchdog, label)
+
+    return with_deadline

@@ -1,0 +1,36 @@
+"""What the proxies in front may be believed about: the client's address and the scheme, by TRUSTED_PROXIES.
+
+Werkzeug's ProxyFix counts from the right of X-Forwarded-For, so what a client invents is never reached. The host is
+not taken from X-Forwarded-Host: Nginx passes Host itself, and platforms such as Heroku would let a client's own
+X-Forwarded-Host through. X-Forwarded-Proto has one value however many proxies there are, because Nginx overwrites it.
+"""
+
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+
+def _with_server_name(app):
+    """SERVER_NAME and SERVER_PORT as the client sees them; the servers report a socket, a machine or a config."""
+
+    def named(environ, start_response):
+        host = environ.get("HTTP_HOST") or "localhost"
+        name, colon, port = host.rpartition(":")
+        if not colon or not port.isdigit():  # no port, or the last colon belongs to an IPv6 address
+            name, port = host, "443" if environ["wsgi.url_scheme"] == "https" else "80"
+        environ["SERVER_NAME"], environ["SERVER_PORT"] = name, port
+        return app(environ, start_response)
+
+    return named
+
+
+def wrap(app, settings):
+    count = int(settings["TRUSTED_PROXIES"])
+    app = _with_server_name(app)
+    believing = ProxyFix(app, x_for=count, x_proto=1, x_host=0) if count else app
+
+    def with_true_client(environ, start_response):
+        environ["SCRIPT_NAME"] = ""  # Gunicorn would take it from a header
+        environ["REMOTE_ADDR"] = environ.get("REMOTE_ADDR") or "127.0.0.1"  # empty on a Unix socket
+        environ["wsgi.url_scheme"] = "http"  # uWSGI and Gunicorn believe X-Forwarded-Proto by themselves
+        return believing(environ, start_response)
+
+    return with_true_client

@@ -1,0 +1,44 @@
+"""What must survive a container: checks that its directory can be written, and keeps the generated SECRET_KEY there."""
+
+import os
+import secrets
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from deploy.contract import ContractError, Problem
+
+
+def writable(variable: str, folder: str) -> None:
+    """Raises ContractError unless files can be made in the folder, which `variable` names."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        owner = f"uid {os.getuid()}"
+        raise ContractError([Problem(
+            variable, f"{folder} cannot be written by {owner}: {error.strerror}",
+            "nothing that is saved there would be kept",
+            f"give the folder or volume to {owner} (chown -R {os.getuid()}:{os.getgid()} …), or name another one",
+        )]) from None
+
+
+def secret_key(settings: Mapping[str, str]) -> str:
+    """The SECRET_KEY of this installation: made on the first start, the same for all containers and releases.
+
+    The file appears under its name complete or not at all, so two containers that start at once agree on one key.
+    """
+    folder = Path(settings["STATE_DIRECTORY"])
+    writable("STATE_DIRECTORY", str(folder))
+    path = folder / "secret_key"
+    if not path.exists():
+        draft = folder / f"secret_key.{os.uname().nodename}.{os.getpid()}"
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_hex(32))
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass  # the other container was first
+        draft.unlink()
+    return path.read_text().strip()
