@@ -1,0 +1,25 @@
+"""The sample app. It knows nothing of the servers and proxies in front of it: that is deploy/'s business."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from apiflask import APIFlask
+from flask import Flask
+
+from app import api, assets, blog, config, errors, extensions, forms, health, security
+
+
+def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
+    """Return the app, configured by the environment and then by `overrides` (Flask's own config names).
+
+    Raises config.ConfigError, which says what to type, when the environment cannot be used.
+    """
+    # json_errors=False: APIFlask would answer a browser's 404 in JSON; errors.py knows whom it answers.
+    # docs_path=None: APIFlask's page of documentation loads scripts from a CDN, which security.py forbids.
+    app = APIFlask(__name__, title="Tripod", version="1", json_errors=False, docs_path=None)
+    config.init_app(app, overrides or {})
+    for concern in (forms, extensions, assets, security, errors):
+        concern.init_app(app)
+    for module in (blog, api, health):
+        app.register_blueprint(module.bp)
+    return app

@@ -1,0 +1,49 @@
+"""What the API takes and gives, as marshmallow schemas; the OpenAPI description is made from them."""
+
+from apiflask import Schema
+from apiflask.fields import DateTime, Integer, List, Nested, String
+from apiflask.validators import Range
+from marshmallow import ValidationError
+
+from app.blog.models import BODY_MAX, LAST_PAGE, PER_PAGE, clean_body
+
+
+class PostBody(String):
+    """The text of a post, cleaned and checked by the model's own rule."""
+
+    def _deserialize(self, value, attr, data, **kwargs) -> str:
+        try:
+            return clean_body(super()._deserialize(value, attr, data, **kwargs))
+        except ValueError as error:
+            raise ValidationError(str(error)) from error
+
+
+class PostIn(Schema):
+    """What makes a post."""
+
+    body = PostBody(required=True, metadata={"minLength": 1, "maxLength": BODY_MAX})
+
+
+class PostOut(Schema):
+    """A post as the API shows it."""
+
+    id = Integer()
+    body = String()
+    created_at = DateTime(metadata={"description": "UTC"})
+
+
+class PageIn(Schema):
+    """Which page of the posts is wanted."""
+
+    page = Integer(load_default=1, validate=Range(1, LAST_PAGE))
+    per_page = Integer(load_default=PER_PAGE, validate=Range(1, 100))
+
+
+class PageOut(Schema):
+    """One page of posts, and where it stands among all."""
+
+    posts = List(Nested(PostOut), attribute="items")
+    page = Integer()
+    per_page = Integer()
+    pages = Integer()
+    total = Integer()

@@ -1,0 +1,5 @@
+"""The front page: short notes, newest first, and the form that adds one."""
+
+from app.blog.views import bp
+
+__all__ = ["bp"]

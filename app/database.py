@@ -1,0 +1,88 @@
+"""How the app talks to its database: SQLite until DATABASE_URL names a PostgreSQL server."""
+
+from datetime import datetime, timezone
+from typing import Any
+
+from flask import has_request_context, request
+from sqlalchemy import DateTime, Engine, MetaData, TypeDecorator, event, make_url
+
+# Names for all constraints: SQLite has none of its own, and a migration can only drop what has a name.
+METADATA = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+POSTGRESQL = {
+    # A connection that died while it lay in the pool (restart, failover) is replaced, not handed out.
+    "pool_pre_ping": True,
+    # Per worker process 5 kept and 5 more in a rush; times the workers it must stay below the server's
+    # max_connections (100 by default).
+    "pool_size": 5,
+    "max_overflow": 5,
+    # Seconds to wait for a free connection. Short: a queue that takes longer only grows.
+    "pool_timeout": 3,
+    "connect_args": {
+        # Seconds; the least that libpq accepts. A server that is up answers in milliseconds.
+        "connect_timeout": 2,
+        # Milliseconds. Less than any request may take, so that the database gives up before the client has.
+        "options": "-c statement_timeout=15000",
+    },
+}
+
+SQLITE = (
+    "PRAGMA busy_timeout = 5000",  # milliseconds to wait for another writer; first, for the next may have to
+    "PRAGMA journal_mode = WAL",  # readers and the one writer do not wait for each other
+    "PRAGMA synchronous = FULL",  # with NORMAL a power cut loses commits that were already acknowledged
+    "PRAGMA foreign_keys = ON",  # off by default, and set per connection
+)
+
+SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}  # RFC 9110, 9.2.1; TRACE is never routed
+
+
+class UTCDateTime(TypeDecorator):
+    """A moment, always aware and in UTC: SQLite would hand it back without its time zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
+        return value and value.astimezone(timezone.utc)
+
+    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
+        if value and value.tzinfo is None:
+            return value.replace(tzinfo=timezone.utc)
+        return value and value.astimezone(timezone.utc)
+
+
+def engine_options(url: str) -> dict[str, Any]:
+    """Return the options of SQLAlchemy's create_engine() that suit the kind of database `url` names."""
+    return POSTGRESQL if make_url(url).get_backend_name() == "postgresql" else {}
+
+
+def listen(engine: Engine) -> None:
+    """Give a SQLite `engine` its settings and its transactions; leave every other engine alone."""
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _set_pragmas)
+        event.listen(engine, "begin", _begin)
+
+
+def _set_pragmas(connection, record) -> None:
+    connection.isolation_level = None  # or the driver would begin transactions by itself, and too late
+    for pragma in SQLITE:
+        connection.execute(pragma)
+
+
+def _begin(connection) -> None:
+    """Begin a transaction; take the write lock at once where a write may follow.
+
+    A transaction that reads and then wants to write is refused ("database is locked", without any wait) when
+    another has written in between. One that begins with the lock waits for its turn instead.
+    https://sqlite.org/isolation.html, https://sqlite.org/lang_transaction.html
+    """
+    only_reads = has_request_context() and request.method in SAFE_METHODS
+    connection.exec_driver_sql("BEGIN" if only_reads else "BEGIN IMMEDIATE")

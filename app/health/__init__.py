@@ -1,0 +1,5 @@
+"""Readiness: may this app be given traffic?"""
+
+from app.health.views import bp
+
+__all__ = ["bp"]

@@ -1,0 +1,176 @@
+"""SQLite's settings and transactions, PostgreSQL's limits, and the migrations on both."""
+
+import multiprocessing
+import sqlite3
+import threading
+import time
+from contextlib import closing
+
+import psycopg
+import pytest
+from alembic import op
+from flask_migrate import check, downgrade, upgrade
+from sqlalchemy import inspect, text
+from sqlalchemy.exc import IntegrityError
+
+from app.blog.models import Post
+from app.extensions import db
+
+
+def tables() -> set[str]:
+    return set(inspect(db.engine).get_table_names()) - {"alembic_version"}
+
+
+def test_migrations_go_up_and_down(make_app, empty_database):
+    """The migrations make the tables that the models describe, and take them away again."""
+    with make_app(empty_database).app_context():
+        upgrade()
+        assert tables() == set(db.metadata.tables)
+        check()  # exits when the models and the tables differ
+        downgrade(revision="base")
+        assert tables() == set()
+        upgrade()
+        assert tables() == set(db.metadata.tables)
+
+
+def test_replicas_migrate_one_at_a_time(make_app, empty_database):
+    """Four replicas that start at once migrate once, and all of them succeed."""
+
+    def migrate():
+        with make_app(empty_database).app_context():
+            upgrade()
+
+    # Processes, for Alembic keeps its state in globals; forked, because the app is imported already.
+    replicas = [multiprocessing.get_context("fork").Process(target=migrate) for _ in range(4)]
+    run_together(replicas)
+    assert [replica.exitcode for replica in replicas] == [0, 0, 0, 0]
+    with make_app(empty_database).app_context():
+        assert tables() == set(db.metadata.tables)
+
+
+def test_a_failed_migration_leaves_nothing_behind(make_app, empty_database, monkeypatch):
+    """A migration that fails half-way is undone, so that it can be run again once it is mended."""
+    monkeypatch.setattr("alembic.op.create_index", lambda *arguments: 1 / 0)
+    with make_app(empty_database).app_context():
+        with pytest.raises(ZeroDivisionError):
+            upgrade()
+        assert tables() == set()
+        monkeypatch.undo()
+        upgrade()
+        assert tables() == set(db.metadata.tables)
+
+
+def test_altering_a_table_deletes_no_rows_elsewhere(make_app, tmp_path, monkeypatch):
+    """While SQLite migrates, foreign keys are off: it alters a table by dropping it, and a drop cascades."""
+    found = []
+
+    def look(*arguments):
+        found.append(op.get_bind().exec_driver_sql("PRAGMA foreign_keys").scalar())
+
+    monkeypatch.setattr("alembic.op.create_index", look)
+    with make_app(f"sqlite:///{tmp_path}/app.db").app_context():
+        upgrade()
+        assert found == [0]
+        assert db.session.execute(text("PRAGMA foreign_keys")).scalar() == 1
+
+
+@pytest.mark.parametrize("body", ["", "x" * 501])
+def test_the_database_refuses_what_the_app_would(make_app, empty_database, body):
+    """The length of a post is a constraint of the database too."""
+    with make_app(empty_database).app_context():
+        upgrade()
+        db.session.add(Post(body=body))
+        with pytest.raises(IntegrityError, match="ck_post_body_length"):
+            db.session.commit()
+        db.session.rollback()
+
+
+def test_the_app_works_on_either_database(make_app, empty_database):
+    """A post makes the round through either database, aware of its time zone."""
+    app = make_app(empty_database)
+    with app.app_context():
+        upgrade()
+    client = app.test_client()
+    created = client.post("/api/v1/posts", json={"body": "é 👋\n\tx"})
+    assert created.json["created_at"].endswith("+00:00")
+    assert client.get(created.location).json == created.json
+    assert "é 👋" in client.get("/").text
+    assert client.get("/readyz").status_code == 200
+    assert client.get("/api/v1/posts?page=1000000000&per_page=100").status_code == 200
+
+
+def test_sqlite_is_set_up_for_production(app):
+    """Every SQLite connection has WAL, full synchronisation, 5 s of patience and foreign keys."""
+    expected = {"journal_mode": "wal", "synchronous": 2, "busy_timeout": 5000, "foreign_keys": 1}
+    with app.app_context():
+        found = {name: db.session.execute(text(f"PRAGMA {name}")).scalar() for name in expected}
+    assert found == expected
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_safe_request_reads_while_another_writes(app, method):
+    """A request that only reads waits for no writer."""
+    with app.app_context(), db.engine.begin():  # outside of a request: this holds the write lock
+        assert app.test_client().open("/api/v1/posts", method=method).status_code == 200
+
+
+def test_an_unsafe_request_takes_the_write_lock_at_once(app):
+    """A request that may write has the lock before it reads, so nobody can write in between."""
+    with app.test_request_context(method="POST"):
+        db.session.execute(text("SELECT body FROM post"))
+        with closing(sqlite3.connect(db.engine.url.database, timeout=0)) as other:
+            with pytest.raises(sqlite3.OperationalError, match="locked"):
+                other.execute("DELETE FROM post")
+
+
+def test_reading_and_then_writing_never_fails_for_the_lock(app):
+    """Eight threads that read and then write the same row lose no update and meet no locked database."""
+    with app.app_context():
+        db.session.add(Post(body="0"))
+        db.session.commit()
+
+    def count_up():
+        post = db.session.get(Post, 1)
+        time.sleep(0.001)  # between reading and writing: here a deferred transaction would lose
+        post.body = str(int(post.body) + 1)
+        db.session.commit()
+        return {}
+
+    app.add_url_rule("/count", view_func=count_up, methods=["POST"])
+    app.config["WTF_CSRF_ENABLED"] = False
+    statuses = []
+
+    def work():
+        statuses.extend(app.test_client().post("/count").status_code for _ in range(10))
+
+    run_together([threading.Thread(target=work) for _ in range(8)])
+    assert statuses == [200] * 80
+    with app.app_context():
+        assert db.session.get(Post, 1).body == "80"
+
+
+def test_postgresql_gives_up_on_endless_statements(make_app, postgresql_url):
+    """No statement may run for longer than a request may."""
+    with make_app(postgresql_url).app_context():
+        assert db.session.execute(text("SHOW statement_timeout")).scalar() == "15s"
+
+
+def test_postgresql_may_restart(make_app, postgresql_url):
+    """A connection that died in the pool is replaced, and no request notices."""
+    pid = text("SELECT pg_backend_pid()")
+    with make_app(postgresql_url).app_context():
+        lost = db.session.execute(pid).scalar()
+        db.session.rollback()  # gives the connection back to the pool
+        with closing(
+            psycopg.connect(db.engine.url.set(drivername="postgresql").render_as_string())
+        ) as killer:
+            killer.execute("SELECT pg_terminate_backend(%s)", [lost])
+        assert db.session.execute(pid).scalar() != lost
+
+
+def run_together(tasks) -> None:
+    """Start all threads or processes, then wait for all."""
+    for task in tasks:
+        task.start()
+    for task in tasks:
+        task.join()
