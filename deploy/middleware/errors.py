@@ -1,28 +1,47 @@
 """An exception that leaves the app is logged once and answered with 500, whichever server runs it.
 
-By itself uWSGI sends an empty reply, of which Nginx makes a 502; Gunicorn and mod_wsgi send pages of their own.
-An exception in the middle of the body can't be mended: it is raised again, so that the server cuts the connection
-and the client sees that the answer is not whole.
+By itself uWSGI sends an empty reply, of which Nginx makes a 502; Gunicorn and mod_wsgi send pages of their own. The
+server's start_response is called when the first part of the body is there: so an exception before it can still become
+a 500, and exc_info (PEP 3333), which uWSGI 2.0 trips over, never reaches a server.
+
+An exception further on can't be mended: it is raised again, so that the server cuts the connection and the client
+sees that the answer is not whole.
 """
 
+import itertools
 import logging
-import sys
 
 from deploy.middleware.answer import answer
 
 log = logging.getLogger("deploy.errors")
 
 
-class _Guarded:
-    """The body, with its first part already fetched; an exception further on is logged and raised again."""
+class _Start:
+    """The start_response that the app is given: remembers the response's head until it is sent."""
 
-    def __init__(self, first, rest, body):
-        self._first, self._rest, self._body = first, rest, body
+    def __init__(self):
+        self.head = None
+        self.sent = False
+        self.written = []  # by the write() of PEP 3333, which old apps use
+
+    def __call__(self, status, headers, exc_info=None):
+        if exc_info and self.sent:
+            raise exc_info[1].with_traceback(exc_info[2])
+        if self.head and not exc_info:
+            raise AssertionError("start_response was called twice without exc_info")
+        self.head = (status, headers)
+        return self.written.append
+
+
+class _Body:
+    """The body; an exception in it is logged and raised again."""
+
+    def __init__(self, parts, body):
+        self._parts, self._body = parts, body
 
     def __iter__(self):
         try:
-            yield from self._first
-            yield from self._rest
+            yield from self._parts
         except Exception:
             log.exception("the response broke off: the app raised while it was sent")
             raise
@@ -32,20 +51,31 @@ class _Guarded:
             self._body.close()
 
 
+def _begin(app, environ, start):
+    """Calls the app and fetches the first part of the body, by which it must have called start_response."""
+    body = app(environ, start)
+    try:
+        parts = iter(body)
+        first = list(itertools.islice(parts, 1))
+        if not start.head:
+            raise AssertionError("the app sent a body without calling start_response")
+    except BaseException:
+        if hasattr(body, "close"):
+            body.close()
+        raise
+    start.sent = True
+    return _Body(itertools.chain(start.written, first, parts), body)
+
+
 def wrap(app, settings):
     def guarded(environ, start_response):
-        body = None
+        start = _Start()
         try:
-            body = app(environ, start_response)
-            if isinstance(body, (list, tuple)):
-                return body
-            rest = iter(body)
-            first = [part for part in [next(rest, None)] if part is not None]
-            return _Guarded(first, rest, body)
+            body = _begin(app, environ, start)
         except Exception:
             log.exception("the app raised on %s %s", environ.get("REQUEST_METHOD"), environ.get("PATH_INFO"))
-            if hasattr(body, "close"):
-                body.close()
-            return answer(start_response, "500 Internal Server Error", exc_info=sys.exc_info())
+            return answer(start_response, "500 Internal Server Error")
+        start_response(*start.head)
+        return body
 
     return guarded

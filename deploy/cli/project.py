@@ -1,0 +1,121 @@
+"""What has to be true before the stack is started or asked, and what it answers."""
+
+import json
+import time
+import urllib.request
+
+from deploy.cli import compose, console, ports
+from deploy.cli.console import EX_CONFIG, Problem
+
+SERVERS = console.ROOT / "deploy" / "servers"
+ANSWER_LIMIT = 15  # seconds; healthy containers answer at once, a handover takes about one
+
+
+def servers():
+    """The WSGI servers to choose from: the folders of deploy/servers."""
+    return sorted(folder.parent.name for folder in SERVERS.glob("*/run"))
+
+
+def check_server(name):
+    """Stop early at a server that does not exist."""
+    if name not in servers():
+        raise Problem(
+            f"There is no WSGI server '{name}'.",
+            f"A server is a folder of deploy/servers; there are: {', '.join(servers()) or 'none'}.",
+            f"./stack up --server {servers()[0] if servers() else 'NAME'}",
+            status=EX_CONFIG,
+        )
+
+
+def check_contract(config):
+    """Check on the host what the containers would refuse at boot, before anything is built or started."""
+    from deploy import contract  # only here: every other verb works without it
+
+    try:
+        contract.load(contract_values(config))
+    except contract.ContractError as error:
+        problems = [Problem(f"{one.variable}: {one.what}", one.why, one.todo) for one in error.problems]
+        raise Problems(problems, status=EX_CONFIG) from None
+
+
+def contract_values(config):
+    """The contract's variables as the containers will see them.
+
+    NAME_FILE is left out: it names a file inside the container, and only there it can be judged.
+    """
+    services = config["services"]
+    merged = {**(services["nginx"].get("environment") or {}), **(services["web"].get("environment") or {})}
+    merged["HTTP_PORT"] = published_port(config)[1]
+    known = {name: value for name, value in merged.items() if value is not None}
+    return {name: str(value) for name, value in known.items() if not name.endswith("_FILE")}
+
+
+class Problems(Problem):
+    """Several problems at once: whoever is tired wants to mend all of them in one go."""
+
+    def __init__(self, problems, status):
+        super().__init__("", "", "", status)
+        self.problems = problems
+
+    def __str__(self):
+        return "\n\n".join(map(str, self.problems))
+
+
+def published_port(config):
+    """(address, port) that Nginx is published on, both as text."""
+    port = config["services"]["nginx"]["ports"][0]
+    return port.get("host_ip", ""), str(port.get("published", "0"))
+
+
+def check_port(config):
+    """The port must be free, or held by this very project."""
+    address, port = published_port(config)
+    running = [held for one in compose.containers(config["name"]) for held in one.ports.values()]
+    if int(port) in (0, *running) or ports.is_free(int(port), address):
+        return
+    raise Problem(
+        f"Port {port} is taken by {ports.holder(int(port))}.",
+        "Nginx is to be published there, and only one can listen.",
+        f"HTTP_PORT={_next_free(int(port), address)} ./stack up   (or a line HTTP_PORT=… in .env)",
+    )
+
+
+def _next_free(port, address):
+    return next((higher for higher in range(port + 1, 65536) if ports.is_free(higher, address)), 0)
+
+
+def health(url, timeout=3):
+    """The answer of /healthz as a dict; {} if there is none."""
+    # No proxy: a company's does not know this machine's 127.0.0.1.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"{url}/healthz", timeout=timeout) as response:
+            return json.load(response)
+    except (OSError, ValueError):
+        return {}
+
+
+def await_health(url, server):
+    """The answer of /healthz, as soon as the server that was asked for gives it."""
+    deadline, answer = time.monotonic() + ANSWER_LIMIT, {}
+    while time.monotonic() < deadline:
+        answer = health(url)
+        if answer and server in (None, answer.get("wsgi_server")):
+            return answer
+        time.sleep(0.2)
+    says = f"still says {answer}" if answer else "does not answer"
+    raise Problem(
+        f"The containers are healthy, but {url}/healthz {says}.",
+        f"Expected was the server {server}." if answer else "Nobody could use the stack like that.",
+        "./stack logs nginx",
+    )
+
+
+def require_containers(project):
+    """The project's containers, or a Problem if there are none."""
+    found = compose.containers(project)
+    if not found:
+        raise Problem(
+            "The stack is not running.", "It has no containers: there is nothing to show.", "./stack up"
+        )
+    return found

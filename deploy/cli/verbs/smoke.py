@@ -1,0 +1,35 @@
+"""Check a live stack from outside: this or any URL.
+
+Without URL: the stack that runs here. The exit status is pytest's.
+"""
+
+from deploy.cli import base_image, compose, engine, test_image
+from deploy.cli.console import ROOT, Problem
+from deploy.cli.verbs.up import base_of
+
+IMAGE = "smoke"
+
+
+def add_arguments(parser):
+    """The options of `smoke`."""
+    parser.add_argument("url", nargs="?", metavar="URL", help="such as https://app.example")
+    parser.add_argument("--expect-server", metavar="NAME", help="fail unless this WSGI server answers")
+
+
+def run(args):
+    """Run tests/smoke in a container of their own, in the host's network."""
+    engine.require()
+    config = compose.config(profiles=["test"])
+    url = args.url or compose.url(config["name"])
+    if not url:
+        raise Problem(
+            "There is nothing to check: the stack is not running, and no URL was given.",
+            "The smoke tests ask a live stack from outside.",
+            "./stack up && ./stack smoke\n./stack smoke https://app.example",
+        )
+    base_image.ensure(base_of(config))
+    test_image.build(IMAGE)
+    expected = ["--expect-server", args.expect_server] if args.expect_server else []
+    tests = ["pytest", "-p", "no:cacheprovider", "tests/smoke", "--base-url", url, *expected]
+    options = ["--volume", f"{ROOT}:/src:ro", "--workdir", "/src"]
+    return test_image.run(config["services"][IMAGE]["image"], options, tests)

@@ -1,0 +1,59 @@
+"""Run the project's tests, all or some of them.
+
+Does what is missing on the way, as `up` does. The exit status is pytest's.
+  ./stack test                      everything
+  ./stack test tests/unit -k proxy  what pytest makes of these words
+"""
+
+from deploy.cli import base_image, build_inputs, compose, console, engine, test_image
+from deploy.cli.console import ROOT, Problem
+from deploy.cli.verbs.up import base_of
+
+IMAGE = "test"
+SOCKET = "/var/run/docker.sock"
+
+
+def add_arguments(parser):
+    """Whatever is written behind `test` is pytest's."""
+    parser.usage = "./stack test [arguments of pytest ...]"
+    parser.set_defaults(takes_rest=True)
+
+
+def run(args):
+    """Build everything, then run pytest in a container that can start stacks itself."""
+    engine.ensure()
+    socket = engine_socket(engine.endpoint())
+    config = compose.config(profiles=["test"])
+    base_image.ensure(base_of(config))
+    build = compose.command("build", profiles=compose.every_profile())
+    console.run("building the images", build, env=compose.environment(), todo="./stack test")
+    tests = ["pytest", *(args.rest[1:] if args.rest[:1] == ["--"] else args.rest)]
+    return test_image.run(config["services"][IMAGE]["image"], _options(socket), tests)
+
+
+def engine_socket(endpoint):
+    """The engine's socket file on this machine."""
+    if not endpoint.startswith("unix://"):
+        raise Problem(
+            f"The tests cannot use the engine at {endpoint}.",
+            "They share this folder and the engine's socket with the stacks they start: all on one machine.",
+            "env -u DOCKER_HOST ./stack test",
+        )
+    return endpoint[len("unix://") :]
+
+
+def _options(socket):
+    # The folder has the same path inside as outside: the stacks that the tests start mount parts of it.
+    return [
+        "--privileged",
+        "--volume",
+        f"{socket}:{SOCKET}",
+        "--volume",
+        f"{ROOT}:{ROOT}",
+        "--workdir",
+        str(ROOT),
+        # Root's files have no place in the person's folder.
+        "--env",
+        "PYTEST_ADDOPTS=-o cache_dir=/tmp/pytest-cache",
+        *(f"--env={name}={value}" for name, value in build_inputs.environment().items()),
+    ]

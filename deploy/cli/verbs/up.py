@@ -1,0 +1,106 @@
+"""Start the stack, or bring a running one up to date.
+
+Does what is missing on the way: a Docker engine, the base image, the images.
+Run again, it is quick and changes nothing.
+
+--server NAME switches the WSGI server and remembers it in .env, so that plain
+`docker compose up` keeps to it.
+"""
+
+import os
+import time
+
+from deploy.cli import base_image, compose, console, dotenv, engine, project
+from deploy.cli.console import Problem, say
+
+HEALTHY_LIMIT = 180  # seconds; a container that is not healthy by then will not be
+LOG_LINES = 25
+
+
+def add_arguments(parser):
+    """The options of `up`."""
+    parser.add_argument("--server", metavar="NAME", help=f"one of: {', '.join(project.servers())}")
+
+
+def run(args):
+    """Check everything, then build, then start."""
+    started = time.monotonic()
+    settings = {"WSGI_SERVER": args.server} if args.server else {}
+    if args.server:
+        project.check_server(args.server)
+    engine.ensure()
+    config = compose.config(settings)
+    project.check_contract(config)
+    project.check_port(config)
+    base_image.ensure(base_of(config))
+    # Nothing of the project has been touched so far.
+    env = {**compose.environment(), **settings}
+    console.run("building the images", compose.command("build"), env=env, todo="./stack up")
+    _start(config["name"], env)
+    answer = project.await_health(compose.url(config["name"]), args.server)
+    if args.server:
+        _remember(args.server)
+    _report(compose.url(config["name"]), answer, time.monotonic() - started)
+    return 0
+
+
+def base_of(config):
+    """The name of the base image, as docker-compose.yml hands it to the build."""
+    return config["services"]["web"]["build"]["args"]["BASE_IMAGE"]
+
+
+def _start(name, env):
+    try:
+        up = compose.command("up", "--detach", "--wait", "--wait-timeout", str(HEALTHY_LIMIT))
+        console.run("starting the services", up, env=env, todo="./stack logs")
+    except Problem as problem:
+        raise _failure(name) or problem from None
+
+
+def _failure(name):
+    """The Problem of the services that failed, after their last lines; None if it was something else."""
+    found = compose.containers(name)
+    bad = [one for one in found if one.has_failed] or [one for one in found if one.health == "starting"]
+    for one in bad:
+        say(f"\nThe last lines of {one.service}:")
+        say(_last_lines(one.id))
+    if not bad:
+        return None
+    return Problem(
+        f"The stack did not start: {', '.join(f'{one.service} {fate(one)}' for one in bad)}.",
+        "The others need it. What did start is left running, for you to look at.",
+        f"./stack logs {bad[0].service}   (all of its lines)\n./stack down   (stop the rest; data is kept)",
+    )
+
+
+def fate(one):
+    """What became of a container, in words."""
+    if one.state == "exited":
+        return f"exited with status {one.exit_code}"
+    return f"is {one.health or one.state}"
+
+
+def _last_lines(container):
+    shown = console.quiet(["docker", "logs", "--tail", str(LOG_LINES), container])
+    return "\n".join(f"  {line}" for line in (shown.stdout + shown.stderr).splitlines()[-LOG_LINES:])
+
+
+def _remember(server):
+    if not dotenv.remember("WSGI_SERVER", server):
+        say("  .env sets WSGI_SERVER more than once: change it there yourself, or the next start goes back.")
+    elif os.environ.get("WSGI_SERVER", server) != server:
+        say(f"  .env now says {server}; your shell's WSGI_SERVER={os.environ['WSGI_SERVER']} wins next time.")
+    else:
+        say(f"  .env now says WSGI_SERVER={server}, so it stays.")
+
+
+def _report(url, answer, seconds):
+    server = answer.get("wsgi_server")
+    other = next((name for name in project.servers() if name != server), server)
+    say(f"\n{url}   answered by {server}, release {answer.get('release')}, after {seconds:.1f} s\n")
+    for words, purpose in (
+        ("smoke", "check that it keeps its promises"),
+        (f"up --server {other}", "the same app under another server"),
+        ("logs --follow", "watch it work"),
+    ):
+        say(f"  ./stack {words:<24} {purpose}")

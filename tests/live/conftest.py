@@ -1,0 +1,35 @@
+"""Fixtures of the tests that start real stacks; a failed test shows what the containers said."""
+
+import pytest
+
+from deploy import contract
+from tests.live.stack import Stack, running
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.failed:
+        for stack in running:
+            report.sections.append((f"container logs of {stack.project}", stack.logs()))
+    return report
+
+
+@pytest.fixture(scope="module")
+def make_stack():
+    """Makes stacks and takes them away again, with their volumes, after the module's tests."""
+    made = []
+
+    def make(*files: str, **env: str) -> Stack:
+        made.append(Stack(*files, **env))
+        return made[-1]
+
+    yield make
+    for stack in made:
+        stack.down()
+
+
+@pytest.fixture(params=contract.servers())
+def server(request) -> str:
+    """Each folder of deploy/servers in turn."""
+    return request.param

@@ -1,0 +1,73 @@
+"""A real stack for a test: a Compose project of its own, on a port of its own."""
+
+import itertools
+import os
+import socket
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+UP_WITHIN = 120  # seconds; a stack is up in about four, a busy machine takes longer
+
+_number = itertools.count(1)
+running: list["Stack"] = []
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Stack:
+    """`files` are Compose files beside the tests, laid over the project's own; `env` is what a user would set."""
+
+    def __init__(self, *files: str, **env: str):
+        self.project = f"tripod-test-{os.getpid()}-{next(_number)}"
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._files = ["docker-compose.yml", *(f"tests/live/{file}" for file in files)]
+        self._env = env
+
+    def compose(self, *args: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
+        """`docker compose` in this project, with more environment variables for this call."""
+        files = [part for file in self._files for part in ("--file", file)]
+        # COMPOSE_ENV_FILES: a developer's own .env must not reach the tests.
+        given = os.environ | {"HTTP_PORT": str(self.port), "COMPOSE_ENV_FILES": "/dev/null"} | self._env | env
+        done = subprocess.run(["docker", "compose", "--project-name", self.project, *files, *args],
+                              cwd=ROOT, env=given, text=True, capture_output=True, timeout=UP_WITHIN * 2)
+        if check and done.returncode:
+            raise AssertionError(f"docker compose {' '.join(args)} ended with {done.returncode}:\n{done.stderr}")
+        return done
+
+    def up(self, **env: str) -> None:
+        """Starts or changes the stack; returns when every service is healthy. `env` holds from now on."""
+        self._env |= env
+        if self not in running:
+            running.append(self)
+        self.compose("up", "--detach", "--no-build", "--wait", "--wait-timeout", str(UP_WITHIN))
+
+    def container(self, service: str) -> str:
+        return self.compose("ps", "--all", "--quiet", service).stdout.strip()
+
+    def inspect(self, service: str, what: str) -> str:
+        """A field of `docker inspect`, such as {{.State.ExitCode}}."""
+        return docker("inspect", "--format", what, self.container(service)).stdout.strip()
+
+    def logs(self, *services: str) -> str:
+        done = self.compose("logs", "--no-color", "--tail", "60", *services, check=False)
+        return done.stdout + done.stderr
+
+    def down(self) -> None:
+        self.compose("--profile", "*", "down", "--volumes", "--timeout", "5", "--remove-orphans", check=False)
+        if self in running:
+            running.remove(self)
+
+
+def docker(*args: str, check: bool = True, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["docker", *args], text=True, capture_output=True, check=check, timeout=timeout)
+
+
+def smoke(url: str, *args: str) -> subprocess.CompletedProcess[str]:
+    """The smoke tests, as a user calls them."""
+    return subprocess.run(["pytest", "tests/smoke", "--base-url", url, *args], cwd=ROOT, text=True, capture_output=True)

@@ -1,0 +1,53 @@
+"""What the running containers may do, seen from inside."""
+
+import pytest
+import requests
+
+from tests.live.stack import docker, smoke
+
+
+@pytest.fixture(scope="module")
+def stack(make_stack):
+    stack = make_stack()
+    stack.up()
+    return stack
+
+
+@pytest.mark.parametrize("service", ["nginx", "web"])
+def test_no_root_and_nothing_writable(stack, service):
+    """No process is root, the root file system is read-only, and no capability is left."""
+    inside = docker("exec", stack.container(service), "sh", "-c",
+                    "id -u; touch /srv/x 2>&1; grep -h -E 'CapEff|NoNewPrivs' /proc/self/status", check=False).stdout
+    uid, touched, capabilities, privileges = inside.splitlines()
+    assert int(uid) >= 10000
+    assert "Read-only file system" in touched
+    assert capabilities.split()[1] == "0" * 16
+    assert privileges.split()[1] == "1"
+
+
+def test_only_nginx_listens(stack):
+    """The web container has no TCP port at all: the only way in is Nginx."""
+    tcp = docker("exec", stack.container("web"), "sh", "-c", "cat /proc/net/tcp /proc/net/tcp6").stdout
+    listening = [line for line in tcp.splitlines() if " 0A " in line]
+    # Docker's own name server listens on 127.0.0.11 (0B00007F).
+    assert [line for line in listening if "0B00007F" not in line] == []
+
+
+def test_logs_are_json(stack):
+    """Access log lines are JSON with the request's id."""
+    requests.get(f"{stack.url}/?token=secret", headers={"X-Request-ID": "find-me"}, timeout=10)
+    line = next(line for line in stack.logs("nginx").splitlines() if "find-me" in line)
+    assert '"request_id":"find-me"' in line and '"path":"/"' in line
+    assert "secret" not in line
+
+
+def test_postgres(make_stack):
+    """With the profile `postgres` the app uses PostgreSQL, without a password or a port, and the smoke tests pass."""
+    stack = make_stack(COMPOSE_PROFILES="postgres")
+    stack.up()
+    done = smoke(stack.url)
+    assert done.returncode == 0, done.stdout + done.stderr
+    requests.post(f"{stack.url}/api/v1/posts", json={"body": "kept in PostgreSQL"}, timeout=10)
+    rows = docker("exec", stack.container("postgres"), "psql", "-h", "/run/postgresql", "-At", "tripod",
+                  "-c", "select body from post").stdout
+    assert "kept in PostgreSQL" in rows

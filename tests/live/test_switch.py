@@ -1,0 +1,59 @@
+"""One variable switches the WSGI server; nothing that was saved is lost."""
+
+import pytest
+import requests
+
+from deploy import contract
+from tests.live.stack import smoke
+
+
+@pytest.fixture(scope="module")
+def stack(make_stack):
+    stack = make_stack()
+    stack.up()
+    stack.post = requests.post(f"{stack.url}/api/v1/posts", json={"body": "written before the switch"}, timeout=10)
+    return stack
+
+
+@pytest.mark.parametrize("server", [*contract.servers(), contract.servers()[0]])
+def test_switch(stack, server):
+    """WSGI_SERVER alone switches the server: the smoke tests pass on it and earlier posts are still there."""
+    stack.up(WSGI_SERVER=server)
+    answer = requests.get(f"{stack.url}/healthz", timeout=10).json()
+    assert answer["wsgi_server"] == server
+    kept = requests.get(f"{stack.url}/api/v1/posts/{stack.post.json()['id']}", timeout=10)
+    assert (kept.status_code, kept.json()["body"]) == (200, "written before the switch")
+    done = smoke(stack.url, "--expect-server", server)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_second_up_changes_nothing(stack):
+    """`docker compose up` a second time leaves the running containers as they are."""
+    before = [stack.container(service) for service in ("nginx", "web")]
+    stack.up()
+    assert [stack.container(service) for service in ("nginx", "web")] == before
+
+
+def test_static_without_web(stack):
+    """A style sheet comes from Nginx alone: it is there while the web container is stopped."""
+    page = requests.get(stack.url, timeout=10).text
+    sheet = page.split('<link rel="stylesheet" href="')[1].split('"')[0]
+    stack.compose("stop", "web")
+    assert requests.get(stack.url + sheet, timeout=10).status_code == 200
+
+
+@pytest.mark.parametrize("path, kind", [("/", "text/html"), ("/api/v1/posts", "application/json")])
+def test_own_error_page(stack, path, kind):
+    """Without a web container Nginx answers in its own words: a page, or JSON under /api/, with Retry-After."""
+    answer = requests.get(stack.url + path, timeout=10)
+    assert answer.status_code == 502
+    assert answer.headers["Content-Type"].startswith(kind)
+    assert answer.headers["Retry-After"] == "5"
+    assert answer.headers["X-Request-ID"] in answer.text
+
+
+def test_web_comes_back(stack):
+    """Starting the web container again is enough: Nginx finds it without a reload."""
+    stack.compose("start", "web")
+    stack.up()
+    assert requests.get(stack.url, timeout=10).status_code == 200

@@ -1,0 +1,132 @@
+"""When ./stack uses, installs, starts or refuses an engine, and where the base image comes from."""
+
+import os
+import subprocess
+import time
+
+import pytest
+
+from deploy.cli import apt, base_image, console, engine, root
+from deploy.cli.console import Problem
+
+REFUSAL = "permission denied while trying to connect to the Docker daemon socket"
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A machine to be described: what it lacks, what its engine says, and what is done to it."""
+
+    class Machine:
+        missing, error, done = [], "", []
+
+        def install(self, missing):
+            self.done.append(f"install {' '.join(missing)}")
+
+        def start(self, error):
+            self.done.append("start")
+            self.error = ""
+
+    found = Machine()
+    found.done = []
+    monkeypatch.setattr(engine, "missing_parts", lambda: found.missing)
+    monkeypatch.setattr(engine, "_error", lambda: found.error)
+    monkeypatch.setattr(engine, "_install", found.install)
+    monkeypatch.setattr(engine, "_start", found.start)
+    return found
+
+
+def test_working_engine_is_used(machine):
+    """Where everything works, nothing is installed or started."""
+    engine.ensure()
+    assert machine.done == []
+
+
+def test_stopped_engine_is_started(machine):
+    """An engine that is installed and does not answer is started."""
+    machine.error = "Cannot connect to the Docker daemon"
+    engine.ensure()
+    assert machine.done == ["start"]
+
+
+def test_missing_engine_is_installed_and_started(machine):
+    """A bare machine gets what it lacks."""
+    machine.missing, machine.error = ["engine", "compose"], "Cannot connect to the Docker daemon"
+    engine.ensure()
+    assert machine.done == ["install engine compose", "start"]
+
+
+def test_engine_of_others_is_not_started_again(machine, monkeypatch):
+    """An engine that refuses this user is neither installed nor started: the way into its group is shown."""
+    machine.error = REFUSAL
+    monkeypatch.setenv("TRIPOD_REENTERED", "1")
+    monkeypatch.setattr(engine.grp, "getgrnam", lambda name: engine.grp.struct_group(("docker", "x", 1, [])))
+    with pytest.raises(Problem) as raised:
+        engine.ensure()
+    assert machine.done == [] and "usermod -aG docker" in raised.value.todo
+
+
+@pytest.mark.parametrize(
+    ("missing", "error", "what", "why"),
+    [
+        (["compose"], "", "No working Docker engine", "lacks: compose"),
+        ([], "Cannot connect", "No working Docker engine", "Cannot connect"),
+        ([], REFUSAL, "may not use it", REFUSAL),
+    ],
+)
+def test_other_verbs_install_nothing(machine, missing, error, what, why):
+    """Verbs that only look say in three parts what is missing, and change nothing."""
+    machine.missing, machine.error = missing, error
+    with pytest.raises(Problem) as raised:
+        engine.require()
+    assert what in raised.value.what and why in raised.value.why and machine.done == []
+
+
+def test_nobody_without_sudo_is_sent_to_root(monkeypatch):
+    """Without root and without sudo the way on is said before anything is tried."""
+    monkeypatch.setattr(root, "_prefix", lambda: None)
+    with pytest.raises(Problem) as raised:
+        root.become("install a Docker engine")
+    assert "su -c './stack up'" in raised.value.todo
+
+
+def test_dead_engine_is_not_waited_for():
+    """A daemon that has ended counts as dead even where no init process collects it."""
+    child = subprocess.Popen(["true"])
+    deadline = time.monotonic() + 5
+    while engine._lives(child.pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not engine._lives(child.pid)  # a zombie: nobody has waited for it yet
+    child.wait()
+    assert not engine._lives(child.pid) and engine._lives(os.getpid())
+
+
+def _image_is_there(monkeypatch, there):
+    monkeypatch.setattr(console, "quiet", lambda argv: subprocess.CompletedProcess(argv, 0 if there else 1))
+
+
+def test_base_image_of_the_engine_is_used(monkeypatch):
+    """An image that the engine has is neither pulled nor made."""
+    _image_is_there(monkeypatch, True)
+    monkeypatch.setattr(console, "run", None)
+    base_image.ensure("debian:trixie-slim")
+
+
+@pytest.mark.parametrize(
+    ("name", "sources"),
+    [
+        ("debian:trixie-slim", []),
+        ("corp.example/python:3.13", [apt.Source("https://m.example/debian", "trixie", ("main",))]),
+    ],
+)
+def test_base_image_that_cannot_be_had_is_a_problem(monkeypatch, name, sources):
+    """Neither pulled nor made: it is said how to get one. Another image's name is never given to Debian's."""
+    _image_is_there(monkeypatch, False)
+    monkeypatch.setattr(apt, "read_sources", lambda: sources)
+
+    def refuse(*args, **options):
+        raise Problem("no", "connection refused", "docker pull")
+
+    monkeypatch.setattr(console, "run", refuse)
+    with pytest.raises(Problem) as raised:
+        base_image.ensure(name)
+    assert "connection refused" in raised.value.why and "BASE_IMAGE=" in raised.value.todo
