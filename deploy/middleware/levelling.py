@@ -115,6 +115,7 @@ class _Response:
         self.left, self.bodiless = None, False
 
     def start(self, status, headers, exc_info=None):
+        self.left = None
         for name, value in headers:
             if _CONTROL(value) or _CONTROL(name):
                 raise BadResponseHeader(f"control byte in the response header {name!r}")
