@@ -12,11 +12,12 @@ bp = Blueprint("health", __name__)
 
 
 @bp.get("/readyz")
-def readyz() -> tuple[dict, int]:
+def readyz() -> tuple[dict, int, dict]:
     """Answer 200 if all dependencies work, else 503 with the names of those that do not, within seconds."""
     checks = {name: _result(name, check) for name, check in CHECKS.items()}
     ready = set(checks.values()) == {"ok"}
-    return {"status": "ok" if ready else "unavailable", "checks": checks}, 200 if ready else 503
+    body = {"status": "ok" if ready else "unavailable", "checks": checks}
+    return body, 200 if ready else 503, {"Cache-Control": "no-store"}
 
 
 def check_database() -> None:
