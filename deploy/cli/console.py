@@ -156,7 +156,7 @@ def _finish(child, how):
 
 
 def _read(stream, tail, argv):
-    with _open_log() as log:
+    with stream, _open_log() as log:
         print("$", *argv, file=log)
         for line in stream:
             print(line, end="", file=log)
