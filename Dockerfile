@@ -97,7 +97,7 @@ LABEL org.opencontainers.image.title="Tripod web" org.opencontainers.image.versi
 USER tripod
 # deploy/servers/mod_wsgi/run translates it for Apache, so SIGTERM is right for all servers.
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=6s --start-period=60s --start-interval=250ms --retries=3 CMD ["deploy/health"]
+HEALTHCHECK --interval=10s --timeout=6s --start-period=60s --start-interval=0.25s --retries=3 CMD ["deploy/health"]
 CMD ["deploy/start"]
 
 # --- nginx ------------------------------------------------------------------------------------------------------------
@@ -112,7 +112,7 @@ LABEL org.opencontainers.image.title="Tripod nginx"
 USER tripod-nginx
 # SIGTERM would cut answers short.
 STOPSIGNAL SIGQUIT
-HEALTHCHECK --interval=10s --timeout=6s --start-period=60s --start-interval=250ms --retries=3 CMD ["nginx/health"]
+HEALTHCHECK --interval=10s --timeout=6s --start-period=60s --start-interval=0.25s --retries=3 CMD ["nginx/health"]
 EXPOSE 8080
 CMD ["nginx/start"]
 
@@ -126,7 +126,7 @@ COPY deploy/postgres/ /srv/
 USER postgres
 # SIGINT is PostgreSQL's fast shutdown; SIGTERM would wait for every client to leave.
 STOPSIGNAL SIGINT
-HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --start-interval=250ms --retries=3 \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --start-interval=0.25s --retries=3 \
     CMD ["pg_isready", "--quiet", "--host=/run/postgresql", "--dbname=tripod"]
 CMD ["/srv/start"]
 

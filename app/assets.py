@@ -1,7 +1,7 @@
 """Static files: whence they come, and under which name a page asks for them.
 
 A template always writes url_for("static", filename="css/site.css"). Where the built files are (STATIC_ROOT) a
-manifest.json gives the name that carries a hash of the content; that name may be cached for ever.
+.manifest.json gives the name that carries a hash of the content; that name may be cached for ever.
 """
 
 import json
@@ -30,7 +30,7 @@ def init_app(app: Flask) -> None:
     root = app.config["STATIC_ROOT"]
     if root:
         app.static_folder = root
-        _use_hashed_names(app, Path(root) / "manifest.json")
+        _use_hashed_names(app, Path(root) / ".manifest.json")
     else:
         app.register_blueprint(vendor)
     app.cli.command("assets")(gather)

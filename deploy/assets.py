@@ -4,7 +4,7 @@
 
 writes each file of SOURCE to DEST three ways: under a name that holds a hash of its content
 (css/site.4f0c2a91b3d5.css), which may be cached for ever; as .gz and .br beside it where that is smaller; and under
-its plain name, for apps that know nothing of hashed names. DEST/manifest.json maps plain names to hashed ones.
+its plain name, for apps that know nothing of hashed names. DEST/.manifest.json maps plain names to hashed ones.
 
 A file's content may name other files of the folder (a style sheet its fonts): this tool does not rewrite it, so such
 references lead to the plain names, which are served too.
@@ -19,11 +19,11 @@ import sys
 import time
 from pathlib import Path
 
-HASH_DIGITS = 12  # nginx/conf.d/static.conf and deploy/middleware/static.py know the pattern
+HASH_DIGITS = 12  # nginx/conf.d/static-cache.conf and deploy/middleware/static.py know the pattern
 COMPRESSIBLE = {".css", ".js", ".json", ".svg", ".txt", ".html", ".xml", ".map", ".ico", ".webmanifest", ".wasm"}
 SMALLEST = 500  # bytes; below this a compressed file saves no packet
 KEEP = 30 * 24 * 3600  # seconds that files of earlier releases stay, for pages still open or cached somewhere
-MANIFEST = "manifest.json"
+MANIFEST = ".manifest.json"  # hidden: apps have a manifest.json of their own, and Nginx serves no dotfiles
 
 
 def hashed_name(name: str, content: bytes) -> str:
@@ -69,9 +69,18 @@ def publish(source: str, dest: str) -> None:
     """
     if not Path(source).is_dir():
         return  # a brought app without static files
+    _touch_last(Path(dest))
     for file in (path for path in Path(source).rglob("*") if path.is_file()):
         _publish_file(file, Path(dest) / file.relative_to(source))
     _prune(Path(dest), time.time() - KEEP)
+
+
+def _touch_last(dest: Path) -> None:
+    """The release that was published last still serves its pages, perhaps for longer than KEEP: nothing of it goes."""
+    if (dest / MANIFEST).is_file():
+        for name in json.loads((dest / MANIFEST).read_bytes()).values():
+            for path in dest.glob(f"{name}*"):  # and its compressed siblings
+                os.utime(path)
 
 
 def _publish_file(file: Path, target: Path) -> None:

@@ -23,6 +23,8 @@ EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h: a restart does not help, a person h
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 SAMPLE_APP = "app.wsgi:application"
 
+MOST_WORKERS = 256
+
 # More than the longest SHUTDOWN_GRACE; docker-compose.yml's stop_grace_period (65s) is a little more than this.
 LONGEST_GRACE = 60
 
@@ -62,7 +64,7 @@ class Variable:
 
 def servers() -> list[str]:
     """The valid values of WSGI_SERVER: the folders of deploy/servers."""
-    return sorted(entry.name for entry in SERVERS.iterdir() if (entry / "run").is_file())
+    return sorted(run.parent.name for run in SERVERS.glob("*/run"))
 
 
 def _server(value: str) -> str:
@@ -100,7 +102,8 @@ def _size(value: str) -> str:
 
 
 def _hosts(value: str) -> str:
-    bad = [host for host in value.replace(",", " ").split() if not re.fullmatch(r"\*|\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", host)]
+    pattern = re.compile(r"\*|\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
+    bad = [host for host in value.replace(",", " ").split() if not pattern.fullmatch(host)]
     return f"{bad[0]!r} is no host name (no scheme, no port, no slash)" if bad else ""
 
 
@@ -152,16 +155,18 @@ VARIABLES = (
              "the path whose 200 means that the app can take traffic (a brought app may only have `/`)", _path, "/"),
     Variable("RELEASE_COMMAND", _release_command, "the sample app's migrations; nothing for a brought app",
              "run once before each release takes traffic, from the app root", _anything, "python manage.py migrate"),
-    Variable("WEB_CONCURRENCY", lambda values: str(resources.default_workers()),
+    Variable("WEB_CONCURRENCY", lambda values: str(min(MOST_WORKERS, resources.default_workers())),
              "one for each CPU, as far as memory reaches",
-             "worker processes; the default looks at the container's CPU and memory limits", _number(1, 256), "2"),
+             "worker processes; the default looks at the container's CPU and memory limits",
+             _number(1, MOST_WORKERS), "2"),
     Variable("WEB_THREADS", "4", "4", "threads in each worker process", _number(1, 256), "4"),
     Variable("REQUEST_TIMEOUT", "30", "30",
              "seconds; a request stuck for longer is ended, on every server alike", _number(1, 3600), "30"),
     Variable("SHUTDOWN_GRACE", "25", "25", "seconds that requests in flight get on SIGTERM",
              _number(1, LONGEST_GRACE), "25"),
     Variable("MAX_BODY_SIZE", "10m", "10m",
-             "largest request body, in bytes or with k, m, g; Nginx, server and app answer 413 beyond it", _size, "10m"),
+             "largest request body, in bytes or with k, m, g; Nginx, server and app answer 413 beyond it",
+             _size, "10m"),
     Variable("MAX_REQUESTS", "0", "0 (off)",
              "replace a worker process after about so many requests", _number(0, 999_999_999), "10000"),
     Variable("TRUSTED_PROXIES", "1", "1",
@@ -210,34 +215,45 @@ def _given(environ: Mapping[str, str], name: str) -> tuple[str, Problem | None]:
     if environ.get(name) or not file:
         return environ.get(name, ""), None
     try:
-        return Path(file).read_text(encoding="utf-8").strip(), None
+        value = Path(file).read_text(encoding="utf-8").strip()
+        reason = "" if value else "it is empty"
     except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        return "", Problem(f"{name}_FILE", f"{file} cannot be read: {reason}",
+        value, reason = "", getattr(error, "strerror", None) or "it is not UTF-8 text"
+    if reason:
+        return "", Problem(f"{name}_FILE", f"{file} cannot be used: {reason}",
                            f"the value of {name} is expected in that file",
                            f"make the file readable, or set {name} itself")
+    return value, None
+
+
+def _value(variable: Variable, environ: Mapping[str, str], values: Mapping[str, str]) -> tuple[str, Problem | None]:
+    """The value that holds for one variable, and what is wrong with it; `values` are those before it."""
+    given, problem = _given(environ, variable.name)
+    default = variable.default(values) if callable(variable.default) else variable.default
+    if problem:
+        return default, problem
+    wrong = variable.check(given or default)
+    if not wrong:
+        return given or default, None
+    return default, Problem(
+        variable.name, wrong, f"it means: {variable.meaning}",
+        f"set for example {variable.name}={variable.example}, or leave it out for the default",
+    )
 
 
 def load(environ: Mapping[str, str], only: set[str] | None = None) -> dict[str, str]:
     """Every variable (or only those named) with its value, defaults filled in; ContractError if any is wrong."""
+    names = [variable.name for variable in VARIABLES if only is None or variable.name in only]
     values: dict[str, str] = {}
     problems: list[Problem] = []
-    chosen = [v for v in VARIABLES if only is None or v.name in only]
-    for variable in sorted(chosen, key=lambda v: v.name not in _FIRST):
-        given, problem = _given(environ, variable.name)
-        default = variable.default(values) if callable(variable.default) else variable.default
-        value = given or default
-        wrong = "" if problem else variable.check(value)
-        if wrong:
-            problem = Problem(variable.name, wrong, f"it means: {variable.meaning}",
-                              f"set for example {variable.name}={variable.example}, or leave it out for the default")
-        if problem:
+    # All are read, since a default may look at others, but only what was asked for has to be right.
+    for variable in sorted(VARIABLES, key=lambda variable: variable.name not in _FIRST):
+        values[variable.name], problem = _value(variable, environ, values)
+        if problem and variable.name in names:
             problems.append(problem)
-            value = default
-        values[variable.name] = value
     if problems:
         raise ContractError(problems)
-    return {v.name: values[v.name] for v in chosen}
+    return {name: values[name] for name in names}
 
 
 def socket_path(values: Mapping[str, str]) -> str:

@@ -18,6 +18,7 @@ from deploy import contract
 LINK = "current.sock"
 DONE = Path(tempfile.gettempdir()) / "handover.done"  # in the container's own /tmp: tells deploy/health
 ASK_EVERY = 0.05  # seconds; the first answer usually comes within half a second
+YOUNG = 60  # seconds in which a server that has bound its socket surely listens
 ANSWER_WITHIN = 5  # seconds for one answer to READY_PATH
 
 
@@ -64,11 +65,12 @@ def take_over(settings: Mapping[str, str]) -> None:
 
 
 def forget_the_dead(settings: Mapping[str, str]) -> None:
-    """Removes sockets that containers which are gone have left behind: nobody listens there."""
+    """Removes sockets that containers which are gone have left behind: nobody listens there, and not just not yet."""
     for path in Path(settings["RUNTIME_DIRECTORY"]).glob("*.sock"):
-        if path.is_symlink():
+        if path.is_symlink() or time.time() - path.lstat().st_mtime < YOUNG:
             continue
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.setblocking(False)
             try:
                 probe.connect(str(path))
             except ConnectionRefusedError:

@@ -9,6 +9,7 @@ import io
 import logging
 import os
 import sys
+import threading
 from typing import Any
 
 request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="")
@@ -61,19 +62,19 @@ class LineLogger(io.TextIOBase):
     def __init__(self, name: str, level: int):
         self._log = logging.getLogger(name)
         self._level = level
-        self._rest = ""
+        self._rest = threading.local()  # print() is two writes, and threads print at the same time
 
     def writable(self) -> bool:
         return True
 
     def write(self, text: str) -> int:
-        *lines, self._rest = (self._rest + text).split("\n")
+        *lines, self._rest.text = (getattr(self._rest, "text", "") + text).split("\n")
         for line in filter(None, lines):
             self._log.log(self._level, "%s", line)
         return len(text)
 
     def flush(self) -> None:
-        if self._rest:
+        if getattr(self._rest, "text", ""):
             self.write("\n")
 
 

@@ -1,5 +1,6 @@
 """What must survive a container: checks that its directory can be written, and keeps the generated SECRET_KEY there."""
 
+import contextlib
 import os
 import secrets
 import tempfile
@@ -33,12 +34,9 @@ def secret_key(settings: Mapping[str, str]) -> str:
     writable("STATE_DIRECTORY", str(folder))
     path = folder / "secret_key"
     if not path.exists():
-        draft = folder / f"secret_key.{os.uname().nodename}.{os.getpid()}"
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_hex(32))
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            pass  # the other container was first
-        draft.unlink()
+        with tempfile.NamedTemporaryFile("w", dir=folder, prefix="secret_key.") as draft:  # mode 0600
+            draft.write(secrets.token_hex(32))
+            draft.flush()
+            with contextlib.suppress(FileExistsError):  # another container was first
+                os.link(draft.name, path)
     return path.read_text().strip()

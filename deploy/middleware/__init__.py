@@ -7,10 +7,10 @@ from deploy.middleware import deadline, errors, health, hosts, levelling, proxy,
 
 WSGIApp = Callable[..., Any]
 
-# From the outside in. The id comes first, so that every log line has it; the exception guard stands around all that
-# can fail; health answers whatever the Host header says, since probes come by address; the deadline is innermost, so
-# that only the app's own time counts.
-ORDER = (request_id, errors, health, levelling, proxy, hosts, static, deadline)
+# From the outside in. The id comes first, so that every log line has it; levelling next, so that the request's body is
+# read to its end whichever way the answer came; the exception guard around all that can fail; health answers whatever
+# the Host header says, since probes come by address; the deadline is innermost, so that only the app's own time counts.
+ORDER = (request_id, levelling, errors, health, proxy, hosts, static, deadline)
 
 
 def wrap(app: WSGIApp, settings: Mapping[str, str]) -> WSGIApp:

@@ -7,7 +7,8 @@ gives up (REQUEST_TIMEOUT + 5 s, nginx/contract.conf.template):
 
     REQUEST_TIMEOUT       an exception is raised in the stuck thread; the client gets 504 and the log the stack
     REQUEST_TIMEOUT + 1   the thread is stuck in C code: the worker process ends, the server starts a new one
-    REQUEST_TIMEOUT + 3   even the watchdog is stuck (C code holds the GIL): faulthandler's own thread ends the process
+    REQUEST_TIMEOUT + 3   even the watchdog is stuck, since C code holds the GIL for so long: faulthandler's own thread
+                          ends the process
 
 Stuck means that the app is at work all that time without handing over a part of its response: time in which a slow
 client reads does not count, and a stream may go on for as long as parts keep coming.
@@ -45,6 +46,8 @@ class _Watchdog:
         self.ended: set[int] = set()
         self._lock = threading.Lock()
         self._process = 0
+        # faulthandler's thread does not survive a fork, but what it holds does, and the child could never end.
+        os.register_at_fork(before=self._before_fork, after_in_parent=self._after_fork, after_in_child=self._after_fork)
 
     def enter(self, label: str) -> None:
         if self._process != os.getpid():
@@ -60,20 +63,32 @@ class _Watchdog:
                 self.ended.discard(thread)
                 _raise_in(thread, None)
 
+    def _before_fork(self) -> None:
+        self._lock.acquire()
+        faulthandler.cancel_dump_traceback_later()
+
+    def _after_fork(self) -> None:
+        self._lock.release()
+
     def _start(self) -> None:
         with self._lock:
             if self._process == os.getpid():
                 return
             self.inside.clear()
+            self._arm()
             threading.Thread(target=self._watch, name="deadline", daemon=True).start()
             self._process = os.getpid()
 
+    def _arm(self) -> None:
+        """Sets the last resort anew: it strikes when this has not been done for so long. Call under the lock."""
+        last_resort = self.timeout + TO_FAULTHANDLER
+        faulthandler.dump_traceback_later(last_resort, exit=True, file=logs.log_file_descriptor())
+
     def _watch(self) -> None:
         while True:
-            faulthandler.dump_traceback_later(
-                self.timeout + TO_FAULTHANDLER, exit=True, file=logs.log_file_descriptor()
-            )
             time.sleep(TICK)
+            with self._lock:
+                self._arm()
             self._look(time.monotonic())
 
     def _look(self, now: float) -> None:
@@ -96,7 +111,8 @@ class _Watchdog:
 
 def _raise_in(thread: int, exception: type[BaseException] | None) -> None:
     """Raises the exception in another thread at its next byte code; None takes back one that is still pending."""
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(exception) if exception else None)
+    given = ctypes.py_object(exception) if exception else None
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), given)
 
 
 class _Watched:
@@ -109,20 +125,23 @@ class _Watched:
     def __iter__(self):
         return self
 
-    def __next__(self):
+    def _watched(self, call):
         self._watchdog.enter(self._label)
         try:
             try:
-                return self._next()
+                return call()
             finally:
                 self._watchdog.leave()
         except DeadlineExceeded:
             self._watchdog.leave()
             raise TimeoutError(f"{self._label}: no further part of the response within the deadline") from None
 
+    def __next__(self):
+        return self._watched(self._next)
+
     def close(self):
         if hasattr(self._parts, "close"):
-            self._parts.close()
+            self._watched(self._parts.close)
 
 
 def wrap(app, settings):

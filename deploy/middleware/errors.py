@@ -24,13 +24,17 @@ class _Start:
         self.sent = False
         self.written = []  # by the write() of PEP 3333, which old apps use
 
+    def take_written(self):
+        taken, self.written = self.written, []
+        return taken
+
     def __call__(self, status, headers, exc_info=None):
         if exc_info and self.sent:
             raise exc_info[1].with_traceback(exc_info[2])
         if self.head and not exc_info:
             raise AssertionError("start_response was called twice without exc_info")
         self.head = (status, headers)
-        return self.written.append
+        return lambda data: self.written.append(data)
 
 
 class _Body:
@@ -64,18 +68,29 @@ def _begin(app, environ, start):
             body.close()
         raise
     start.sent = True
-    return _Body(itertools.chain(start.written, first, parts), body)
+    return _Body(_merge(start, itertools.chain(first, parts)), body)
+
+
+def _merge(start, parts):
+    """The parts of the body, and before each what has come by write()."""
+    for part in parts:
+        yield from start.take_written()
+        yield part
+    yield from start.take_written()
 
 
 def wrap(app, settings):
     def guarded(environ, start_response):
         start = _Start()
+        body = None
         try:
             body = _begin(app, environ, start)
+            start_response(*start.head)  # levelling.py, outside of this, raises on a bad header
         except Exception:
             log.exception("the app raised on %s %s", environ.get("REQUEST_METHOD"), environ.get("PATH_INFO"))
+            if body:
+                body.close()
             return answer(start_response, "500 Internal Server Error")
-        start_response(*start.head)
         return body
 
     return guarded

@@ -6,13 +6,14 @@ from deploy.middleware.answer import answer
 
 
 def wrap(app, settings):
-    allowed = settings["ALLOWED_HOSTS"].replace(",", " ").split()
+    allowed = settings["ALLOWED_HOSTS"].lower().replace(",", " ").split()
     if "*" in allowed:
         return app
 
     def for_allowed_hosts(environ, start_response):
         # READY_PATH is asked by address, from inside the container and by platforms' probes.
-        if environ["PATH_INFO"] == settings["READY_PATH"] or host_is_trusted(environ.get("HTTP_HOST"), allowed):
+        host = environ.get("HTTP_HOST", "").lower()
+        if environ["PATH_INFO"] == settings["READY_PATH"] or host_is_trusted(host, allowed):
             return app(environ, start_response)
         return answer(start_response, "400 Bad Request")
 

@@ -1,4 +1,4 @@
-"""Requests and responses look the same on every server. What Nginx refuses already is refused here once more where a
+"""Requests and responses look the same on every server. What Nginx refuses already is refused here once more, where a
 server can be reached without it; the rest is what the servers do differently behind the same Nginx.
 
 Measured differences without this: uWSGI lets control bytes in header values reach the app, keeps trailing tabs,
@@ -10,17 +10,24 @@ A chunked request body never arrives here through Nginx, which sends a Content-L
 answered 411, because uWSGI 2.0 would hand the app an empty body.
 """
 
+import logging
 import re
 
 from werkzeug.wsgi import FileWrapper
 
 from deploy.contract import size_in_bytes
+from deploy.logs import LineLogger
 from deploy.middleware.answer import answer
 
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
+log = logging.getLogger("deploy.levelling")
+
+_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search  # a tab may stand inside a header's value
+_ANY_CONTROL = re.compile(r"[\x00-\x1f\x7f]").search  # … but in no path, as in nginx/snippets/refuse.conf
+# Hop-by-hop (RFC 9110, 7.6.1): about the connection to the server, none of the app's business. Proxy would become
+# HTTP_PROXY, which HTTP clients in the app believe.
+_HOP_BY_HOP = [f"HTTP_{name}" for name in "CONNECTION KEEP_ALIVE TE TRAILER EXPECT PROXY UPGRADE".split()]
 _DRAIN_CHUNK = 64 * 1024
-# Hop-by-hop (RFC 9110, 7.6.1): about the connection to the server, none of the app's business.
-_HOP_BY_HOP = ("HTTP_CONNECTION", "HTTP_KEEP_ALIVE", "HTTP_TE", "HTTP_TRAILER", "HTTP_EXPECT", "HTTP_PROXY", "HTTP_UPGRADE")
+_DRAIN_AT_MOST = 64 * 1024**2  # bytes; behind Nginx bodies end at MAX_BODY_SIZE, without it a client may never end
 
 
 class ShortBody(RuntimeError):
@@ -28,7 +35,7 @@ class ShortBody(RuntimeError):
 
 
 class BadResponseHeader(ValueError):
-    """The app tried to send a control byte in a response header (response splitting)."""
+    """The app tried to send a control byte in its status or a header (response splitting)."""
 
 
 def _length(environ) -> int | None:
@@ -39,11 +46,13 @@ def _length(environ) -> int | None:
 
 def _clean(environ) -> bool:
     """Strips white space around header values and drops hop-by-hop headers; False when a control byte is found."""
-    if _CONTROL(environ["PATH_INFO"]) or _CONTROL(environ.get("QUERY_STRING", "")):
+    if any(_ANY_CONTROL(environ.get(key, "")) for key in ("REQUEST_METHOD", "PATH_INFO", "QUERY_STRING")):
+        return False
+    if _IN_VALUE(environ.get("CONTENT_TYPE", "")):
         return False
     for name in [name for name in environ if name.startswith("HTTP_")]:
         value = environ[name]
-        if not value.isprintable() and _CONTROL(value):
+        if not value.isprintable() and _IN_VALUE(value):
             return False
         if value and (value[0] in " \t" or value[-1] in " \t"):
             environ[name] = value.strip(" \t")
@@ -53,22 +62,24 @@ def _clean(environ) -> bool:
 
 
 class _Input:
-    """wsgi.input cut at Content-Length; counts what is left, so that close() can read the rest."""
+    """wsgi.input cut at Content-Length; counts what is left, so that drain() can read the rest."""
 
     def __init__(self, stream, length):
-        self._stream, self.left = stream, length
+        self._stream, self._left = stream, length
+
+    def _take(self, read, size):
+        wanted = self._left if size is None or size < 0 else min(size, self._left)
+        if not wanted:
+            return b""
+        data = read(wanted)
+        self._left = self._left - len(data) if data else 0  # the client has gone away
+        return data
 
     def read(self, size=-1):
-        wanted = self.left if size is None or size < 0 else min(size, self.left)
-        data = self._stream.read(wanted) if wanted else b""
-        self.left = self.left - len(data) if data else 0
-        return data
+        return self._take(self._stream.read, size)
 
     def readline(self, size=-1):
-        wanted = self.left if size is None or size < 0 else min(size, self.left)
-        data = self._stream.readline(wanted) if wanted else b""
-        self.left = self.left - len(data) if data else 0
-        return data
+        return self._take(self._stream.readline, size)
 
     def readlines(self, hint=-1):
         return list(self)
@@ -78,8 +89,9 @@ class _Input:
 
     def drain(self):
         """Reads what the app left unread: closing a socket with unread bytes resets it, and the answer is lost."""
-        while self.left and self.read(_DRAIN_CHUNK):
-            pass
+        most = _DRAIN_AT_MOST
+        while self._left and most > 0:
+            most -= len(self.read(_DRAIN_CHUNK))
 
 
 class _Body:
@@ -99,16 +111,19 @@ class _Body:
             if part:
                 yield part
         if response.left and not response.bodiless:
-            raise ShortBody(f"the body is {response.left} bytes shorter than its Content-Length")
+            log.error("the body is %s bytes shorter than its Content-Length", response.left)
+            raise ShortBody(f"{response.left} bytes are missing")
 
     def close(self):
-        if hasattr(self._parts, "close"):
-            self._parts.close()
-        self._stream.drain()
+        try:
+            if hasattr(self._parts, "close"):
+                self._parts.close()
+        finally:
+            self._stream.drain()
 
 
 class _Response:
-    """Watches start_response: checks the headers, remembers how many bytes of body may follow."""
+    """Watches start_response: checks the head, remembers how many bytes of body may follow."""
 
     def __init__(self, start_response, method):
         self._start, self._head = start_response, method == "HEAD"
@@ -116,32 +131,39 @@ class _Response:
 
     def start(self, status, headers, exc_info=None):
         self.left = None
+        if _ANY_CONTROL(status):
+            raise BadResponseHeader("control byte in the status line")
         for name, value in headers:
-            if _CONTROL(value) or _CONTROL(name):
+            if _IN_VALUE(value) or _ANY_CONTROL(name):
                 raise BadResponseHeader(f"control byte in the response header {name!r}")
             if name.lower() == "content-length":
                 self.left = int(value)
-        self.bodiless = self._head or status[:3] in ("204", "304") or status[:1] == "1"
+        self.bodiless = self._head or status[:3] in ("204", "304")
         return self._start(status, headers, exc_info)
+
+
+def _refusal(environ, length, most) -> str:
+    """The status of a request that no app should see; empty for all others, which are cleaned on the way."""
+    if "HTTP_TRANSFER_ENCODING" in environ:
+        return "411 Length Required"
+    if length is None or not _clean(environ):
+        return "400 Bad Request"
+    return "413 Request Entity Too Large" if length > most else ""
 
 
 def wrap(app, settings):
     most = size_in_bytes(settings["MAX_BODY_SIZE"])
+    errors = LineLogger("wsgi.errors", logging.WARNING)
 
     def levelled(environ, start_response):
         length = _length(environ)
-        if "HTTP_TRANSFER_ENCODING" in environ:
-            return answer(start_response, "411 Length Required")
-        if length is None or not _clean(environ):
-            return answer(start_response, "400 Bad Request")
+        environ["wsgi.errors"] = errors
         environ["wsgi.file_wrapper"] = FileWrapper  # the servers' own differ in which objects they take
-        stream = environ["wsgi.input"] = _Input(environ["wsgi.input"], length)
+        stream = environ["wsgi.input"] = _Input(environ["wsgi.input"], length or 0)
         environ["wsgi.input_terminated"] = True
         response = _Response(start_response, environ["REQUEST_METHOD"])
-        if length > most:
-            parts = answer(response.start, "413 Request Entity Too Large")
-        else:
-            parts = app(environ, response.start)
+        refusal = _refusal(environ, length, most)
+        parts = answer(response.start, refusal) if refusal else app(environ, response.start)
         return _Body(parts, response, stream)
 
     return levelled

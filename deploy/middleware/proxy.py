@@ -14,7 +14,8 @@ def _with_server_name(app):
     def named(environ, start_response):
         host = environ.get("HTTP_HOST") or "localhost"
         name, colon, port = host.rpartition(":")
-        if not colon or not port.isdigit():  # no port, or the last colon belongs to an IPv6 address
+        # No port, or the last colon belongs to an IPv6 address.
+        if not colon or not (port.isascii() and port.isdigit()):
             name, port = host, "443" if environ["wsgi.url_scheme"] == "https" else "80"
         environ["SERVER_NAME"], environ["SERVER_PORT"] = name, port
         return app(environ, start_response)

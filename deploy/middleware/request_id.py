@@ -17,7 +17,8 @@ def wrap(app, settings):
         logs.request_id.set(identity)
 
         def start(status, headers, exc_info=None):
-            return start_response(status, [*headers, ("X-Request-ID", identity)], exc_info)
+            others = [header for header in headers if header[0].lower() != "x-request-id"]
+            return start_response(status, [*others, ("X-Request-ID", identity)], exc_info)
 
         return app(environ, start)
 

@@ -8,7 +8,7 @@ from whitenoise import WhiteNoise
 from deploy.middleware.answer import answer
 
 PREFIX = "/static/"
-# deploy/assets.py writes names such as css/site.4f0c2a91b3d5.css; nginx/conf.d/static-cache.conf knows the same pattern.
+# deploy/assets.py writes such names: css/site.4f0c2a91b3d5.css; nginx/conf.d/static-cache.conf knows the same pattern.
 HASHED = re.compile(r"\.[0-9a-f]{12}\.[a-z0-9]+$")
 
 

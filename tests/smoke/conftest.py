@@ -68,7 +68,7 @@ def _only_the_table(config) -> None:
 
 def pytest_terminal_summary(terminalreporter, config):
     if not asked_for(config):
-        terminalreporter.write_line("smoke tests: tests/live runs them on its own stacks; for another: pytest tests/smoke --base-url URL")
+        terminalreporter.write_line("smoke tests: run by tests/live; by hand: pytest tests/smoke --base-url URL")
 
 
 def pytest_sessionstart(session):

@@ -52,7 +52,7 @@ def test_pages_use_the_hashed_names(make_app, sqlite_url, tmp_path):
     """With a manifest in STATIC_ROOT url_for() gives hashed names, and the app serves them without Nginx."""
     (tmp_path / "css").mkdir()
     (tmp_path / "css" / "site.1a2b3c4d.css").write_text("body {}")
-    (tmp_path / "manifest.json").write_text(json.dumps({"css/site.css": "css/site.1a2b3c4d.css"}))
+    (tmp_path / ".manifest.json").write_text(json.dumps({"css/site.css": "css/site.1a2b3c4d.css"}))
     client = make_app(sqlite_url, STATIC_ROOT=str(tmp_path)).test_client()
     assert "/static/css/site.1a2b3c4d.css" in static_urls(client.get("/").text)
     with client.get("/static/css/site.1a2b3c4d.css") as response:

@@ -1,0 +1,93 @@
+"""Compose and the Dockerfile, as Compose and hadolint judge them, and what every container must keep."""
+
+import re
+
+import pytest
+import yaml
+
+from tests.config.conftest import ROOT, tool
+
+LONG_RUNNING = ("nginx", "web", "postgres")
+HARDENED = (*LONG_RUNNING, "migrate")
+
+
+@pytest.mark.parametrize("profile", ["", "postgres", "test", "*"])
+def test_compose_takes_its_file(profile):
+    """docker compose config accepts the file with each profile, on a fresh clone without any setting."""
+    profiles = ["--profile", profile] if profile else []
+    done = tool("docker", "compose", "--env-file", "/dev/null", *profiles, "config", "--quiet")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_list_of_services_is_whole(compose):
+    """Every service that stays up is in this file's list, so that no new one goes without the checks
+    below.
+    """
+    stays = {
+        name for name, service in compose["services"].items() if service.get("restart") == "unless-stopped"
+    }
+    assert stays == set(LONG_RUNNING)
+    others = set(compose["services"]) - set(HARDENED)
+    assert all(compose["services"][name].get("profiles") == ["test"] for name in others)
+
+
+@pytest.mark.parametrize("name", HARDENED)
+def test_container_is_hardened(compose, name):
+    """Each container has a read-only root, no capabilities, no way to gain any, and limits on memory and
+    processes.
+    """
+    service = compose["services"][name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"] and not service.get("cap_add")
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert int(service["mem_limit"]) > 0
+    assert int(service["pids_limit"]) > 0
+    assert not service.get("privileged") and not service.get("pid") and not service.get("ipc")
+    assert service["logging"]["options"].get("max-size")
+
+
+def test_only_nginx_publishes_ports(compose):
+    """Nothing but Nginx can be reached from outside."""
+    published = {name for name, service in compose["services"].items() if service.get("ports")}
+    assert published == {"nginx"}
+    assert all(service.get("network_mode") != "host" for service in compose["services"].values())
+
+
+@pytest.mark.parametrize("name", HARDENED)
+def test_container_has_no_way_to_the_host(compose, name):
+    """No container has a folder of the host, nor Docker's own socket: all it keeps is in named volumes."""
+    assert {volume["type"] for volume in compose["services"][name].get("volumes", [])} <= {"volume"}
+
+
+def test_nginx_cannot_change_what_web_made(compose):
+    """Nginx reads sockets and assets and cannot write them."""
+    readonly = {v["source"] for v in compose["services"]["nginx"]["volumes"] if v.get("read_only")}
+    assert {"sockets", "assets"} <= readonly
+
+
+def test_every_stage_runs_as_a_user():
+    """Each image that runs for long names an unprivileged user, a health check and its stop signal."""
+    text = (ROOT / "Dockerfile").read_text()
+    stages = dict(re.findall(r"^FROM \S+ AS (\S+)\n(.*?)(?=^FROM |\Z)", text, re.M | re.S))
+    for name in LONG_RUNNING:
+        (user,) = re.findall(r"^USER (\S+)$", stages[name], re.M)
+        assert user not in ("root", "0")
+        assert re.search(r"^STOPSIGNAL SIG\w+$", stages[name], re.M)
+        assert re.search(r"^HEALTHCHECK ", stages[name], re.M)
+
+
+def test_hadolint_takes_the_dockerfile():
+    """hadolint has nothing to say about the Dockerfile, but for the rules that .hadolint.yaml leaves out."""
+    done = tool("hadolint", "--no-color", "Dockerfile")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_rules_that_hadolint_leaves_out_are_few_and_have_reasons():
+    """At most three rules are left out, each with a comment that says why."""
+    path = ROOT / ".hadolint.yaml"
+    text = path.read_text() if path.exists() else ""
+    ignored = (yaml.safe_load(text) or {}).get("ignored", [])
+    inline = re.findall(r"# hadolint .*ignore=(\S+)", (ROOT / "Dockerfile").read_text())
+    assert len(ignored) + len(inline) <= 3
+    for rule in ignored:
+        assert re.search(rf"#.*\n *- {rule}\b|- {rule} +#", text), f"{rule} has no reason"

@@ -1,0 +1,87 @@
+"""deploy/resources.py: what the container may use, read from files as the kernel writes them."""
+
+import os
+
+import pytest
+
+from deploy import resources
+
+GIB = 1024**3
+HOST = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+@pytest.fixture
+def cgroup(tmp_path, monkeypatch):
+    """A function that writes cgroup files, on a machine of eight CPUs."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
+
+    def write(**files: str):
+        for name, content in files.items():
+            path = tmp_path / name.replace("__", "/").replace("DOT", ".")
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(content + "\n")
+        return tmp_path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("files", "cpus"),
+    [
+        ({}, 8),
+        ({"cpuDOTmax": "max 100000"}, 8),
+        ({"cpuDOTmax": "200000 100000"}, 2),
+        ({"cpuDOTmax": "290000 100000"}, 2),
+        ({"cpuDOTmax": "50000 100000"}, 1),
+        ({"cpuDOTmax": "1600000 100000"}, 8),
+        ({"cpu__cpuDOTcfs_quota_us": "-1", "cpu__cpuDOTcfs_period_us": "100000"}, 8),
+        ({"cpu__cpuDOTcfs_quota_us": "300000", "cpu__cpuDOTcfs_period_us": "100000"}, 3),
+        ({"cpu__cpuDOTcfs_quota_us": "10000", "cpu__cpuDOTcfs_period_us": "100000"}, 1),
+        ({"cpu__cpuDOTcfs_quota_us": "10000"}, 8),
+        ({"cpuDOTmax": ""}, 8),
+        ({"cpuDOTmax": "100000 0"}, 8),
+    ],
+)
+def test_cpus(cgroup, files, cpus):
+    """CPUs are those of the affinity, cut by the quota of cgroup v2 or v1, and never fewer than one."""
+    assert resources.cpus(cgroup(**files)) == cpus
+
+
+@pytest.mark.parametrize(
+    ("files", "memory"),
+    [
+        ({}, HOST),
+        ({"memoryDOTmax": "max"}, HOST),
+        ({"memoryDOTmax": "268435456"}, GIB // 4),
+        ({"memoryDOTmax": str(HOST * 2)}, HOST),
+        ({"memory__memoryDOTlimit_in_bytes": "268435456"}, GIB // 4),
+        ({"memory__memoryDOTlimit_in_bytes": "9223372036854771712"}, HOST),
+    ],
+)
+def test_memory(cgroup, files, memory):
+    """Memory is the host's, cut by the limit of cgroup v2 or v1."""
+    assert resources.memory(cgroup(**files)) == memory
+
+
+@pytest.mark.parametrize(
+    ("files", "workers"),
+    [
+        (
+            {"cpuDOTmax": "200000 100000", "memoryDOTmax": str(HOST)},
+            min(2, HOST // resources.MEMORY_PER_WORKER),
+        ),
+        ({"memoryDOTmax": str(3 * resources.MEMORY_PER_WORKER)}, 3),
+        ({"memoryDOTmax": str(resources.MEMORY_PER_WORKER // 2)}, 1),
+    ],
+)
+def test_default_workers(cgroup, files, workers):
+    """One worker for each CPU as far as memory reaches, and at least one."""
+    assert resources.default_workers(cgroup(**files)) == workers
+
+
+@pytest.mark.parametrize(("content", "backlog"), [("128", 128), ("4096", 1024), ("", 1024), (None, 1024)])
+def test_backlog(tmp_path, content, backlog):
+    """The backlog is 1024, or what the kernel allows where that is less."""
+    if content is not None:
+        (tmp_path / "somaxconn").write_text(content)
+    assert resources.backlog(tmp_path / "somaxconn") == backlog
