@@ -85,7 +85,8 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=cache,t
     apt-get update && apt-get install --yes --no-install-recommends apache2-bin libpython3.13
 COPY --from=runtime /opt/venv /opt/venv
 COPY --from=runtime /build/.libs/mod_listen_unix.so /usr/lib/apache2/modules/
-ENV PATH=/opt/venv/bin:$PATH STATIC_ROOT=/srv/static
+# TMPDIR is a volume in docker-compose.yml: large uploads that the app parses would fill the memory of a tmpfs.
+ENV PATH=/opt/venv/bin:$PATH STATIC_ROOT=/srv/static TMPDIR=/var/tmp
 WORKDIR /srv
 COPY --from=static /srv/static static
 COPY deploy deploy

@@ -64,6 +64,10 @@ class Stack:
             running.remove(self)
 
 
+def image_name(service: str) -> str:
+    return f"tripod-{service}:{os.environ.get('IMAGE_TAG') or 'latest'}"
+
+
 def docker(*args: str, check: bool = True, timeout: float = 60) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["docker", *args], text=True, capture_output=True, check=check, timeout=timeout)
 

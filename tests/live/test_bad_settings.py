@@ -2,16 +2,16 @@
 
 import pytest
 
-from tests.live.stack import ROOT, docker
+from tests.live.stack import ROOT, docker, image_name
 
 PROBE = ("--volume", f"{ROOT}/tests/live/probe.py:/srv/probe.py:ro")
 WRITABLE = ("--tmpfs", "/tmp:mode=1777")
 STATE = ("--tmpfs", "/var/lib/tripod:uid=10001")
 
 
-def start(*options: str, command: str = "deploy/start", image: str = "tripod-web", **env: str):
+def start(*options: str, command: str = "deploy/start", image: str = "web", **env: str):
     given = [part for name, value in env.items() for part in ("--env", f"{name}={value}")]
-    return docker("run", "--rm", "--read-only", *WRITABLE, *options, *given, image, command, check=False)
+    return docker("run", "--rm", "--read-only", *WRITABLE, *options, *given, image_name(image), command, check=False)
 
 
 @pytest.mark.parametrize(
@@ -60,6 +60,6 @@ def test_database_unreachable():
 @pytest.mark.parametrize("variable, value", [("MAX_BODY_SIZE", "ten"), ("REQUEST_TIMEOUT", "-1")])
 def test_nginx_refuses(variable, value):
     """Nginx keeps the same contract and refuses the same values."""
-    done = start(command="nginx/start", image="tripod-nginx", **{variable: value})
+    done = start(command="nginx/start", image="nginx", **{variable: value})
     assert done.returncode == 78
     assert variable in done.stderr

@@ -25,6 +25,7 @@ OTHERS = {
     "BASE_IMAGE": "builds: what to start from",
     "PIP_CONF": "builds: pip's settings behind a company proxy",
     "CA_BUNDLE": "builds: certificates behind a company proxy",
+    "IMAGE_TAG": "Compose: which build of the images",
     "PATH": "the system's",
     "TRIPOD_REENTERED": "deploy/cli: ./stack has already called itself again",
     "PGDATA": "PostgreSQL's own, set in the Dockerfile",
@@ -41,7 +42,7 @@ NOT_PASSED = {
 }
 
 # ${NAME:-value} with a value, in docker-compose.yml: only where Compose needs one before our code runs.
-COMPOSE_NEEDS = {"HTTP_PORT", "RELEASE", "BASE_IMAGE", "PIP_CONF", "CA_BUNDLE"}
+COMPOSE_NEEDS = {"IMAGE_TAG", "HTTP_PORT", "RELEASE", "BASE_IMAGE", "PIP_CONF", "CA_BUNDLE"}
 
 _NAME = re.compile(r"[A-Z][A-Z0-9_]+")
 # What holds the environment, or the contract's values made of it, in Python. `environ` alone is WSGI's.

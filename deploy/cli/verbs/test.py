@@ -54,6 +54,8 @@ def _options(socket):
         str(ROOT),
         # Root's files have no place in the person's folder.
         "--env",
+        "IMAGE_TAG",  # if it is set: the tests start what has been built
+        "--env",
         "PYTEST_ADDOPTS=-o cache_dir=/tmp/pytest-cache",
         *(f"--env={name}={value}" for name, value in build_inputs.environment().items()),
     ]
