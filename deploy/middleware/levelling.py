@@ -4,7 +4,8 @@ server can be reached without it; the rest is what the servers do differently be
 Measured differences without this: uWSGI lets control bytes in header values reach the app, keeps trailing tabs,
 passes CR LF in response headers on, sends a body on HEAD, 204 and 304, and resets connections whose request body was
 not read (of which Nginx makes a 502); Gunicorn and mod_wsgi leave a client waiting when a body is shorter than its
-Content-Length.
+Content-Length; with an exception in the middle of a body that is not sent they answer 500, uWSGI 200; mod_wsgi calls
+one process several.
 
 A chunked request body never arrives here through Nginx, which sends a Content-Length instead. Without Nginx it is
 answered 411, because uWSGI 2.0 would hand the app an empty body.
@@ -104,7 +105,9 @@ class _Body:
         response = self._response
         for part in self._parts:
             if response.bodiless:
-                continue
+                # No further part is asked for: one that raised would be a 500 on the servers that have not sent the
+                # head yet, and nothing on uWSGI, which has.
+                return
             if response.left is not None:
                 part = part[: response.left]
                 response.left -= len(part)
@@ -154,6 +157,11 @@ def _refusal(environ, length, most) -> str:
 def wrap(app, settings):
     most = size_in_bytes(settings["MAX_BODY_SIZE"])
     errors = LineLogger("wsgi.errors", logging.WARNING)
+    # mod_wsgi calls one process several.
+    concurrency = {
+        "wsgi.multiprocess": int(settings["WEB_CONCURRENCY"]) > 1,
+        "wsgi.multithread": int(settings["WEB_THREADS"]) > 1,
+    }
 
     def levelled(environ, start_response):
         length = _length(environ)
@@ -161,6 +169,7 @@ def wrap(app, settings):
         environ["wsgi.file_wrapper"] = FileWrapper  # the servers' own differ in which objects they take
         stream = environ["wsgi.input"] = _Input(environ["wsgi.input"], length or 0)
         environ["wsgi.input_terminated"] = True
+        environ.update(concurrency)
         response = _Response(start_response, environ["REQUEST_METHOD"])
         refusal = _refusal(environ, length, most)
         parts = answer(response.start, refusal) if refusal else app(environ, response.start)

@@ -1,42 +1,201 @@
-"""A WSGI app without any framework that shows what reaches an app, and misbehaves on request."""
+"""A WSGI app without any framework that shows what reaches an app, and misbehaves on request.
 
+The first segment of the path says what happens; any other is echoed. /seen hands out what this process has seen since
+it was last asked, so tests that want to know that something was *not* seen run one process.
+"""
+
+import hashlib
 import json
+import logging
+import sys
+import threading
 import time
 
+JSON = [("Content-Type", "application/json")]
+UNSEEN = ("ready", "seen")  # the health check's own requests, and the question itself
 
-def _echo(environ) -> bytes:
-    print("printed by the app")
-    shown = {name: value for name, value in environ.items() if isinstance(value, str | bool | tuple)}
-    return json.dumps(shown).encode()
+_seen = []
 
 
-def _sleep(environ) -> bytes:
+def _shown(environ) -> dict:
+    return {name: value for name, value in environ.items() if isinstance(value, str | bool | tuple)}
+
+
+def _echo(environ, start):
+    return _send(start, json.dumps(_shown(environ)).encode())
+
+
+def _send(start, body, status="200 OK", headers=()):
+    start(status, [*JSON, ("Content-Length", str(len(body))), *headers])
+    return [body]
+
+
+def _ready(environ, start):
+    return _send(start, b'"ready"')
+
+
+def _hand_out_seen(environ, start):
+    seen, _seen[:] = _seen[:], []
+    return _send(start, json.dumps(seen).encode())
+
+
+def _canary(environ, start):
+    return _send(start, environ["PATH_INFO"].encode())
+
+
+def _sleep(environ, start):
     print(f"at work on {environ['PATH_INFO']}")
     time.sleep(float(environ["PATH_INFO"].rpartition("/")[2]))
-    return b'"slept"'
+    return _send(start, b'"slept"')
 
 
-def _spin(environ) -> bytes:
+def _spin(environ, start):
     while True:
         pass
 
 
-def _refuse(environ) -> bytes:
-    """Answers without reading the request's body."""
-    return b'"refused"'
+def _refuse(environ, start):
+    """Answers with the status that the path names, without reading the request's body."""
+    status = environ["PATH_INFO"].rpartition("/")[2]
+    return _send(start, b'"refused"', f"{status} Refused" if status.isdigit() else "200 OK")
 
 
-def _broken(environ) -> bytes:
+def _stream(environ, start):
+    """Ten parts of 10 kB, of no length that is told."""
+    start("200 OK", [("Content-Type", "text/plain")])
+    return (b"%d" % number * 10_000 for number in range(10))
+
+
+def _write(environ, start):
+    """By the write() of PEP 3333."""
+    write = start("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "6")])
+    write(b"abc")
+    return [b"def"]
+
+
+def _say(environ, start):
+    """Speaks on every channel that an app has; the path's last segment tells one request from another."""
+    word = environ["PATH_INFO"].rpartition("/")[2]
+    print(f"printed {word}")
+    print(f"complained {word}", file=sys.stderr)
+    environ["wsgi.errors"].write(f"erred {word}\n")
+    logging.getLogger("probe").warning("logged %s", word)
+    return _send(start, b'"said"')
+
+
+def _threads(environ, start):
+    """Waits until as many requests are inside as the path names, so that they must be in threads of their own."""
+    number = int(environ["PATH_INFO"].rpartition("/")[2])
+    try:
+        _barrier(number).wait(timeout=5)
+    except threading.BrokenBarrierError:
+        return _send(start, b'"alone"', "503 Alone")
+    return _send(start, b'"together"')
+
+
+_barriers: dict[int, threading.Barrier] = {}
+
+
+def _barrier(number):
+    return _barriers.setdefault(number, threading.Barrier(number))
+
+
+def _raise_before(environ, start):
     raise RuntimeError("this app always raises")
 
 
-ROUTES = {"echo": _echo, "sleep": _sleep, "spin": _spin, "refuse": _refuse, "broken": _broken}
+def _raise_after_start(environ, start):
+    start("200 OK", JSON)
+    raise RuntimeError("this app raises after start_response")
+
+
+def _raise_in_body(environ, start):
+    start("200 OK", [*JSON, ("Content-Length", "10000")])
+
+    def parts():
+        yield b"x" * 5000
+        raise RuntimeError("this app raises in the middle of its response")
+
+    return parts()
+
+
+def _raise_at_first_part(environ, start):
+    start("200 OK", JSON)
+
+    def parts():
+        raise RuntimeError("this app raises before the first part")
+        yield
+
+    return parts()
+
+
+def _short_body(environ, start):
+    start("200 OK", [*JSON, ("Content-Length", "100")])
+    return [b"short"]
+
+
+def _long_body(environ, start):
+    start("200 OK", [*JSON, ("Content-Length", "5")])
+    return [b"short and more"]
+
+
+def _split_header(environ, start):
+    return _send(start, b"{}", headers=[("X-Split", "a\r\nX-Injected: yes")])
+
+
+def _no_start(environ, start):
+    return [b"a body without a head"]
+
+
+def _with_body(status):
+    def answer(environ, start):
+        start(status, [("X-Probe", "here")])
+        return [b"a body that does not belong here"]
+
+    return answer
+
+
+def _many_headers(environ, start):
+    return _send(start, b"{}", headers=[("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"), ("X-Latin", "caf\xe9")])
+
+
+ROUTES = {
+    "broken": _raise_before,
+    "canary": _canary,
+    "long-body": _long_body,
+    "many-headers": _many_headers,
+    "no-start": _no_start,
+    "raise-after-start": _raise_after_start,
+    "raise-at-first-part": _raise_at_first_part,
+    "raise-in-body": _raise_in_body,
+    "ready": _ready,
+    "refuse": _refuse,
+    "say": _say,
+    "seen": _hand_out_seen,
+    "short-body": _short_body,
+    "sleep": _sleep,
+    "spin": _spin,
+    "split-header": _split_header,
+    "stream": _stream,
+    "threads": _threads,
+    "with-body-204": _with_body("204 No Content"),
+    "with-body-304": _with_body("304 Not Modified"),
+    "write": _write,
+}
+
+
+def _note(environ, route):
+    """Remembers the request; its body is read here, but where the point is that nobody reads it."""
+    body = b"" if route == "refuse" else environ["wsgi.input"].read()
+    seen = {"environ": _shown(environ), "length": len(body), "sha256": hashlib.sha256(body).hexdigest()}
+    _seen.append(seen)
 
 
 def application(environ, start_response):
-    body = ROUTES.get(environ["PATH_INFO"].split("/")[1], _echo)(environ)
-    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
-    return [body]
+    route = environ["PATH_INFO"].split("/")[1] if "/" in environ["PATH_INFO"] else ""
+    if route not in UNSEEN:
+        _note(environ, route)
+    return ROUTES.get(route, _echo)(environ, start_response)
 
 
 not_callable = "a string"

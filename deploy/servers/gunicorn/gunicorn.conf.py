@@ -39,8 +39,12 @@ graceful_timeout = int(_setting("SHUTDOWN_GRACE"))
 keepalive = 95
 
 # --- what it accepts --------------------------------------------------------------------------------------------------
-# Nginx lets 8 KiB through (large_client_header_buffers); the request line's default here is 4094.
-limit_request_line = 8190
+# Default: 4094. Nginx lets 8 KiB through (large_client_header_buffers) and may make more of it, percent-encoding what
+# should have been; 0 is no limit, and 8190 the highest where there is no Nginx.
+limit_request_line = 8190 if _setting("PORT") else 0
+# Defaults: 8190 and 100. Nginx decides (8 KiB, 100 headers) and then adds its own, which these must leave room for.
+limit_request_field_size = 16380
+limit_request_fields = 200
 # Whom to believe is decided once, by TRUSTED_PROXIES in deploy/middleware/proxy.py. Default: 127.0.0.1, or what a
 # platform puts into FORWARDED_ALLOW_IPS (Heroku: *).
 forwarded_allow_ips = "127.0.0.1" if _setting("PORT") else ""

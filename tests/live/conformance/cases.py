@@ -1,0 +1,242 @@
+"""Requests and what must become of them, on every server alike. A row is: name, bytes, status, what the app sees.
+
+The status is a number, or several for a connection with several answers; 0 is an answer in the manner of HTTP/0.9,
+which has none. SEES_NOTHING, or a check on the one request that the app sees.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.live.conformance.fleet import Seen
+
+SEES_NOTHING = None
+MAX_BODY = 10 * 1024**2  # MAX_BODY_SIZE's default
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    payload: bytes
+    statuses: tuple[int, ...]
+    sees: Callable[[Seen], bool] | None
+
+
+def request(line: str = "GET /x", *headers: str, body: bytes = b"", host: str = "probe", version="HTTP/1.1") -> bytes:
+    """A request, its headers after Host; latin-1, so that any byte can stand in it."""
+    lines = [f"{line} {version}", *([f"Host: {host}"] if host else []), *headers, "", ""]
+    return "\r\n".join(lines).encode("latin-1") + body
+
+
+def post(*headers: str, body: bytes = b"abc") -> bytes:
+    return request("POST /x", *headers, body=body)
+
+
+def chunked(body: bytes, size: int = 65536) -> bytes:
+    parts = [body[start : start + size] for start in range(0, len(body), size)]
+    return b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
+
+
+def _refused(status: int, payloads: dict[str, bytes]) -> list[Case]:
+    return [Case(name, payload, (status,), SEES_NOTHING) for name, payload in payloads.items()]
+
+
+def _no_header(*names: str) -> Callable[[Seen], bool]:
+    return lambda seen: not set(names) & set(seen.environ)
+
+
+def _header(name: str, value: str) -> Callable[[Seen], bool]:
+    return lambda seen: seen.environ.get(name) == value
+
+
+def _body(length: int) -> Callable[[Seen], bool]:
+    return lambda seen: seen.length == length
+
+
+LENGTHS = _refused(
+    400,
+    {
+        "Content-Length twice, the same": post("Content-Length: 3", "Content-Length: 3"),
+        "Content-Length twice, another": post("Content-Length: 3", "Content-Length: 4"),
+        "Content-Length as a list": post("Content-Length: 3, 3"),
+        "Content-Length: +3": post("Content-Length: +3"),
+        "Content-Length: 0x3": post("Content-Length: 0x3"),
+        "Content-Length: -1": post("Content-Length: -1"),
+        "Content-Length: 3 4": post("Content-Length: 3 4"),
+        "Content-Length: 2^64": post(f"Content-Length: {2**64}"),
+        "Content-Length, empty": post("Content-Length:"),
+    },
+)
+
+CODINGS = _refused(
+    501,
+    {
+        f"Transfer-Encoding: {value!r}": post(f"Transfer-Encoding: {value}", body=chunked(b"abc"))
+        for value in ("identity", "gzip", "gzip, chunked", ",chunked", "chunked, chunked", "\x0bchunked", "chunked;a=b")
+    },
+) + _refused(
+    400,
+    {
+        "Transfer-Encoding and Content-Length": post("Transfer-Encoding: chunked", "Content-Length: 3"),
+        "Transfer-Encoding on HTTP/1.0": request(
+            "POST /x", "Transfer-Encoding: chunked", body=chunked(b"abc"), version="HTTP/1.0"
+        ),
+        "a chunk's size with a sign": post("Transfer-Encoding: chunked", body=b"+3\r\nabc\r\n0\r\n\r\n"),
+        "a chunk's size of 2^64": post("Transfer-Encoding: chunked", body=b"10000000000000000\r\nabc\r\n0\r\n\r\n"),
+    },
+)
+
+UPLOADS = [
+    Case(f"{size:,} bytes, chunked", post("Transfer-Encoding: chunked", body=chunked(b"x" * size)), (200,), _body(size))
+    for size in (1, 65536, MAX_BODY)
+] + [
+    Case("two requests in one packet", request() + request("GET /y"), (200, 200), SEES_NOTHING),
+    Case("Expect: 100-continue", post("Expect: 100-continue", "Content-Length: 3"), (100, 200), _body(3)),
+    Case("Expect: something else", request("GET /x", "Expect: junk"), (200,), _no_header("HTTP_EXPECT")),
+    Case("GET with a body", request("GET /x", "Content-Length: 3", body=b"abc"), (200,), _body(3)),
+    Case(
+        "upgrade to a web socket",
+        request("GET /x", "Connection: Upgrade", "Upgrade: websocket"),
+        (200,),
+        _no_header("HTTP_UPGRADE", "HTTP_CONNECTION"),
+    ),
+]
+
+LINES = (
+    _refused(0, {"HTTP/0.9": b"GET /x\r\n"})
+    + _refused(505, {"HTTP/2.0 in HTTP/1.1's form": request(version="HTTP/2.0")})
+    + _refused(405, {"TRACE": request("TRACE /x"), "PROPFIND": request("PROPFIND /x")})
+    + _refused(
+        400,
+        {
+            "HTTP/1.2": request(version="HTTP/1.2"),
+            "method in lower case": request("get /x"),
+            "CONNECT": request("CONNECT a:1"),
+            "OPTIONS *": request("OPTIONS *"),
+            "target without a slash": request("GET x"),
+            "8-bit bytes in the target": request("GET /caf\xe9"),
+            "control byte in the target": request("GET /\x01"),
+            "control byte in the query": request("GET /?\x7f"),
+            "space before a header's colon": request("GET /x", "X-Y : 1"),
+            "NUL in a header's name": request("GET /x", "X\0Y: 1"),
+            "header without a name": request("GET /x", ": 1"),
+            "folded header": request("GET /x", "X-Y: 1", "  2"),
+            "NUL in a value": request("GET /x", "X-Y: a\0b"),
+            "two Content-Types": post("Content-Type: a/b", "Content-Type: c/d", "Content-Length: 3"),
+            "CR in a value": request("GET /x", "X-Y: a\rb"),
+        },
+    )
+    + _refused(
+        400,
+        {f"byte {byte:#04x} in a value": request("GET /x", f"X-Y: a{chr(byte)}b") for byte in (0x01, 0x08, 0x1B, 0x7F)},
+    )
+    + [
+        Case("an empty line first", b"\r\n" + request(), (200,), _no_header("HTTP_X")),
+        Case("_ in a name", request("GET /x", "X_Y: 1"), (200,), _no_header("HTTP_X_Y")),
+        Case("Content_Length", request("GET /x", "Content_Length: 5"), (200,), _no_header("CONTENT_LENGTH")),
+        Case(". in a name", request("GET /x", "X.Y: 1"), (200,), _no_header("HTTP_X_Y", "HTTP_X.Y")),
+        Case("8-bit name", request("GET /x", "X-\xe9: 1"), (200,), _no_header("HTTP_X_\xe9", "HTTP_X_\xc9")),
+        Case("8-bit value", request("GET /x", "X-Y: caf\xe9"), (200,), _header("HTTP_X_Y", "caf\xe9")),
+        Case("tab in a value", request("GET /x", "X-Y: a\tb"), (200,), _header("HTTP_X_Y", "a\tb")),
+        Case("white space around a value", request("GET /x", "X-Y: \t a \t"), (200,), _header("HTTP_X_Y", "a")),
+        Case("empty value", request("GET /x", "X-Y:"), (200,), _header("HTTP_X_Y", "")),
+        Case("two Cookie headers", request("GET /x", "Cookie: a=1", "Cookie: b=2"), (200,),
+             _header("HTTP_COOKIE", "a=1; b=2")),
+    ]
+)
+
+HOSTS = _refused(
+    400,
+    {
+        "no Host on HTTP/1.1": request(host=""),
+        "two Hosts": request("GET /x", "Host: other"),
+        "Host with a space": request(host="a b"),
+        "Host with a slash": request(host="a/b"),
+        "Host with a NUL": request(host="a\0b"),
+        "Host with another character": request(host="a=b"),
+    },
+) + [
+    Case("Host with capitals and a port", request(host="PROBE:81"), (200,), _header("HTTP_HOST", "probe:81")),
+    Case("no Host on HTTP/1.0", request(host="", version="HTTP/1.0"), (200,), _header("HTTP_HOST", "localhost")),
+    Case("whole URL as target, against Host", request("GET http://other/p?q"), (200,), _header("HTTP_HOST", "other")),
+]
+
+
+def _line(length: int) -> bytes:
+    return request("GET /x?" + "q" * (length - len("GET /x? HTTP/1.1")))
+
+
+def _fields(number: int) -> bytes:
+    return request("GET /x", *(f"X-{index}: a" for index in range(number - 1)))
+
+
+LIMITS = (
+    [Case(f"request line of {size:,} bytes", _line(size), (200,), _body(0)) for size in (4000, 4094, 4095, 8000, 8189)]
+    + [
+        Case(f"header line of {size:,} bytes", request("GET /x", f"X-Y: {'a' * (size - 5)}"), (200,), _body(0))
+        for size in (4096, 8000, 8189, 8190)
+    ]
+    + [Case("header line of 8,190 bytes, no space in it", request("GET /x", f"X-Y:{'a' * 8186}"), (200,), _body(0))]
+    + [Case(f"{number} headers", _fields(number), (200,), _body(0)) for number in (50, 99, 100)]
+    + [Case("four headers of 8,000 bytes", request("GET /x", *(f"X-{n}: {'a' * 8000}" for n in range(4))),
+            (200,), _body(0))]
+    + [Case("path of 4,000 bytes", request(f"GET /{'p' * 3999}"), (200,), _body(0))]
+    + [Case("request line that percent-encoding makes longer", request(f"GET /{chr(34) * 3000}?{'q' * 4000}"), (200,),
+            _body(0))]
+    + _refused(414, {"path of 4,001 bytes": request(f"GET /{'p' * 4000}"),
+                     "path of 8,000 bytes": request(f"GET /{'p/' * 4000}")})
+    + _refused(
+        400,
+        {
+            "request line of 8,200 bytes": _line(8200),
+            "header line of 8,200 bytes": request("GET /x", f"X-Y: {'a' * 8200}"),
+            "101 headers": _fields(101),
+            "1,000 headers": _fields(1000),
+            "five headers of 8,000 bytes": request("GET /x", *(f"X-{n}: {'a' * 8000}" for n in range(5))),
+        },
+    )
+    + [Case("body of exactly MAX_BODY_SIZE", post(f"Content-Length: {MAX_BODY}", body=b"x" * MAX_BODY), (200,),
+            _body(MAX_BODY))]
+    + _refused(413, {"one byte more": post(f"Content-Length: {MAX_BODY + 1}", body=b"x" * (MAX_BODY + 1)),
+                     "one byte more, chunked": post("Transfer-Encoding: chunked", body=chunked(b"x" * (MAX_BODY + 1)))})
+)
+
+# target → PATH_INFO and QUERY_STRING; None: refused with 400.
+PATHS: dict[str, tuple[str, str] | None] = {
+    "/a%2Fb": ("/a/b", ""), "//a": ("/a", ""), "/a//b": ("/a/b", ""), "/a/../b": ("/b", ""), "/a/%2e%2e/b": ("/b", ""),
+    "/%00": None, "/%0a": None, "/a%0a": None, "/a%0d%0ab": None, "/%7f": None, "/%zz": None, "/%": None, "/../x": None,
+    "/%2e%2e%2fa": None, "/a;p=1": ("/a;p=1", ""), "/a%3Fb": ("/a?b", ""), "/a%23b": ("/a#b", ""),
+    "/a%25b": ("/a%b", ""), "/a%2525b": ("/a%25b", ""), "/.": ("/", ""), "/a/.": ("/a/", ""), "/a/./b": ("/a/b", ""),
+    "/%C3%A9": ("/\xc3\xa9", ""), "/%ff": ("/\xff", ""), "/a+b": ("/a+b", ""), "/a%20b": ("/a b", ""),
+    "/%5c": ("/\\", ""), "/%7e~": ("/~~", ""), "/a?b%2Fc": ("/a", "b%2Fc"), "/a?%00": ("/a", "%00"),
+    "/a?b?c": ("/a", "b?c"), "/a?b=%zz": ("/a", "b=%zz"), "/a?//": ("/a", "//"), "/a?/../b": ("/a", "/../b"),
+    "/a%2f..%2fb": ("/b", ""), "/?": ("/", ""), "/??": ("/", "?"), "/a#b": ("/a", ""), "/a/": ("/a/", ""),
+    "/a,b:c@d&e=f": ("/a,b:c@d&e=f", ""), "/!$()*'": ("/!$()*'", ""), f"/{'s' * 256}": (f"/{'s' * 256}", ""),
+    f"/{'s' * 3999}": (f"/{'s' * 3999}", ""), "/a%E2%82%AC?%E2%82%AC": ("/a\xe2\x82\xac", "%E2%82%AC"),
+}  # fmt: skip
+
+# What the probe does → statuses, and whether the whole body comes; every one is asked with GET and HEAD.
+MISBEHAVIOUR = {
+    "broken": ((500,), "raises before start_response"),
+    "raise-after-start": ((500,), "raises after start_response"),
+    "raise-at-first-part": ((500,), "raises before the body's first part"),
+    "raise-in-body": ((200,), "raises in the middle of the body"),
+    "no-start": ((500,), "never calls start_response"),
+    "split-header": ((500,), "sends CR LF in a header"),
+    "short-body": ((200,), "sends less than its Content-Length"),
+    "long-body": ((200,), "sends more than its Content-Length"),
+    "with-body-204": ((204,), "sends a body with 204"),
+    "with-body-304": ((304,), "sends a body with 304"),
+    "stream": ((200,), "streams without a length"),
+    "write": ((200,), "uses write()"),
+    "many-headers": ((200,), "sends two cookies and an 8-bit header"),
+    "refuse/401": ((401,), "refuses"),
+}
+CUT = ("raise-in-body", "short-body")  # with GET: the client sees that the answer is not whole
+
+SPOOFS = [
+    "X-Forwarded-For", "X-Real-IP", "Forwarded", "X-Client-IP", "True-Client-IP", "X-Forwarded-Proto",
+    "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Ssl", "X-Forwarded-Protocol",
+    "X-Forwarded-Scheme", "X-Forwarded-Server", "X-Scheme", "X-Url-Scheme", "Front-End-Https", "Proxy",
+    "X-Original-URL", "X-Rewrite-URL", "X-HTTP-Method-Override", "Remote-User", "Script-Name", "X-Script-Name",
+    "Path-Info", "X_Forwarded_For", "X_Forwarded_Proto", "Script_Name", "Remote_User",
+]  # fmt: skip

@@ -1,0 +1,77 @@
+"""docs/conformance.md: what was expected, and what each server did, written from what the tests observed."""
+
+import datetime
+import json
+from collections import defaultdict
+from pathlib import Path
+
+from tests.live.conformance import known
+from tests.live.stack import docker
+
+HEAD = """# Conformance
+
+Written by `./stack prove`; do not edit. {date}, release {release}.
+
+**{summary}**
+
+Every row was asked of every server through Nginx. "= n" means that n requests were answered alike, as expected.
+
+{versions}
+"""
+
+
+class Table:
+    def __init__(self, servers: list[str]):
+        self._servers = servers
+        self._rows: dict[str, list[list[str]]] = defaultdict(list)
+        self._count = 0
+
+    def add(self, group: str, behaviour: str, expectation: str, results: dict[str, str], count: int = 1) -> None:
+        """One row; `results` is what each server did, `count` how many requests each of them got."""
+        self._count += count
+        cells = [results[server] for server in self._servers]
+        self._rows[group].append([behaviour, expectation, *cells, str(count)])
+
+    def write(self, file: str, fleet) -> None:
+        path = Path(file)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(self._text(fleet))
+
+    def _text(self, fleet) -> str:
+        alive = fleet.on_each(lambda server: json.loads(server.get("/healthz")))
+        summary = (
+            f"{self._count:,} requests to each of {len(self._servers)} servers, 0 differences outside the list of "
+            f"{len(known.DIFFERENCES)} below."
+        )
+        parts = [
+            HEAD.format(
+                date=datetime.date.today(),
+                release=next(iter(alive.values()))["release"],
+                summary=summary,
+                versions=", ".join(_versions(fleet)),
+            )
+        ]
+        for group, rows in self._rows.items():
+            parts += [f"## {group}\n", _markdown(["behaviour", "expected", *self._servers, "requests"], rows)]
+        listed = [[what, why] for what, why in known.DIFFERENCES.items()]
+        parts += ["## What can't be levelled\n", _markdown(["difference", "why it stays"], listed)]
+        return "\n".join(parts)
+
+
+def _markdown(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+def _versions(fleet) -> list[str]:
+    """Of everything between the client and the app, as the containers report them."""
+    stack = fleet.servers[0].stack
+    nginx = docker("exec", stack.container("nginx"), "nginx", "-v").stderr.strip()
+    code = (
+        "import sys, importlib.metadata as m;"
+        "print('Python', sys.version.split()[0]);"
+        "[print(n, m.version(n)) for n in ('gunicorn', 'uwsgi', 'mod_wsgi', 'werkzeug')]"
+    )
+    inside = docker("exec", stack.container("web"), "python3", "-c", code).stdout.splitlines()
+    apache = docker("exec", stack.container("web"), "apache2", "-v").stdout.split("\n")[0].rpartition(":")[2].strip()
+    return [nginx.rpartition(" ")[2].replace("/", " "), *inside, apache]
