@@ -1,18 +1,22 @@
 # One base image for everything, so that all servers run the same interpreter and the same packages. Named stages:
 #
 #   base ──┬── python ──┬── build ──┬── lock      is Pipfile.lock fresh? as requirements
-#          │            │           ├── venv      all packages; what compiles stays behind here
-#          │            │           │    ├── static    the built static files
-#          │            │           │    └── test      everything the project's own tests use
+#          │            │           └── venv      all packages; what compiles stays behind here
+#          │            │                ├── app       the app, its own packages and its built static files
+#          │            │                └── test      everything the project's own tests use
 #          │            ├── web                   the app and all WSGI servers
 #          │            ├── nginx                 the proxy and its files
 #          │            └── smoke                 asks a running stack from outside
 #          └── postgres                           for the profile of that name
 #
+# The app is the sample in app/, or with the build argument APP=brought the build context of that name (APP_DIR in
+# docker-compose.yml). Nothing else here differs between the two.
+#
 # Apt and pip use what the base image is set up for. Two build secrets let builds work behind a company proxy without
 # leaving anything in a layer: pip_conf (an index) and ca_bundle (certificates); both may be empty.
 
 ARG BASE_IMAGE=debian:trixie-slim
+ARG APP=""
 
 # --- base: the users, and the folders that are volumes ----------------------------------------------------------------
 # The same in every image: a named volume takes owner and mode from the first container that uses it, whichever it is.
@@ -54,44 +58,80 @@ RUN PIP_CONFIG_FILE=/dev/null /opt/tools/bin/pipenv verify \
  && /opt/tools/bin/pipenv requirements --hash > requirements.txt \
  && /opt/tools/bin/pipenv requirements --hash --dev-only > dev-requirements.txt
 
+# --- server-packages: what the servers' folders install, without their configuration: its edit compiles nothing again -
+FROM base AS server-packages
+COPY deploy/servers /servers
+RUN find /servers -type f ! -name requirements.txt ! -name '*.c' -delete && find /servers -type d -empty -delete
+
 # --- venv: all packages, before the app's own files, so that an edit in app/ installs nothing again -------------------
 FROM build AS venv
 WORKDIR /build
 COPY --from=lock /lock/requirements.txt .
-COPY deploy/servers/mod_wsgi/requirements.txt mod_wsgi.txt
+COPY --from=server-packages /servers servers
 RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
     --mount=type=secret,id=ca_bundle,target=/run/secrets/ca_bundle \
-    python3 -m venv --without-pip /opt/venv \
- && /opt/tools/bin/pip --python /opt/venv/bin/python install --require-hashes -r requirements.txt -r mod_wsgi.txt
+    python3 -m venv --without-pip /opt/venv && cat servers/*/requirements.txt > servers.txt \
+ && /opt/tools/bin/pip --python /opt/venv/bin/python install --require-hashes -r requirements.txt -r servers.txt
 ENV PATH=/opt/venv/bin:$PATH
-COPY deploy/servers/mod_wsgi/mod_listen_unix.c .
-RUN apxs -c mod_listen_unix.c
+RUN apxs -c servers/mod_wsgi/mod_listen_unix.c
+
+# --- app: its packages, its files, its static files hashed and compressed ---------------------------------------------
+FROM scratch AS sample
+COPY app /app
+
+FROM ${APP:-sample} AS files
+
+# A brought app's packages go on top of ours; what the stack itself runs on is put back to the locked version after
+# them, since many apps pin a Gunicorn of their own.
+FROM venv AS app-venv
+WORKDIR /build/app
+COPY --from=files requirements*.txt ./
+RUN --mount=type=cache,target=/root/.cache/pip \
+    --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
+    --mount=type=secret,id=ca_bundle,target=/run/secrets/ca_bundle \
+    if [ -e requirements.txt ]; then \
+        grep -E '^(brotli|gunicorn|python-json-logger|uwsgi|whitenoise)==' ../requirements.txt > ../stack.txt \
+        && /opt/tools/bin/pip --python /opt/venv/bin/python install -r requirements.txt \
+        && /opt/tools/bin/pip --python /opt/venv/bin/python install --no-deps --require-hashes \
+            -r ../stack.txt -r ../servers.txt; \
+    fi
+
+FROM app-venv AS app
+WORKDIR /srv
+COPY --from=files / .
+# What is no part of an app, and the one name that is taken.
+RUN rm -rf .env .git .venv venv \
+ && if [ -e deploy ] || [ -e deploy.py ]; then \
+        echo "The app's root has a 'deploy', which is the stack's name: rename it, or name it in .dockerignore" >&2; \
+        exit 1; \
+    fi
+COPY deploy/__init__.py deploy/assets.py deploy/
+ARG APP
+ARG BUILD_COMMAND=""
+ARG STATIC_SOURCE=static
+RUN if [ "$APP" != brought ]; then flask --app app.wsgi assets static; fi \
+ && sh -euc "${BUILD_COMMAND}" \
+ && mkdir -p "${STATIC_SOURCE}" && python3 -m deploy.assets "${STATIC_SOURCE}" /opt/static \
+ && rm -rf deploy && { python3 -m compileall -q . || true; }
 
 # Bootstrap's files are built into static/; the 27 MB of themes that come with them stay behind.
-FROM venv AS runtime
+FROM app-venv AS runtime
 RUN rm -rf /opt/venv/lib/python3*/site-packages/flask_bootstrap/static
-
-# --- static: hashed and compressed, once ------------------------------------------------------------------------------
-FROM venv AS static
-WORKDIR /srv
-COPY deploy/__init__.py deploy/assets.py deploy/
-COPY app app
-RUN flask --app app.wsgi assets /tmp/static && python3 -m deploy.assets /tmp/static /srv/static
 
 # --- web --------------------------------------------------------------------------------------------------------------
 FROM python AS web
 RUN --mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=cache,target=/var/lib/apt,sharing=locked \
     apt-get update && apt-get install --yes --no-install-recommends apache2-bin libpython3.13
 COPY --from=runtime /opt/venv /opt/venv
-COPY --from=runtime /build/.libs/mod_listen_unix.so /usr/lib/apache2/modules/
+COPY --from=runtime /build/servers/mod_wsgi/.libs/mod_listen_unix.so /usr/lib/apache2/modules/
 # TMPDIR is a volume in docker-compose.yml: large uploads that the app parses would fill the memory of a tmpfs.
-ENV PATH=/opt/venv/bin:$PATH STATIC_ROOT=/srv/static TMPDIR=/var/tmp
+ENV PATH=/opt/venv/bin:$PATH STATIC_ROOT=/opt/static TMPDIR=/var/tmp
 WORKDIR /srv
-COPY --from=static /srv/static static
 COPY deploy deploy
-COPY app app
-RUN python3 -m compileall -q app deploy
+RUN python3 -m compileall -q deploy
+COPY --from=app /opt/static /opt/static
+COPY --from=app /srv .
 ARG RELEASE=dev
 ENV RELEASE=${RELEASE}
 LABEL org.opencontainers.image.title="Tripod web" org.opencontainers.image.version=${RELEASE}
@@ -158,5 +198,5 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
     --mount=type=secret,id=ca_bundle,target=/run/secrets/ca_bundle \
     /opt/tools/bin/pip --python /opt/venv/bin/python install --require-hashes -r /tmp/dev-requirements.txt
-RUN cp /build/.libs/mod_listen_unix.so /usr/lib/apache2/modules/
+RUN cp /build/servers/mod_wsgi/.libs/mod_listen_unix.so /usr/lib/apache2/modules/
 CMD ["pytest"]

@@ -142,12 +142,20 @@ def _default_database(values: Mapping[str, str]) -> str:
 
 def _release_command(values: Mapping[str, str]) -> str:
     # A brought app says itself what it runs before a release; ours migrates its database.
-    return "flask --app app.wsgi db upgrade" if values["WSGI_APP"] == SAMPLE_APP else "true"
+    ours = values["WSGI_APP"] == SAMPLE_APP and not values["APP_DIR"]
+    return "flask --app app.wsgi db upgrade" if ours else "true"
 
 
 VARIABLES = (
     Variable("WSGI_SERVER", "gunicorn", "gunicorn",
              "which WSGI server runs the app: a folder of `deploy/servers`", _server, "uwsgi"),
+    Variable("APP_DIR", "", "the sample app, `app/`",
+             "the folder of your own app: its root, with its `requirements.txt`", _anything, "../shop"),
+    Variable("BUILD_COMMAND", "", "–",
+             "run in your app's root when the image is built, before its static files are looked at",
+             _anything, "python manage.py collectstatic --noinput"),
+    Variable("STATIC_SOURCE", "static", "static",
+             "the folder of static files in your app's root that Nginx serves as `/static/`", _anything, "shop/static"),
     Variable("WSGI_APP", SAMPLE_APP, SAMPLE_APP,
              "the app: `module:callable` or `module:factory()`; any WSGI app whose module is under the app root",
              _app, SAMPLE_APP),

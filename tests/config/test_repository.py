@@ -108,7 +108,8 @@ def test_every_locked_package_has_hashes():
         for name, entry in packages.items()
         if not entry.get("hashes") or entry.get("version", "")[:2] != "=="
     ] == []
-    pinned = re.findall(r"^\w.*", (ROOT / "deploy/servers/mod_wsgi/requirements.txt").read_text(), re.M)
+    files = (ROOT / "deploy/servers").glob("*/requirements.txt")
+    pinned = [line for file in files for line in re.findall(r"^\w.*", file.read_text(), re.M)]
     assert all(re.fullmatch(r"\S+==\S+( --hash=sha256:[0-9a-f]{64})+", line) for line in pinned)
 
 

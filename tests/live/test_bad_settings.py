@@ -2,6 +2,7 @@
 
 import pytest
 
+from deploy import contract
 from tests.live.stack import ROOT, docker, image_name
 
 PROBE = ("--volume", f"{ROOT}/tests/live/probe.py:/srv/probe.py:ro")
@@ -17,7 +18,7 @@ def start(*options: str, command: str = "deploy/start", image: str = "web", **en
 @pytest.mark.parametrize(
     "env, expected",
     [
-        ({"WSGI_SERVER": "waitress"}, ["WSGI_SERVER", "waitress", "gunicorn", "mod_wsgi", "uwsgi"]),
+        ({"WSGI_SERVER": "waitress"}, ["WSGI_SERVER", "waitress", *contract.servers()]),
         ({"WEB_CONCURRENCY": "many"}, ["WEB_CONCURRENCY", "'many' is not a whole number"]),
         ({"WEB_THREADS": "0"}, ["WEB_THREADS", "between 1 and 256"]),
         ({"MAX_BODY_SIZE": "10 MB"}, ["MAX_BODY_SIZE", "10m"]),

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 import requests
 
+from deploy import contract
 from tests.live.stack import ROOT, docker, free_port
 
 
@@ -67,8 +68,8 @@ def test_smoke(stack):
 @pytest.mark.parametrize(
     "args, env, status, expected",
     [
-        (["up", "--server", "waitress"], {}, 78, ["waitress", "gunicorn, mod_wsgi, uwsgi"]),
-        (["up"], {"WSGI_SERVER": "waitress"}, 78, ["WSGI_SERVER", "gunicorn, mod_wsgi, uwsgi"]),
+        (["up", "--server", "waitress"], {}, 78, ["waitress", ", ".join(contract.servers())]),
+        (["up"], {"WSGI_SERVER": "waitress"}, 78, ["WSGI_SERVER", ", ".join(contract.servers())]),
         (["up"], {"WEB_THREADS": "a few"}, 78, ["WEB_THREADS", "not a whole number"]),
         (["up"], {"HTTP_PORT": "eighty"}, 78, ["eighty"]),
         (["uup"], {}, 2, ["uup", "./stack up"]),

@@ -35,14 +35,16 @@ OTHERS = {
 NOT_PASSED = {
     "HTTP_PORT": "Compose itself publishes it",
     "RELEASE": "a build argument: the image knows what it holds",
+    "BUILD_COMMAND": "a build argument: it has run when the image is there",
+    "STATIC_SOURCE": "a build argument: the image holds what was built from it",
     "STATE_DIRECTORY": "a volume is mounted at the default",
     "RUNTIME_DIRECTORY": "a volume is mounted at the default",
     "ASSETS_DIRECTORY": "a volume is mounted at the default",
-    "STATIC_ROOT": "the image holds the files at the default",
+    "STATIC_ROOT": "the image says where it holds the files",
 }
 
 # ${NAME:-value} with a value, in docker-compose.yml: only where Compose needs one before our code runs.
-COMPOSE_NEEDS = {"IMAGE_TAG", "HTTP_PORT", "RELEASE", "BASE_IMAGE", "PIP_CONF", "CA_BUNDLE"}
+COMPOSE_NEEDS = {"IMAGE_TAG", "HTTP_PORT", "RELEASE", "APP_DIR", "STATIC_SOURCE", "BASE_IMAGE", "PIP_CONF", "CA_BUNDLE"}
 
 _NAME = re.compile(r"[A-Z][A-Z0-9_]+")
 # What holds the environment, or the contract's values made of it, in Python. `environ` alone is WSGI's.
@@ -208,7 +210,8 @@ def test_defaults_stand_in_the_contract_alone():
     assert {
         name: value
         for name, value in defaults.items()
-        if name in DECLARED and value != DECLARED[name].default
+        # A build context has to be some folder; without APP_DIR no stage of the Dockerfile looks into it.
+        if name in DECLARED and name != "APP_DIR" and value != DECLARED[name].default
     } == {}
 
 
