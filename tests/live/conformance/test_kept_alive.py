@@ -1,0 +1,44 @@
+"""Clients that keep their connection, and what the app says while it serves them."""
+
+import json
+
+from tests.live.conformance import cases
+from tests.live.conformance.cases import request
+from tests.live.conformance.wire import Connection
+
+POSTS = 1000
+
+
+def test_posts_on_kept_connections(fleet, table):
+    """A thousand POSTs on one connection to each server: every one is answered with 200."""
+    payload = cases.post("Content-Length: 3")
+
+    def statuses(server) -> set[int]:
+        with Connection(server.stack.port, patience=10) as connection:
+            found = set()
+            for _ in range(POSTS):
+                connection.send(payload)
+                found.add(connection.read().status)
+        server.seen()
+        return found
+
+    assert fleet.on_each(statuses) == {server.name: {200} for server in fleet.servers}
+    table.add("Bodies and connections", "POSTs on a kept connection", "200, no 502",
+              {server.name: f"= {POSTS}" for server in fleet.servers}, POSTS)
+
+
+def test_what_the_app_says(fleet, table):
+    """print(), stderr, wsgi.errors and logging come out as the same JSON lines on every server, with the id."""
+
+    def lines(server) -> list[tuple[str, ...]]:
+        server.ask(request("GET /say/hello", "X-Request-ID: said-1"))
+        found = [line.partition(" | ")[2] for line in server.stack.logs("web").splitlines() if "hello" in line]
+        parsed = [json.loads(line) for line in found]
+        return sorted((line["logger"], line["level"], line["message"], line["request_id"]) for line in parsed)
+
+    said = fleet.on_each(lines)
+    expected = [("probe", "WARNING", "logged hello", "said-1"), ("stderr", "WARNING", "complained hello", "said-1"),
+                ("stdout", "INFO", "printed hello", "said-1"), ("wsgi.errors", "WARNING", "erred hello", "said-1")]
+    assert said == {server.name: expected for server in fleet.servers}
+    table.add("What the app says", "print(), stderr, wsgi.errors, logging", "four JSON lines with the request's id",
+              {server.name: "= 4" for server in fleet.servers})
