@@ -1,7 +1,7 @@
 """A real stack for a test: a Compose project of its own, on a port of its own."""
 
-import itertools
 import os
+import secrets
 import socket
 import subprocess
 from pathlib import Path
@@ -9,7 +9,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 UP_WITHIN = 120  # seconds; a stack is up in about four, a busy machine takes longer
 
-_number = itertools.count(1)
 running: list["Stack"] = []
 
 
@@ -23,7 +22,7 @@ class Stack:
     """`files` are Compose files beside the tests, laid over the project's own; `env` is what a user would set."""
 
     def __init__(self, *files: str, **env: str):
-        self.project = f"tripod-test-{os.getpid()}-{next(_number)}"
+        self.project = f"tripod-test-{secrets.token_hex(4)}"  # no process id: each container begins with the same
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._files = ["docker-compose.yml", *(f"tests/live/{file}" for file in files)]

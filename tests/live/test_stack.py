@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 import socket
 import subprocess
 
@@ -31,7 +32,7 @@ class Door:
 
 @pytest.fixture(scope="module")
 def stack():
-    door = Door(f"tripod-test-{os.getpid()}-door", free_port())
+    door = Door(f"tripod-test-{secrets.token_hex(4)}", free_port())
     yield door
     door("down", "--volumes", "--yes")
 

@@ -20,15 +20,19 @@ def add_arguments(parser):
 
 
 def run(args):
-    """Build everything, then run pytest in a container that can start stacks itself."""
+    """Build everything, then run pytest."""
+    return run_in_image(["pytest", *(args.rest[1:] if args.rest[:1] == ["--"] else args.rest)])
+
+
+def run_in_image(command):
+    """Build everything, then run the command in a container that can start stacks itself."""
     engine.ensure()
     socket = engine_socket(engine.endpoint())
     config = compose.config(profiles=["test"])
     base_image.ensure(base_of(config))
     build = compose.command("build", profiles=compose.every_profile())
     console.run("building the images", build, env=compose.environment(), todo="./stack test")
-    tests = ["pytest", *(args.rest[1:] if args.rest[:1] == ["--"] else args.rest)]
-    return test_image.run(config["services"][IMAGE]["image"], _options(socket), tests)
+    return test_image.run(config["services"][IMAGE]["image"], _options(socket), command)
 
 
 def engine_socket(endpoint):

@@ -5,7 +5,7 @@ import pytest
 from tests.live.conformance.fleet import Fleet
 from tests.live.conformance.table import Table
 
-DEFAULT_REQUESTS = 500
+DEFAULT_REQUESTS = 2000
 
 
 def pytest_addoption(parser):
