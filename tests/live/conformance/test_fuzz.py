@@ -1,6 +1,5 @@
 """Requests that nobody thought of: mutated valid ones, judged and seen alike by every server."""
 
-import random
 
 import hypothesis
 from hypothesis import strategies as st
@@ -103,6 +102,8 @@ FRAMINGS = ["", "Content-Length: 3", "Transfer-Encoding: chunked", "Content-Leng
 targets = st.lists(st.sampled_from(PIECES) | st.text(st.characters(max_codepoint=255), max_size=4), max_size=6)
 headers = st.tuples(st.sampled_from(NAMES), st.sampled_from(["", "", " ", "\t"]), st.sampled_from(VALUES))
 
+SEED = 358148589  # the same each time; --seed tries another
+
 
 @st.composite
 def payloads(draw) -> bytes:
@@ -119,7 +120,7 @@ def payloads(draw) -> bytes:
 
 def test_fuzz(fleet, table, requests_to_send, pytestconfig, capsys):
     """Mutated requests get the same status on every server, and the app sees the same."""
-    seed = pytestconfig.getoption("--seed", None) or random.SystemRandom().randrange(2**32)
+    seed = pytestconfig.getoption("--seed", None) or SEED
     with capsys.disabled():
         print(f"\nfuzzing with --seed {seed} --requests {requests_to_send}")
     seen = 0
