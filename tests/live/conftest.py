@@ -5,13 +5,16 @@ import pytest
 from deploy import contract
 from tests.live.stack import Stack, running
 
+LONGEST_LOG_LINE = 300  # characters; tracebacks in JSON would hide the failure itself
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     report = yield
     if report.failed:
         for stack in running:
-            report.sections.append((f"container logs of {stack.project}", stack.logs()))
+            lines = [line[:LONGEST_LOG_LINE] for line in stack.logs().splitlines()]
+            report.sections.append((f"container logs of {stack.project}", "\n".join(lines)))
     return report
 
 
