@@ -1,6 +1,6 @@
 # One base image for everything, so that all servers run the same interpreter and the same packages. Named stages:
 #
-#   base ──┬── python ──┬── build ──┬── lock      is Pipfile.lock fresh? as requirements
+#   base ──┬── python ──┬── build ──┬── lock      is Pipfile.lock fresh? as requirements; ./stack lock runs `build`
 #          │            │           └── venv      all packages; what compiles stays behind here
 #          │            │                ├── app       the app, its own packages and its built static files
 #          │            │                └── test      everything the project's own tests use
