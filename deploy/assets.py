@@ -80,23 +80,31 @@ def _touch_last(dest: Path) -> None:
     if (dest / MANIFEST).is_file():
         for name in json.loads((dest / MANIFEST).read_bytes()).values():
             for path in dest.glob(f"{name}*"):  # and its compressed siblings
-                os.utime(path)
+                _touch(path, path)
+
+
+def _touch(path: Path, as_old_as: Path) -> None:
+    """Marks the file as in use now, by its time of access. Its time of change makes Last-Modified and ETag, which must
+    be the same after each start and on each host, else no browser's copy is good for longer than a restart.
+    """
+    os.utime(path, ns=(time.time_ns(), as_old_as.stat().st_mtime_ns))
 
 
 def _publish_file(file: Path, target: Path) -> None:
     if target.exists() and target.stat().st_size == file.stat().st_size and target.read_bytes() == file.read_bytes():
-        os.utime(target)  # still in use: not to be pruned
+        _touch(target, target)  # still in use: not to be pruned
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.{os.uname().nodename}")
     shutil.copyfile(file, draft)
+    _touch(draft, file)
     draft.replace(target)
 
 
 def _prune(folder: Path, before: float) -> None:
     for path in folder.rglob("*"):
         try:
-            if path.is_file() and path.stat().st_mtime < before:
+            if path.is_file() and path.stat().st_atime < before:
                 path.unlink()
         except FileNotFoundError:
             pass  # another container that starts at the same time was first

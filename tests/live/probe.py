@@ -4,9 +4,11 @@ The first segment of the path says what happens; any other is echoed. /seen hand
 it was last asked, so tests that want to know that something was *not* seen run one process.
 """
 
+import ctypes
 import hashlib
 import json
 import logging
+import os
 import sys
 import threading
 import time
@@ -159,12 +161,32 @@ def _many_headers(environ, start):
     return _send(start, b"{}", headers=[("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"), ("X-Latin", "caf\xe9")])
 
 
+def _process(environ, start):
+    """Which process this is; after a moment, so that another one gets the next request."""
+    time.sleep(0.05)
+    return _send(start, str(os.getpid()).encode())
+
+
+def _die(environ, start):
+    """Takes the whole process down, in the way that the path names."""
+    way = environ["PATH_INFO"].rpartition("/")[2]
+    if way == "segfault":
+        ctypes.string_at(0)
+    elif way == "exit":
+        os._exit(3)
+    taken = []
+    while True:  # until the container's memory limit
+        taken.append(b"x" * 2**24)
+
+
 ROUTES = {
     "broken": _raise_before,
     "canary": _canary,
+    "die": _die,
     "long-body": _long_body,
     "many-headers": _many_headers,
     "no-start": _no_start,
+    "process": _process,
     "raise-after-start": _raise_after_start,
     "raise-at-first-part": _raise_at_first_part,
     "raise-in-body": _raise_in_body,

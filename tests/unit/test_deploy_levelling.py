@@ -286,3 +286,33 @@ def test_file_wrapper_is_the_same_everywhere(tmp_path):
 
     assert len(ask(levelled(app)).body) == 100_000
     assert file.closed
+
+
+@pytest.mark.parametrize("method, status", [("HEAD", "200 OK"), ("GET", "204 No Content")])
+def test_nothing_more_is_asked_of_a_body_that_is_not_sent(method, status):
+    """What an app would raise in the middle of a body that nobody gets changes nothing."""
+
+    def app(environ, start_response):
+        start_response(status, [])
+
+        def parts():
+            yield b"first"
+            raise LookupError("in the middle")
+
+        return parts()
+
+    assert ask(levelled(app), method=method).status == status
+
+
+@pytest.mark.parametrize("workers, threads", [("1", "1"), ("1", "4"), ("3", "1")])
+def test_concurrency_is_told_alike(workers, threads):
+    """wsgi.multiprocess and wsgi.multithread follow the settings, whatever the server says (PEP 3333)."""
+    told = {}
+
+    def app(environ, start_response):
+        told.update(environ)
+        return text("200 OK")(environ, start_response)
+
+    wrapped = levelling.wrap(app, settings(WEB_CONCURRENCY=workers, WEB_THREADS=threads))
+    ask(wrapped, **{"wsgi.multiprocess": workers == "1", "wsgi.multithread": threads == "1"})
+    assert (told["wsgi.multiprocess"], told["wsgi.multithread"]) == (workers != "1", threads != "1")

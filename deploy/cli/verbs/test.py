@@ -10,6 +10,8 @@ from deploy.cli.console import ROOT, Problem
 from deploy.cli.verbs.up import base_of
 
 IMAGE = "test"
+# Two at a time: the tests wait for containers more than they compute. A file's tests stay together (tests/conftest.py).
+PARALLEL = ["--numprocesses", "2", "--dist", "loadgroup"]
 SOCKET = "/var/run/docker.sock"
 
 
@@ -21,7 +23,7 @@ def add_arguments(parser):
 
 def run(args):
     """Build everything, then run pytest."""
-    return run_in_image(["pytest", *(args.rest[1:] if args.rest[:1] == ["--"] else args.rest)])
+    return run_in_image(["pytest", *PARALLEL, *(args.rest[1:] if args.rest[:1] == ["--"] else args.rest)])
 
 
 def run_in_image(command):

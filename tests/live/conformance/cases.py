@@ -92,6 +92,9 @@ UPLOADS = [
     Case("two requests in one packet", request() + request("GET /y"), (200, 200), SEES_NOTHING),
     Case("Expect: 100-continue", post("Expect: 100-continue", "Content-Length: 3"), (100, 200), _body(3)),
     Case("Expect: something else", request("GET /x", "Expect: junk"), (200,), _no_header("HTTP_EXPECT")),
+    Case("Range, to the app", request("GET /x", "Range: bytes=0-1"), (200,), _header("HTTP_RANGE", "bytes=0-1")),
+    Case("a condition, to the app", request("GET /x", 'If-None-Match: "a"'), (200,),
+         _header("HTTP_IF_NONE_MATCH", '"a"')),
     Case("GET with a body", request("GET /x", "Content-Length: 3", body=b"abc"), (200,), _body(3)),
     Case(
         "upgrade to a web socket",

@@ -1,24 +1,41 @@
 """The fleet that all these tests share, and the table that they write."""
 
+from dataclasses import dataclass, replace
+
 import pytest
 
 from tests.live.conformance.fleet import Fleet
 from tests.live.conformance.table import Table
 
-DEFAULT_REQUESTS = 2000
+
+@dataclass(frozen=True)
+class Counts:
+    """How often things are done, by each server."""
+
+    fuzzed: int
+    canaries: int
+    posts: int
+    framings: int  # of test_framings.py's mutations
+
+
+IN_CI = Counts(fuzzed=2000, canaries=300, posts=1000, framings=150)
+LONG = Counts(fuzzed=20_000, canaries=10_000, posts=20_000, framings=100_000)
 
 
 def pytest_addoption(parser):
     group = parser.getgroup("conformance")
-    group.addoption("--requests", type=int, default=DEFAULT_REQUESTS, help="how many requests the fuzzer sends")
+    group.addoption("--requests", type=int, help="how many requests the fuzzer sends")
+    group.addoption("--long", action="store_true", help="the counts of a release, in half an hour: 20,000 fuzzed, …")
     group.addoption("--seed", type=int, help="the fuzzer's seed; the same each time by default")
     group.addoption("--write-table", metavar="FILE", help="write the table of behaviours to this file")
 
 
 # With a default each, because a run of all tests loads this file too late for its options.
 @pytest.fixture(scope="session")
-def requests_to_send(pytestconfig) -> int:
-    return pytestconfig.getoption("--requests", DEFAULT_REQUESTS)
+def counts(pytestconfig) -> Counts:
+    counts = LONG if pytestconfig.getoption("--long", False) else IN_CI
+    fuzzed = pytestconfig.getoption("--requests", None)
+    return replace(counts, fuzzed=fuzzed) if fuzzed else counts
 
 
 @pytest.fixture(scope="session")

@@ -33,7 +33,7 @@ class Seen:
     def essence(self) -> dict[str, Any]:
         """What must be the same on every server."""
         kept = {
-            name: _canonical(value)
+            name: _canonical(value) if name.startswith("HTTP_") else value
             for name, value in self.environ.items()
             if (name in NAMED or name.startswith("HTTP_")) and name != PASSED_BY
         }

@@ -10,14 +10,16 @@ DIFFERENCES = {
         "An app that uses them is written for one server. None of them comes from a header.",
 }
 
-# Of Gunicorn's `invalid` folder: what the app sees nevertheless, on every server alike, and why that does no harm.
+# Of Gunicorn's `invalid` folder: what the app sees nevertheless, on every server alike, why that does no harm, and
+# which requests these are.
 SEEN_THOUGH_INVALID = {
-    "008": "A test of a header limit that is set lower for the test alone.",
-    "limit_header_default_01": "A header within Nginx's limit of 8 KiB, and beyond Gunicorn's own default.",
-    "040": "Transfer_Encoding and Content_Length: Nginx drops names with an underscore, the app sees neither.",
-    "rfc9110_trailer_forbidden_cl_01": "Nginx drops trailers, the app sees none.",
-    "rfc9110_trailer_forbidden_host_01": "The same.",
-    "rfc9110_trailer_forbidden_te_01": "The same.",
-    "rfc9112_bare_lf_01": "A line that ends with LF alone: RFC 9112, 2.2 allows it, and Nginx passes on CR LF.",
-    "rfc9112_leading_crlf_02": "Two empty lines before the request instead of one: Nginx passes on neither.",
+    "Tests of header limits below or at what Nginx lets through (8 KiB)": {"008", "limit_header_default_01"},
+    "Transfer_Encoding and Content_Length: Nginx drops names with an underscore, the app sees neither": {"040"},
+    "Nginx drops trailers, the app sees none": {
+        "rfc9110_trailer_forbidden_cl_01",
+        "rfc9110_trailer_forbidden_host_01",
+        "rfc9110_trailer_forbidden_te_01",
+    },
+    "A line that ends with LF alone: RFC 9112, 2.2 allows it, and Nginx passes on CR LF": {"rfc9112_bare_lf_01"},
+    "Two empty lines before the request instead of one: Nginx passes on neither": {"rfc9112_leading_crlf_02"},
 }

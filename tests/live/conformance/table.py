@@ -54,6 +54,9 @@ class Table:
         for group, rows in self._rows.items():
             parts += [f"## {group}\n", _markdown(["behaviour", "expected", *self._servers, "requests"], rows)]
         listed = [[what, why] for what, why in known.DIFFERENCES.items()]
+        seen = [[why, ", ".join(sorted(names))] for why, names in known.SEEN_THOUGH_INVALID.items()]
+        parts += ["## What Gunicorn alone would refuse, and every server here lets through\n",
+                  _markdown(["why it does no harm", "requests of Gunicorn's corpus"], seen)]
         parts += ["## What can't be levelled\n", _markdown(["difference", "why it stays"], listed)]
         return "\n".join(parts)
 
@@ -67,10 +70,11 @@ def _versions(fleet) -> list[str]:
     """Of everything between the client and the app, as the containers report them."""
     stack = fleet.servers[0].stack
     nginx = docker("exec", stack.container("nginx"), "nginx", "-v").stderr.strip()
+    packages = (*(server.name for server in fleet.servers), "werkzeug")
     code = (
         "import sys, importlib.metadata as m;"
         "print('Python', sys.version.split()[0]);"
-        "[print(n, m.version(n)) for n in ('gunicorn', 'uwsgi', 'mod_wsgi', 'werkzeug')]"
+        f"[print(d.name, d.version) for n in {packages} for d in m.distributions(name=n)]"
     )
     inside = docker("exec", stack.container("web"), "python3", "-c", code).stdout.splitlines()
     apache = docker("exec", stack.container("web"), "apache2", "-v").stdout.split("\n")[0].rpartition(":")[2].strip()

@@ -1,133 +1,78 @@
 """Requests that nobody thought of: mutated valid ones, judged and seen alike by every server."""
 
-
 import hypothesis
 from hypothesis import strategies as st
 
 from tests.live.conformance.fleet import differences
-
-METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "get", "QUERY"]
-NAMES = [
-    "X-Y",
-    "Accept",
-    "Accept",
-    "Cookie",
-    "Content-Type",
-    "Content-Length",
-    "Transfer-Encoding",
-    "Connection",
-    "Host",
-    "Expect",
-    "Range",
-    "Upgrade",
-    "TE",
-    "Trailer",
-    "X_Y",
-    "Content_Length",
-    "If-None-Match",
-    "Via",
-    "Script-Name",
-    "X-Forwarded-For",
-    "X-Forwarded-Proto",
-    "Proxy",
-    "Authorization",
-    "Date",
-    "Keep-Alive",
-    "\xe9",
-    "x y",
-    "",
-]
-PIECES = [
-    "/",
-    "//",
-    "..",
-    ".",
-    "a",
-    "b",
-    "%2F",
-    "%2e",
-    "%00",
-    "%0a",
-    "%zz",
-    "%",
-    ";",
-    "?",
-    "#",
-    "%25",
-    "%C3%A9",
-    "\xe9",
-    "\x01",
-    "\\",
-    "|",
-    '"',
-    "{",
-    "<",
-    "%7f",
-    "+",
-    "&",
-    "=",
-    "p" * 300,
-]
-VALUES = [
-    "",
-    "1",
-    "3",
-    "chunked",
-    "identity",
-    "close",
-    "keep-alive",
-    "100-continue",
-    "probe",
-    "a/b",
-    "bytes=0-1",
-    "trailers",
-    "a, b",
-    "a,b",
-    " a ",
-    "\t",
-    "a\tb",
-    "\xe9",
-    "\x01",
-    "a\x00b",
-    "a;b",
-    '"q"',
-    "10.0.0.1",
-    "https",
-    "v" * 4000,
-]
-BODIES = [b"", b"abc", b"3\r\nabc\r\n0\r\n\r\n", b"0\r\n\r\n", b"3;x=y\r\nabc\r\n0\r\nX-T: 1\r\n\r\n", b"3\nabc\n0\n\n",
-          b"GET /smuggled HTTP/1.1\r\nHost: probe\r\n\r\n"]  # fmt: skip
-FRAMINGS = ["", "Content-Length: 3", "Transfer-Encoding: chunked", "Content-Length: {length}"]
-
-targets = st.lists(st.sampled_from(PIECES) | st.text(st.characters(max_codepoint=255), max_size=4), max_size=6)
-headers = st.tuples(st.sampled_from(NAMES), st.sampled_from(["", "", " ", "\t"]), st.sampled_from(VALUES))
+from tests.live.conformance.wire import PATIENCE
 
 SEED = 358148589  # the same each time; --seed tries another
+MOSTLY = 12  # how much more often the usual comes than the odd
+
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+ODD_METHODS = ["TRACE", "get", "QUERY", "CONNECT", "G\tT"]
+PIECES = ["/", "a", "b", ".", "//", "..", ";", "?", "+", "&", "=", "~", "%2F", "%2e", "%25", "%C3%A9", "p" * 300]
+ODD_PIECES = ["%00", "%0a", "%zz", "%", "#", "\xe9", "\x01", "\\", "|", '"', "{", "<", "%7f"]
+NAMES = ["X-Y", "Accept", "Cookie", "Connection", "Expect", "Range", "Upgrade", "TE", "X_Y", "Content_Length", "Via",
+         "If-None-Match", "Script-Name", "X-Forwarded-For", "X-Forwarded-Proto", "Proxy", "Authorization", "Date",
+         "Keep-Alive", "Content-Type", "Trailer"]  # fmt: skip
+ODD_NAMES = ["Content-Length", "Transfer-Encoding", "Host", "\xe9", "x y", ""]
+VALUES = ["", "1", "close", "keep-alive", "100-continue", "probe", "a/b", "bytes=0-1", "trailers", " a ", "\t", "a\tb",
+          "\xe9", "a;b", '"q"', "10.0.0.1", "https", "v" * 4000]  # fmt: skip
+ODD_VALUES = ["\x01", "a\x00b", "chunked", "identity", "3", "a, b", "a,b", "\x7f", "a\rb"]
+# Bodies with the header that says where they end.
+BODIES = [("", b""), ("Content-Length: 3", b"abc"), ("Transfer-Encoding: chunked", b"3\r\nabc\r\n0\r\n\r\n"),
+          ("Transfer-Encoding: chunked", b"3;x=y\r\nabc\r\n0\r\n\r\n")]  # fmt: skip
+ODD_BODIES = [
+    ("Content-Length: 3", b""),
+    ("Content-Length: 0", b"GET /smuggled HTTP/1.1\r\nHost: probe\r\n\r\n"),
+    ("Transfer-Encoding: chunked", b"3\nabc\n0\n\n"),
+    ("Transfer-Encoding: chunked", b"0\r\nX-T: 1\r\n\r\n"),
+    ("Transfer-Encoding: chunked", b"0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: probe\r\n\r\n"),
+    ("Transfer-Encoding: chunked", b"abc"),
+]
+
+
+def mostly(usual: list, odd: list) -> st.SearchStrategy:
+    """One of the usual, and now and then an odd one."""
+    return st.integers(0, MOSTLY).flatmap(lambda dice: st.sampled_from(usual if dice else odd))
+
+
+pieces = mostly(PIECES, ODD_PIECES) | st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=4)
+headers = st.tuples(mostly(NAMES, ODD_NAMES), mostly([""], [" ", "\t"]), mostly(VALUES, ODD_VALUES))
 
 
 @st.composite
 def payloads(draw) -> bytes:
-    """A request that is valid but for a few mutations, so that many get through to the app."""
-    method = draw(st.sampled_from(METHODS[:7] * 3 + METHODS[7:]))
-    target = "/" + "".join(draw(targets)).replace("\r", "").replace("\n", "")
-    version = draw(st.sampled_from(["HTTP/1.1"] * 9 + ["HTTP/1.0", "HTTP/1.2", "http/1.1", ""]))
-    body = draw(st.sampled_from(BODIES))
-    framing = draw(st.sampled_from(FRAMINGS)).format(length=len(body))
+    """A request that is valid but for a few mutations, so that most get through to the app."""
+    method = draw(mostly(METHODS, ODD_METHODS))
+    target = "/" + "".join(draw(st.lists(pieces, max_size=6)))
+    version = draw(mostly(["HTTP/1.1"], ["HTTP/1.0", "HTTP/1.2", "http/1.1", ""]))
+    framing, body = draw(mostly(BODIES, ODD_BODIES))
     given = [f"{name}{space}: {value}" for name, space, value in draw(st.lists(headers, max_size=4))]
     lines = [f"{method} {target} {version}", "Host: probe", *given, *([framing] if framing else []), "", ""]
-    return draw(st.sampled_from(["\r\n"] * 9 + ["\n"])).join(lines).encode("latin-1") + body
+    return draw(mostly(["\r\n"], ["\n"])).join(lines).encode("latin-1") + body
 
 
-def test_fuzz(fleet, table, requests_to_send, pytestconfig, capsys):
+def observe(fleet, payload: bytes):
+    """What each server did. Most that get no answer in a fifth of a second are not whole, so that none would ever come;
+    where the servers differ then, a busy machine may just be slow: they get more time on a second try.
+    """
+    observed = fleet.ask(payload, patience=0.2)
+    late = any("open" in observation.answer.canary for observation in observed.values())
+    return fleet.ask(payload, patience=5 * PATIENCE) if late and differences(observed) else observed
+
+
+def test_fuzz(fleet, table, counts, pytestconfig, capsys):
     """Mutated requests get the same status on every server, and the app sees the same."""
     seed = pytestconfig.getoption("--seed", None) or SEED
     with capsys.disabled():
-        print(f"\nfuzzing with --seed {seed} --requests {requests_to_send}")
+        print(f"\nfuzzing with --seed {seed} --requests {counts.fuzzed}")
     seen = 0
 
     @hypothesis.seed(seed)
     @hypothesis.settings(
-        max_examples=requests_to_send,
+        max_examples=counts.fuzzed,
         deadline=None,
         database=None,
         print_blob=False,
@@ -136,17 +81,17 @@ def test_fuzz(fleet, table, requests_to_send, pytestconfig, capsys):
     @hypothesis.given(payloads())
     def same_everywhere(payload):
         nonlocal seen
-        observed = fleet.ask(payload, patience=0.5)
+        observed = observe(fleet, payload)
         assert differences(observed) == []
         assert not any("foreign" in observation.answer.canary for observation in observed.values())
-        seen += bool(observed["gunicorn"].seen)
+        seen += all(observation.seen for observation in observed.values())
 
     same_everywhere()
-    result = f"= {requests_to_send}; app saw {seen}"
+    assert seen > counts.fuzzed / 3, "too few requests got through to the app to tell anything"
     table.add(
         "Fuzzing",
         f"mutated requests, seed {seed}",
         "the same status, the same seen by the app",
-        {server.name: result for server in fleet.servers},
-        requests_to_send,
+        {server.name: f"= {counts.fuzzed}; app saw {seen}" for server in fleet.servers},
+        counts.fuzzed,
     )

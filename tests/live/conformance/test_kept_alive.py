@@ -6,17 +6,15 @@ from tests.live.conformance import cases
 from tests.live.conformance.cases import request
 from tests.live.conformance.wire import Connection
 
-POSTS = 1000
 
-
-def test_posts_on_kept_connections(fleet, table):
-    """A thousand POSTs on one connection to each server: every one is answered with 200."""
+def test_posts_on_kept_connections(fleet, table, counts):
+    """Thousands of POSTs on one connection to each server: every one is answered with 200."""
     payload = cases.post("Content-Length: 3")
 
     def statuses(server) -> set[int]:
         with Connection(server.stack.port, patience=10) as connection:
             found = set()
-            for _ in range(POSTS):
+            for _ in range(counts.posts):
                 connection.send(payload)
                 found.add(connection.read().status)
         server.seen()
@@ -24,7 +22,7 @@ def test_posts_on_kept_connections(fleet, table):
 
     assert fleet.on_each(statuses) == {server.name: {200} for server in fleet.servers}
     table.add("Bodies and connections", "POSTs on a kept connection", "200, no 502",
-              {server.name: f"= {POSTS}" for server in fleet.servers}, POSTS)
+              {server.name: f"= {counts.posts}" for server in fleet.servers}, counts.posts)
 
 
 def test_what_the_app_says(fleet, table):

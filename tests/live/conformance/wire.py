@@ -70,6 +70,10 @@ class Connection:
         self._buffer += data
         return bool(data)
 
+    def read_some(self) -> None:
+        """The beginning of an answer; Silence when nothing comes."""
+        self._receive()
+
     def _until(self, mark: bytes) -> bytes | None:
         while mark not in self._buffer:
             if not self._receive():

@@ -1,0 +1,189 @@
+"""What the contract's variables promise holds on every server: workers, threads, time-outs, hosts, proxies, faults."""
+
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.live.conformance.cases import request
+from tests.live.conformance.fleet import Fleet, differences
+from tests.live.conformance.wire import Connection, ask
+
+WORKERS, THREADS, TIMEOUT = 2, 3, 2
+BACK_WITHIN = 15  # seconds after a worker has died
+
+
+@pytest.fixture(scope="module")
+def tuned():
+    """The probe behind every server, with settings other than the defaults."""
+    fleet = Fleet(
+        WEB_CONCURRENCY=str(WORKERS),
+        WEB_THREADS=str(THREADS),
+        REQUEST_TIMEOUT=str(TIMEOUT),
+        TRUSTED_PROXIES="2",
+        ALLOWED_HOSTS="probe,127.0.0.1,.example.com",
+    )
+    try:
+        yield fleet.start()
+    finally:
+        fleet.down()
+
+
+def add(table, fleet, behaviour: str, expectation: str, count: int = 1) -> None:
+    table.add("Settings", behaviour, expectation, {server.name: f"= {count}" for server in fleet.servers}, count)
+
+
+def status(server, payload: bytes, patience: float = 20) -> int:
+    """The one status that comes back; 0 when the connection is cut."""
+    statuses = ask(server.stack.port, payload, patience).statuses
+    return statuses[0] if statuses else 0
+
+
+def at_once(server, path: str, number: int) -> list:
+    """So many requests at the same moment, each on a connection of its own."""
+    payload = request(f"GET {path}", "Connection: close")
+    with ThreadPoolExecutor(number) as pool:
+        return list(pool.map(lambda _: ask(server.stack.port, payload, 20).responses[0], range(number)))
+
+
+def test_worker_count(tuned, table):
+    """WEB_CONCURRENCY is the number of processes that answer, and the app is told that there are several."""
+
+    def processes(server) -> set[str]:
+        found = set()
+        for _ in range(20):
+            found |= {response.body.decode() for response in at_once(server, "/process", 6)}
+            if len(found) >= WORKERS:
+                break
+        return found
+
+    assert {name: len(found) for name, found in tuned.on_each(processes).items()} == dict.fromkeys(
+        (server.name for server in tuned.servers), WORKERS
+    )
+    add(table, tuned, f"WEB_CONCURRENCY={WORKERS}", "so many processes answer")
+
+
+def test_thread_count(fleet, table):
+    """A process works on as many requests at once as WEB_THREADS says (4), and not on one more."""
+    together = fleet.on_each(lambda server: {response.status for response in at_once(server, "/threads/4", 4)})
+    alone = fleet.on_each(lambda server: {response.status for response in at_once(server, "/threads/5", 5)})
+    assert set().union(*together.values()) == {200}, together
+    assert set().union(*alone.values()) == {503}, alone
+    add(table, fleet, "WEB_THREADS=4", "four requests at once in a process, not five", 9)
+
+
+def test_time_out(tuned, table):
+    """A request that never ends gets 504 after REQUEST_TIMEOUT, within a second and a half."""
+
+    def spin(server) -> tuple[int, float]:
+        started = time.monotonic()
+        return status(server, request("GET /spin", "Connection: close")), time.monotonic() - started
+
+    for name, (found, seconds) in tuned.on_each(spin).items():
+        assert found == 504 and TIMEOUT <= seconds < TIMEOUT + 1.5, (name, found, seconds)
+    add(table, tuned, f"REQUEST_TIMEOUT={TIMEOUT}, the app never answers", "504")
+
+
+def test_hosts(tuned, table):
+    """ALLOWED_HOSTS are served, others get 400, and the app does not hear of them."""
+    served = ["probe", "PROBE:8080", "www.example.com", "example.com"]
+    refused = ["other", "probe.evil.example", "notexample.com", "example.com.evil"]
+    for host in served + refused:
+        observed = tuned.on_each(lambda server, host=host: status(server, request("GET /x", host=host), 1))
+        assert set(observed.values()) == {200 if host in served else 400}, (host, observed)
+    add(table, tuned, "ALLOWED_HOSTS", "400 for others", len(served + refused))
+
+
+def test_two_proxies(tuned, table):
+    """With TRUSTED_PROXIES=2 the proxy in front of Nginx is believed about client and scheme, and no one before it."""
+    headers = ["X-Forwarded-For: 203.0.113.66, 198.51.100.7", "X-Forwarded-Proto: https", "Connection: close"]
+
+    def told(server) -> tuple[str, str]:
+        environ = json.loads(ask(server.stack.port, request("GET /x", *headers)).responses[0].body)
+        return environ["REMOTE_ADDR"], environ["wsgi.url_scheme"]
+
+    assert set(tuned.on_each(told).values()) == {("198.51.100.7", "https")}
+    add(table, tuned, "TRUSTED_PROXIES=2, three addresses in X-Forwarded-For", "the second proxy's client, its scheme")
+
+
+def test_client_goes_away(fleet, table):
+    """Clients that leave while they send, or while they are sent to, hold no thread and leave nothing behind."""
+
+    def leave(server) -> bool:
+        for _ in range(20):
+            with Connection(server.stack.port) as connection:
+                connection.send(request("POST /x", "Content-Length: 1000", body=b"half"))
+            with Connection(server.stack.port) as connection:
+                connection.send(request("GET /stream"))
+                connection.read_some()
+        server.seen()
+        return status(server, request("GET /x")) == 200 and len(server.seen()) == 1
+
+    assert set(fleet.on_each(leave).values()) == {True}
+    table.add("Bodies and connections", "clients that leave while they send or are sent to", "the next is served",
+              {server.name: "= 40" for server in fleet.servers}, 40)
+
+
+@pytest.mark.parametrize("fault", ["segfault", "exit", "allocate"])
+def test_worker_dies(tuned, table, fault):
+    """An app that takes its worker process down costs that request, and the stack answers again by itself."""
+
+    def die(server) -> float:
+        assert status(server, request(f"GET /die/{fault}", "Connection: close")) in (502, 504), server.name
+        died = time.monotonic()
+        while status(server, request("GET /x", "Connection: close")) != 200:
+            assert time.monotonic() - died < BACK_WITHIN, f"{server.name} does not come back"
+        return time.monotonic() - died
+
+    tuned.on_each(die)
+    add(table, tuned, f"the app's process dies: {fault}", "502, and the next request is answered")
+
+
+def test_environ(fleet, table):
+    """What PEP 3333 names is there on every server, with the same values."""
+    observed = fleet.ask(request("GET /x?a=b"))
+    assert differences(observed) == []
+    for name, observation in observed.items():
+        environ = observation.seen[0].environ
+        expected = {
+            "REQUEST_METHOD": "GET",
+            "SCRIPT_NAME": "",
+            "PATH_INFO": "/x",
+            "QUERY_STRING": "a=b",
+            "REMOTE_ADDR": "CLIENT",
+            "SERVER_NAME": "probe",
+            "SERVER_PORT": "80",
+            "SERVER_PROTOCOL": environ["SERVER_PROTOCOL"],
+            "wsgi.url_scheme": "http",
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": False,
+            "wsgi.run_once": False,
+            "wsgi.input_terminated": True,
+        }
+        assert {key: environ.get(key) for key in expected} == expected, name
+        # Nothing of the process's own environment, where the secrets are.
+        assert not {"SECRET_KEY", "DATABASE_URL", "PATH", "HTTP_PORT"} & set(environ), name
+    table.add("The environ", "PEP 3333's variables", "the same on all; no variable of the process",
+              {name: f"= {len(expected)}" for name in observed})
+
+
+def test_past_nginx(fleet, table):
+    """Who reaches a worker's socket past Nginx can't rewrite the path or the scheme by a header."""
+    headers = ["SCRIPT_NAME: /evil", "Script-Name: /evil", "X-Forwarded-Prefix: /evil", "X-Forwarded-Proto: https",
+               "X-Forwarded-Ssl: on", "X-Forwarded-For: 192.0.2.1", "Connection: close"]  # fmt: skip
+    code = (
+        "import socket; s = socket.socket(socket.AF_UNIX); s.connect('/run/tripod/current.sock');"
+        f"s.sendall({request('GET /x', *headers)!r});"
+        "print(b''.join(iter(lambda: s.recv(65536), b'')).partition(b'\\r\\n\\r\\n')[2].decode())"
+    )
+
+    def told(server) -> tuple[str, str]:
+        shown = server.stack.compose("exec", "-T", "web", "python3", "-c", code).stdout
+        environ = json.loads(shown[shown.index("{") : shown.rindex("}") + 1])
+        return environ["SCRIPT_NAME"], environ["PATH_INFO"]
+
+    assert set(fleet.on_each(told).values()) == {("", "/x")}
+    fleet.on_each(lambda server: server.seen())
+    table.add("Forwarded headers", "SCRIPT_NAME as a header, past Nginx", "changes nothing",
+              {server.name: "= 1" for server in fleet.servers})

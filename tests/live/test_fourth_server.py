@@ -1,0 +1,56 @@
+"""A folder more in deploy/servers is a server more: nothing else has to be edited."""
+
+import os
+import secrets
+import shutil
+import subprocess
+
+import pytest
+import requests
+
+from tests.live.stack import ROOT, docker, image_name, smoke
+
+LEFT_OUT = shutil.ignore_patterns(".git", ".stack", "__pycache__", ".env")
+
+
+@pytest.fixture(scope="module")
+def copy():
+    """The project with a fourth server: Gunicorn's folder under another name, listening with threads of its own."""
+    folder = ROOT / ".stack" / f"fourth-{secrets.token_hex(4)}"  # the engine has to see it too
+    shutil.copytree(ROOT, folder, ignore=LEFT_OUT)
+    shutil.copytree(folder / "deploy/servers/gunicorn", folder / "deploy/servers/fourth")
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def tag(copy):
+    """Images of the copy, under a tag of their own."""
+    tag = copy.name
+    build = ["docker", "compose", "build", "--quiet", "web"]
+    subprocess.run(build, cwd=copy, env=os.environ | {"IMAGE_TAG": tag}, check=True, capture_output=True, timeout=300)
+    docker("tag", image_name("nginx"), f"tripod-nginx:{tag}")
+    yield tag
+    docker("rmi", f"tripod-web:{tag}", f"tripod-nginx:{tag}", check=False)
+
+
+def test_it_runs(make_stack, tag):
+    """WSGI_SERVER takes the folder's name, and the smoke tests pass."""
+    stack = make_stack(WSGI_SERVER="fourth", IMAGE_TAG=tag)
+    stack.up()
+    assert requests.get(f"{stack.url}/healthz", timeout=10).json()["wsgi_server"] == "fourth"
+    done = smoke(stack.url, "--expect-server", "fourth")
+    assert done.returncode == 0, done.stdout + done.stderr
+    stack.down()
+
+
+def test_tests_and_messages_know_it(copy):
+    """The tests that run on every server run on it too, and so does a wrong WSGI_SERVER's message."""
+    collect = ["pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "tests/live"]
+    listed = subprocess.run(collect, cwd=copy, capture_output=True, text=True).stdout
+    for test in ("test_switch.py::test_switch", "test_stop.py::test_stuck_in_python"):
+        assert f"{test}[fourth" in listed
+    fleet = "from tests.live.conformance.fleet import Fleet; print(*(server.name for server in Fleet().servers))"
+    assert "fourth" in subprocess.run(["python3", "-c", fleet], cwd=copy, capture_output=True, text=True).stdout
+    load = "from deploy import contract; contract.load({'WSGI_SERVER': 'x'})"
+    assert "fourth" in subprocess.run(["python3", "-c", load], cwd=copy, capture_output=True, text=True).stderr
