@@ -10,8 +10,8 @@ from deploy.cli.console import ROOT, Problem
 from deploy.cli.verbs.up import base_of
 
 IMAGE = "test"
-# Two at a time: the tests wait for containers more than they compute. A file's tests stay together (tests/conftest.py).
-PARALLEL = ["--numprocesses", "2", "--dist", "loadgroup"]
+# Two at a time: the tests wait for containers more than they compute. A file's tests stay together.
+PARALLEL = ["-p", "tests.parallel", "--numprocesses", "2"]
 SOCKET = "/var/run/docker.sock"
 
 

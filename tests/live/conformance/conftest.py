@@ -25,7 +25,7 @@ LONG = Counts(fuzzed=20_000, canaries=10_000, posts=20_000, framings=100_000)
 def pytest_addoption(parser):
     group = parser.getgroup("conformance")
     group.addoption("--requests", type=int, help="how many requests the fuzzer sends")
-    group.addoption("--long", action="store_true", help="the counts of a release, in half an hour: 20,000 fuzzed, …")
+    group.addoption("--long", action="store_true", help="the counts that docs/conformance.md is published with")
     group.addoption("--seed", type=int, help="the fuzzer's seed; the same each time by default")
     group.addoption("--write-table", metavar="FILE", help="write the table of behaviours to this file")
 
