@@ -8,6 +8,7 @@ import pytest
 
 from deploy import assets, contract
 from deploy.middleware import request_id, static
+from tests.live.conformance.known import DIFFERENCES
 
 ROOT = contract.ROOT
 STATIC_CACHE = (ROOT / "nginx/conf.d/static-cache.conf").read_text()
@@ -102,3 +103,10 @@ def test_names_of_files_in_comments_exist():
                 if not (ROOT / name).exists() and not name.startswith("nginx/modules/"):
                     missing.setdefault(path.relative_to(ROOT).as_posix(), []).append(name)
     assert missing == {}
+
+
+def test_readme_tells_the_proofs_result():
+    """README's one line about the proof is what the last ./stack prove wrote, and the list has no other length."""
+    [result] = re.findall(r"0 differences outside the list of (\d+)", (ROOT / "docs/conformance.md").read_text())
+    assert f"0 differences outside a list of {result}]" in (ROOT / "README.md").read_text().replace("\n", " ")
+    assert int(result) == len(DIFFERENCES)

@@ -41,6 +41,9 @@ LEVERS = (
     Lever("deploy/middleware/hosts.py", 'return answer(start_response, "400 Bad Request")',
           "return app(environ, start_response)", UNIT + "proxy.py"),
     Lever("deploy/middleware/__init__.py", "levelling, errors, health", "errors, levelling, health", UNIT + "chain.py"),
+    Lever(LEVELLING, "                return\n", "                continue\n", UNIT + "levelling.py"),
+    Lever(LEVELLING, "environ.update(concurrency)", "pass", UNIT + "levelling.py"),
+    Lever("deploy/assets.py", "_touch(draft, file)", "pass", UNIT + "assets.py"),
     # --- nothing stays stuck, nothing is cut ---
     Lever(DEADLINE, "class DeadlineExceeded(BaseException)", "class DeadlineExceeded(Exception)", UNIT + "deadline.py"),
     Lever(DEADLINE, "                os._exit(1)", "                pass", UNIT + "deadline.py"),

@@ -117,6 +117,13 @@ def test_publish_copies_everything(built, tmp_path):
     )
 
 
+def test_publish_keeps_the_time_of_change(built, tmp_path):
+    """Last-Modified and ETag come from the image, so that they are the same after each start and on each host."""
+    os.utime(built / "css/site.css", (5, 1234567890))
+    assets.publish(str(built), str(tmp_path / "published"))
+    assert (tmp_path / "published/css/site.css").stat().st_mtime == 1234567890
+
+
 def test_publish_keeps_the_old_release(source, built, tmp_path):
     """Pages of the release before still find their files."""
     published = tmp_path / "published"
