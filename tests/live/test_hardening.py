@@ -60,3 +60,25 @@ def test_postgres(make_stack):
     rows = docker("exec", stack.container("postgres"), "psql", "-h", "/run/postgresql", "-At", "tripod",
                   "-c", "select body from post").stdout
     assert "kept in PostgreSQL" in rows
+
+
+DEEP = "[" * 200_000 + "]" * 200_000
+AS_JSON = {"Content-Type": "application/json"}
+
+
+@pytest.mark.parametrize(
+    "path, bomb, status",
+    [
+        ("/", {"data": {f"field{number}": "x" for number in range(10_000)}}, 413),
+        ("/", {"files": {f"file{number}": ("name", b"x") for number in range(10_000)}}, 413),
+        ("/", {"data": {"body": "x" * 3_000_000}}, 413),
+        ("/api/v1/posts", {"data": DEEP, "headers": AS_JSON}, 422),
+        ("/api/v1/posts", {"data": '{"body":' + "9" * 100_000 + "}", "headers": AS_JSON}, 422),
+    ],
+    ids=["10,000 fields", "10,000 files", "a field of 3 MB", "JSON 200,000 deep", "a number of 100,000 digits"],
+)
+def test_bombs(stack, path, bomb, status):
+    """Small requests that are large work are refused within a second."""
+    answer = requests.post(stack.url + path, timeout=10, **bomb)
+    assert answer.status_code == status
+    assert answer.elapsed.total_seconds() < 1
