@@ -49,9 +49,7 @@ def _clean(environ) -> bool:
     """Strips white space around header values and drops hop-by-hop headers; False when a control byte is found."""
     if any(_ANY_CONTROL(environ.get(key, "")) for key in ("REQUEST_METHOD", "PATH_INFO", "QUERY_STRING")):
         return False
-    if _IN_VALUE(environ.get("CONTENT_TYPE", "")):
-        return False
-    for name in [name for name in environ if name.startswith("HTTP_")]:
+    for name in [name for name in environ if name.startswith("HTTP_") or name == "CONTENT_TYPE"]:
         value = environ[name]
         if not value.isprintable() and _IN_VALUE(value):
             return False

@@ -125,6 +125,7 @@ LINES = (
             "folded header": request("GET /x", "X-Y: 1", "  2"),
             "NUL in a value": request("GET /x", "X-Y: a\0b"),
             "two Content-Types": post("Content-Type: a/b", "Content-Type: c/d", "Content-Length: 3"),
+            "two Content-Types, one quoted": post('Content-Type: "a"', "Content-Type:", "Content-Length: 3"),
             "CR in a value": request("GET /x", "X-Y: a\rb"),
         },
     )
@@ -142,6 +143,8 @@ LINES = (
         Case("tab in a value", request("GET /x", "X-Y: a\tb"), (200,), _header("HTTP_X_Y", "a\tb")),
         Case("white space around a value", request("GET /x", "X-Y: \t a \t"), (200,), _header("HTTP_X_Y", "a")),
         Case("empty value", request("GET /x", "X-Y:"), (200,), _header("HTTP_X_Y", "")),
+        Case("a comma inside a quoted Content-Type", post('Content-Type: a/b; c="d, e"', "Content-Length: 3"), (200,),
+             _header("CONTENT_TYPE", 'a/b; c="d, e"')),
         Case("two Cookie headers", request("GET /x", "Cookie: a=1", "Cookie: b=2"), (200,),
              _header("HTTP_COOKIE", "a=1; b=2")),
     ]
