@@ -102,9 +102,12 @@ class Server:
         return json.loads(json.dumps(seen).replace(json.dumps(gateway)[1:-1], "CLIENT"))
 
     def get(self, path: str) -> bytes:
-        """A body, on a connection that is kept."""
-        self._control.request("GET", path)
-        return self._control.getresponse().read()
+        """A body, on a connection that is kept until Nginx closes it."""
+        try:
+            self._control.request("GET", path)
+            return self._control.getresponse().read()
+        except http.client.RemoteDisconnected:  # after a minute without a request; the next one opens a new one
+            return self.get(path)
 
     def ask(self, payload: bytes, patience: float = PATIENCE) -> Observation:
         return Observation(ask(self.stack.port, payload, patience), self.seen())
