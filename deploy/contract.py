@@ -10,6 +10,7 @@ Only the standard library, and nothing newer than Python 3.10: `./stack` runs th
 
 import os
 import re
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +66,18 @@ class Variable:
 def servers() -> list[str]:
     """The valid values of WSGI_SERVER: the folders of deploy/servers."""
     return sorted(run.parent.name for run in SERVERS.glob("*/run"))
+
+
+def require_program(server: str) -> None:
+    """Raises ContractError unless the program that the server's folder names in `needs` is on this machine."""
+    programs = {name: (SERVERS / name / "needs").read_text().strip() for name in servers()}
+    here = [name for name, program in programs.items() if shutil.which(program)]
+    if server not in here:
+        raise ContractError([Problem(
+            "WSGI_SERVER", f"{server} cannot run here: it needs {programs[server]}, which is not installed",
+            "a target has some servers only; Heroku, for one, has no Apache",
+            f"set WSGI_SERVER={' or '.join(here)}" if here else "install the packages of Pipfile.lock",
+        )])
 
 
 def _server(value: str) -> str:
