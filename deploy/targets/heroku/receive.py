@@ -1,0 +1,64 @@
+"""The receiving end of the push: builds the commit, packs the slug, runs the release phase. Any of them can refuse it.
+
+    git's pre-receive hook  →  python3 -m deploy.targets.heroku.receive WORK
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from deploy.targets.heroku import build, dyno, environment, procfile, say, slug, source
+from deploy.targets.heroku.refusal import Refusal
+
+
+def receive(work: Path, commit: str) -> None:
+    """Leaves the slug in `work`/slug. Raises Refusal."""
+    order = json.loads((work / "order.json").read_text())
+    folder = work / "slug"
+    folder.mkdir()
+    source.export(Path.cwd(), commit, folder)
+    # git tells its hooks where its repository is; a git that a build runs must not believe that.
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        del os.environ[name]
+    Path(environment.APP).mkdir(exist_ok=True)
+    subprocess.run(["mount", "--bind", folder, environment.APP], check=True)
+    os.umask(0o022)
+    build.compile_app(commit, order["config"], Path(order["cache"]))
+    types = procfile.read((folder / "Procfile").read_text())
+    say.step("Discovering process types")
+    say.detail(f"Procfile declares types -> {', '.join(types)}")
+    say.step("Compressing...")
+    slug.ignore(folder)
+    say.detail(slug.judge(folder))
+    subprocess.run(["chown", "-R", f"{dyno.USER}:{dyno.USER}", folder], check=True)
+    if "release" in types:
+        release(folder, types["release"], order["config"])
+
+
+def release(folder: Path, command: str, config: Mapping[str, str]) -> None:
+    """The release phase, in a one-off dyno. Raises Refusal if it fails."""
+    say.step(f"Running release command: {command}")
+    with dyno.start(folder, "release.1", command, config) as one_off:
+        status = one_off.wait()
+        say.detail(one_off.tail())
+    if status:
+        raise Refusal(f"Release command failed with exit status {status}.",
+                      "The new release takes no traffic; the one before stays.", "mend what it says above, and push again")
+
+
+def main() -> int:
+    """Every line of standard input is one ref: old commit, new commit, name."""
+    try:
+        for _, commit, _ in map(str.split, sys.stdin):
+            receive(Path(sys.argv[1]), commit)
+    except Refusal as refusal:
+        print(f"\n{refusal}\n\n !     Push rejected.", flush=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
