@@ -51,8 +51,8 @@ def secret_key(settings: Mapping[str, str]) -> str:
 def lock(settings: Mapping[str, str], name: str) -> Iterator[None]:
     """Held by one at a time among all that share the state directory.
 
-    On platforms whose files don't last there is none, nor anything to share: then it locks nothing. ContractError if the
-    database is to be a file in that directory.
+    On platforms whose files don't last there is none, nor anything to share: then it locks nothing. ContractError if
+    the database is to be a file in that directory.
     """
     folder = Path(settings["STATE_DIRECTORY"])
     if settings["DATABASE_URL"].startswith(f"sqlite:///{folder}/"):

@@ -51,7 +51,8 @@ def test_shellcheck_takes_every_shell_script():
     """shellcheck has nothing to say about any shell script, whatever its name."""
     found = scripts("sh", "bash", "dash")
     assert {"deploy/servers/gunicorn/run", "deploy/postgres/start"} <= set(found)
-    done = tool("shellcheck", *found)
+    sourced = [path.relative_to(ROOT).as_posix() for path in tracked() if path.suffix == ".sh"]
+    done = tool("shellcheck", *found, *sourced)
     assert done.returncode == 0, done.stdout
 
 

@@ -10,12 +10,16 @@ import tempfile
 from dataclasses import dataclass, field
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
+from pathlib import Path
 from types import ModuleType
 
 from deploy import contract
 
 # An environment in which nothing of the contract is set, and no __pycache__ is left in the repository.
-CLEAN = {"PATH": "/usr/bin:/bin", "PYTHONPYCACHEPREFIX": f"{tempfile.gettempdir()}/tripod-pycache"}
+CLEAN = {
+    "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",  # the servers are beside the interpreter
+    "PYTHONPYCACHEPREFIX": f"{tempfile.gettempdir()}/tripod-pycache",
+}
 
 
 def settings(**given: str) -> dict[str, str]:

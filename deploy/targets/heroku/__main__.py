@@ -1,4 +1,4 @@
-"""`python3 -m deploy.targets.heroku --server NAME`, in the test image: the rehearsal. Exit status 1 if it is refused."""
+"""`python3 -m deploy.targets.heroku --server NAME`, in the test image: the rehearsal. Exit status 1 if refused."""
 
 import argparse
 import signal

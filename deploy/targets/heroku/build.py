@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from deploy.contract import ROOT
 from deploy.targets.heroku import check, environment, python_version, say
 from deploy.targets.heroku.refusal import Refusal
 
@@ -17,10 +18,10 @@ APP = Path(environment.APP)
 PYTHON = Path(environment.PYTHON)
 
 
-def compile_app(commit: str, config: Mapping[str, str], cache: Path) -> None:
+def compile_app(commit: str, config: Mapping[str, str], cache: Path, scratch: Path) -> None:
     """Turns the files in /app into what a slug holds. Raises Refusal.
 
-    `config` are the app's config vars, `cache` is a folder that outlives the build.
+    `config` are the app's config vars, `cache` is a folder that outlives the build, `scratch` one that does not.
     """
     started = time.monotonic()
     say.step("Python app detected")
@@ -34,7 +35,7 @@ def compile_app(commit: str, config: Mapping[str, str], cache: Path) -> None:
     version, origin = python_version.requested(APP)
     say.step(f"Using Python {version} specified in {origin}")
     _require_this_python(version)
-    _install(commit, cache)
+    _install(commit, cache, scratch)
     _write_profile()
     _hook("post_compile", commit, config)
     say.detail(f"built in {time.monotonic() - started:.1f} s")
@@ -48,7 +49,7 @@ def _require_this_python(version: str) -> None:
                       f"echo {here.rpartition('.')[0]} > .python-version")
 
 
-def _install(commit: str, cache: Path) -> None:
+def _install(commit: str, cache: Path, scratch: Path) -> None:
     """`pipenv install --deploy` in two steps: pip's own settings would become part of the hash it compares."""
     pipenv, environ = f"{environment.TOOLS}/pipenv", environment.build(commit)
     kept = cache / "python" / _key()
@@ -62,7 +63,7 @@ def _install(commit: str, cache: Path) -> None:
     if say.run([pipenv, "verify"], environ | {"PIP_CONFIG_FILE": os.devnull}, environment.APP):
         raise Refusal("Unable to install dependencies using Pipenv.", "Your Pipfile.lock is out of date.",
                       "./stack lock && git commit Pipfile.lock")
-    if say.run([pipenv, "sync"], environ | environment.installation(cache / "pip", os.environ), environment.APP):
+    if say.run([pipenv, "sync"], environ | environment.installation(scratch, os.environ), environment.APP):
         raise Refusal("Unable to install dependencies using Pipenv.", "The log above says which package, and why.",
                       "./stack lock, or mend the way to the package index")
     if not kept.is_dir():
@@ -83,13 +84,12 @@ def _keep(kept: Path) -> None:
     shutil.copytree(PYTHON, draft, symlinks=True)
     draft.rename(kept)
     draft.parent.rmdir()
+    # Root's files have no place in the person's folder.
+    subprocess.run(["chown", "-R", f"--reference={ROOT}", kept.parent.parent], check=True)
 
 
 def _write_profile() -> None:
-    folder = APP / ".profile.d"
-    folder.mkdir(exist_ok=True)
-    for name, script in environment.profile_scripts().items():
-        (folder / name).write_text(script)
+    shutil.copytree(environment.PROFILE, APP / ".profile.d", dirs_exist_ok=True)
 
 
 def _hook(name: str, commit: str, config: Mapping[str, str]) -> None:

@@ -13,14 +13,16 @@ from deploy.targets.heroku import pipfile, procfile, python_version
 from deploy.targets.heroku.refusal import Refusal
 
 # bin/detect of the buildpack. It knows some misspelt names more, whose owners get the same message later.
-PYTHON_FILES = (".python-version", "__init__.py", "app.py", "main.py", "manage.py", "pdm.lock", "Pipfile", "Pipfile.lock",
-                "poetry.lock", "pyproject.toml", "requirements.txt", "runtime.txt", "server.py", "setup.cfg", "setup.py",
-                "uv.lock", "__pycache__", ".venv", "venv")
+PYTHON_FILES = (
+    ".python-version", "__init__.py", "app.py", "main.py", "manage.py", "pdm.lock", "Pipfile", "Pipfile.lock",
+    "poetry.lock", "pyproject.toml", "requirements.txt", "runtime.txt", "server.py", "setup.cfg", "setup.py", "uv.lock",
+    "__pycache__", ".venv", "venv",
+)
 MANAGERS = {"Pipfile.lock": "Pipenv", "requirements.txt": "pip", "poetry.lock": "Poetry", "uv.lock": "uv"}
 HOOKS = ("bin/pre_compile", "bin/post_compile")
 # https://devcenter.heroku.com/articles/app-json-schema
-APP_JSON = {"addons", "buildpacks", "description", "env", "environments", "formation", "image", "keywords", "logo", "name",
-            "repository", "scripts", "stack", "success_url", "website"}
+APP_JSON = {"addons", "buildpacks", "description", "env", "environments", "formation", "image", "keywords", "logo",
+            "name", "repository", "scripts", "stack", "success_url", "website"}
 
 
 def refusals(folder: Path) -> list[Refusal]:
@@ -54,7 +56,7 @@ def _detect(folder: Path) -> Iterator[Refusal]:
 def _package_manager(folder: Path) -> Iterator[Refusal]:
     found = [name for name in MANAGERS if (folder / name).is_file()]
     if "Pipfile.lock" not in found and (folder / "Pipfile").is_file():
-        yield Refusal("No 'Pipfile.lock' found!", "Without it the platform would install other versions than were tested.",
+        yield Refusal("No 'Pipfile.lock' found!", "Without it other versions than were tested would be installed.",
                       "./stack lock && git add Pipfile.lock && git commit")
     elif len(found) > 1:
         others = " ".join(name for name in found if name != "Pipfile.lock")
@@ -109,7 +111,7 @@ def _lock(folder: Path) -> Iterator[Refusal]:
 
 def _procfile(folder: Path) -> Iterator[Refusal]:
     if not (folder / "Procfile").is_file():
-        yield Refusal("No Procfile found.", "Nothing says which process answers requests: no web process would run (H14).",
+        yield Refusal("No Procfile found.", "Nothing says which process answers requests: no web process runs (H14).",
                       "printf 'web: deploy/start\\nrelease: deploy/release\\n' > Procfile")
         return
     types = procfile.read((folder / "Procfile").read_text(encoding="utf-8"))

@@ -1,7 +1,7 @@
 """A dyno: one process type in a place of its own, with the platform's environment and nothing else.
 
-Each has a fresh, writable copy of the slug as /app, its own process ids, an unprivileged user and a memory limit. What of
-the test image the platform does not have is hidden. When it ends, all its processes end.
+Each has a fresh, writable copy of the slug as /app, its own process ids, an unprivileged user and a memory limit. What
+of the test image the platform does not have is hidden. When it ends, all its processes end.
 """
 
 import contextlib
@@ -128,8 +128,8 @@ def start(slug: Path, name: str, command: str, config: Mapping[str, str]) -> Ite
         with memory.limit() as limit, open(scratch / "log", "w") as log:
             (scratch / "layer").mkdir()
             environ = {"PATH": os.defpath + ":/usr/sbin:/sbin", "SLUG": str(slug), "SCRATCH": str(scratch / "layer")}
-            child = subprocess.Popen([*limit.prefix, *apart, *inside], env=environ, stdin=subprocess.DEVNULL, stdout=log,
-                                     stderr=subprocess.STDOUT)
+            child = subprocess.Popen([*limit.prefix, *apart, *inside], env=environ,
+                                     stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
             dyno = Dyno(name, child, port, scratch / "log", limit)
             try:
                 yield dyno

@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -25,5 +26,12 @@ def push(repository: Path, commit: str, work: Path, config: Mapping[str, str], c
     hook.write_text(f"#!/bin/sh\nPYTHONPATH={shlex.quote(str(ROOT))} exec unshare --mount {shlex.join(receive)} 2>&1\n")
     hook.chmod(0o755)
     # The repository may belong to somebody else, whom git distrusts; nothing of it is executed here.
-    git = ["git", "-c", "safe.directory=*", "-C", str(repository), "push", "--quiet", str(remote), f"{commit}:refs/heads/main"]
-    return subprocess.run(git, env={**os.environ, "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0"}).returncode
+    git = ["git", "-c", "safe.directory=*", "-C", repository, "push", "--quiet"]
+    command = [*git, remote, f"{commit}:refs/heads/main"]
+    pushing = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+    try:
+        return pushing.wait()
+    except BaseException:  # Ctrl-C: the hook and all that it has started end before their files go
+        os.killpg(pushing.pid, signal.SIGTERM)
+        pushing.wait()
+        raise

@@ -5,6 +5,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -26,7 +27,7 @@ def receive(work: Path, commit: str) -> None:
     Path(environment.APP).mkdir(exist_ok=True)
     subprocess.run(["mount", "--bind", folder, environment.APP], check=True)
     os.umask(0o022)
-    build.compile_app(commit, order["config"], Path(order["cache"]))
+    build.compile_app(commit, order["config"], Path(order["cache"]), work / "pip")
     types = procfile.read((folder / "Procfile").read_text())
     say.step("Discovering process types")
     say.detail(f"Procfile declares types -> {', '.join(types)}")
@@ -46,11 +47,12 @@ def release(folder: Path, command: str, config: Mapping[str, str]) -> None:
         say.detail(one_off.tail())
     if status:
         raise Refusal(f"Release command failed with exit status {status}.",
-                      "The new release takes no traffic; the one before stays.", "mend what it says above, and push again")
+                      "The new release takes no traffic; the one before stays.", "mend what it says, and push again")
 
 
 def main() -> int:
     """Every line of standard input is one ref: old commit, new commit, name."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `finally` blocks stop what they started
     try:
         for _, commit, _ in map(str.split, sys.stdin):
             receive(Path(sys.argv[1]), commit)

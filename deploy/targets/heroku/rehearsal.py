@@ -15,7 +15,7 @@ CACHE = ROOT / ".stack" / "heroku"
 
 
 def rehearse(server: str, commit: str = "HEAD") -> bool:
-    """Pushes the commit and runs what comes of it; False if the push was rejected, which has said why. Raises Refusal."""
+    """Pushes the commit and runs what comes of it; False if it was rejected, which has said why. Raises Refusal."""
     with tempfile.TemporaryDirectory(prefix="tripod-heroku-") as folder, addon.postgres() as database:
         work = Path(folder)
         config = {"DATABASE_URL": database, "SECRET_KEY": secrets.token_hex(32), "WSGI_SERVER": server}

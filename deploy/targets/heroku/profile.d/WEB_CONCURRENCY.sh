@@ -1,0 +1,7 @@
+# shellcheck shell=sh
+# As the buildpack's, which reads the memory from the dyno's cgroup: 256 MB for each process, two for each CPU and one more.
+export DYNO_RAM=512
+if [ -z "${WEB_CONCURRENCY-}" ]; then
+    by_cpu=$(($(nproc) * 2 + 1)) by_memory=$((DYNO_RAM / 256))
+    export WEB_CONCURRENCY_SET_BY=heroku/python WEB_CONCURRENCY=$((by_cpu < by_memory ? by_cpu : by_memory))
+fi
