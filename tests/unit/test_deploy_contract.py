@@ -319,3 +319,13 @@ def test_empty_file_is_a_problem(tmp_path):
     (tmp_path / "url").write_text("\n")
     (problem,) = problems(DATABASE_URL_FILE=str(tmp_path / "url"))
     assert (problem.variable, "is empty" in problem.what) == ("DATABASE_URL_FILE", True)
+
+
+def test_server_without_its_program_is_refused(tmp_path, monkeypatch):
+    """A server whose program is not installed is refused with those that are; the others run."""
+    (tmp_path / "uwsgi").write_text("#!/bin/sh\n")
+    (tmp_path / "uwsgi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    contract.require_program("uwsgi")
+    with pytest.raises(contract.ContractError, match="(?s)mod_wsgi cannot run here.*set WSGI_SERVER=uwsgi"):
+        contract.require_program("mod_wsgi")

@@ -115,3 +115,41 @@ def test_writable_names_the_variable_it_was_asked_for(tmp_path):
         state.writable("RUNTIME_DIRECTORY", str(tmp_path / "file"))
     state.writable("RUNTIME_DIRECTORY", str(tmp_path / "new"))
     assert list((tmp_path / "new").iterdir()) == []
+
+
+# --- lock ---------------------------------------------------------------------------------------------------
+
+
+def locked(folder, **given: str):
+    """The lock of a release with this state directory."""
+    return state.lock(contract.load({"STATE_DIRECTORY": str(folder), **given}), "release.lock")
+
+
+def test_lock_is_held_by_one_at_a_time(tmp_path):
+    """A second release that shares the state directory waits until the first has ended."""
+    order = []
+
+    def second():
+        with locked(tmp_path):
+            order.append("second")
+
+    with locked(tmp_path):
+        waiting = threading.Thread(target=second)
+        waiting.start()
+        waiting.join(timeout=0.2)
+        order.append("first")
+    waiting.join(timeout=10)
+    assert order == ["first", "second"]
+
+
+def test_no_lock_where_there_is_no_state_directory(tmp_path):
+    """Where files don't last nobody shares a directory: with a database elsewhere none is needed, nor made."""
+    with locked(tmp_path / "none", DATABASE_URL="postgres://db.example/x"):
+        assert not (tmp_path / "none").exists()
+
+
+def test_lock_names_the_variable_that_does_without(tmp_path):
+    """A database in a directory that cannot be made is refused, and DATABASE_URL named."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(contract.ContractError, match="set DATABASE_URL"), locked(tmp_path / "file" / "state"):
+        pass
