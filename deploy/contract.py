@@ -70,9 +70,9 @@ def servers() -> list[str]:
 
 def require_program(server: str) -> None:
     """Raises ContractError unless the program that the server's folder names in `needs` is on this machine."""
-    programs = {name: (SERVERS / name / "needs").read_text().strip() for name in servers()}
-    here = [name for name, program in programs.items() if shutil.which(program)]
-    if server not in here:
+    programs = {needs.parent.name: needs.read_text().strip() for needs in SERVERS.glob("*/needs")}
+    here = sorted(name for name, program in programs.items() if shutil.which(program))
+    if server in programs and server not in here:
         raise ContractError([Problem(
             "WSGI_SERVER", f"{server} cannot run here: it needs {programs[server]}, which is not installed",
             "a target has some servers only; Heroku, for one, has no Apache",

@@ -30,9 +30,11 @@ every_setting = pytest.mark.parametrize(
 
 @pytest.mark.parametrize("server", contract.servers())
 def test_folder_has_the_same_members(server):
-    """Each server's folder has an executable `run` and at least one file of the server's own."""
+    """Each server's folder has an executable `run`, `needs`, and at least one file of the server's own."""
     folder = contract.SERVERS / server
     assert os.access(folder / "run", os.X_OK)
+    program = (folder / "needs").read_text().strip()
+    assert program in (folder / "run").read_text(), "run does not call what the folder needs"
     native = [path for path in folder.iterdir() if path.suffix in {".conf", ".ini", ".py", ".toml", ".yml"}]
     assert native
     assert any(path.name in (folder / "run").read_text() for path in native), (

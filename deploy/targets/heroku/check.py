@@ -140,9 +140,10 @@ def _app_json(folder: Path) -> Iterator[Refusal]:
     if not (folder / "app.json").is_file():
         return
     try:
-        unknown = set(json.loads((folder / "app.json").read_text(encoding="utf-8"))) - APP_JSON
-    except (ValueError, TypeError) as error:
-        unknown = {str(error)}
+        found = json.loads((folder / "app.json").read_text(encoding="utf-8"))
+        unknown = sorted(set(found) - APP_JSON) if isinstance(found, dict) else ["what is no JSON object"]
+    except ValueError as error:
+        unknown = [str(error)]
     if unknown:
-        yield Refusal("app.json is invalid.", f"The platform does not understand: {', '.join(sorted(unknown))}.",
+        yield Refusal("app.json is invalid.", f"The platform does not understand: {', '.join(unknown)}.",
                       "correct app.json")

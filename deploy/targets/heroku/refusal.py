@@ -5,7 +5,7 @@ from dataclasses import dataclass
 MARK = " !     "  # the platform's own, in front of every line of an error
 
 
-@dataclass  # not frozen: Python sets the traceback of an exception
+@dataclass(eq=False)  # compared by identity and not frozen, as other exceptions are
 class Refusal(Exception):
     """`what` is the platform's own reason where it has one."""
 
