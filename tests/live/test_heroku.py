@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -125,6 +126,17 @@ def test_sigterm_to_all_loses_nothing(slug, config, server):
         status, seconds = running.stop()
         ask.join()
         assert answers and answers[0].status_code == 200, running.tail()
+        assert status == 0, running.tail()
+        assert seconds < 10
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_sigterm_while_loading(slug, config, server):
+    """SIGTERM to processes that still load the app is not lost: the dyno ends at once, with status 0."""
+    (slug / "slow.py").write_text("import time\ntime.sleep(2)\nfrom tests.live.probe import application\n")
+    with web(slug, config | {"WSGI_APP": "slow:application"}, server) as running:
+        until(lambda: len(re.findall("(Booting worker|spawned uWSGI worker)", running.log())) == 2)
+        status, seconds = running.stop()
         assert status == 0, running.tail()
         assert seconds < 10
 
