@@ -1,8 +1,8 @@
 """Pin the Pipfile's packages, with hashes, in Pipfile.lock.
 
 Type it after every edit of the Pipfile: builds refuse a lock that does not fit. Neither file names a package index,
-each machine uses its own. So the lock is made without pip's own settings, which would otherwise become part of its hash and
-let other machines refuse it.
+each machine uses its own. So the lock is made without pip's own settings, which would otherwise become part of its hash
+and let other machines refuse it.
 """
 
 import json

@@ -1,0 +1,64 @@
+"""The targets beyond Compose: each page has the same headings, and each file is judged by its own tool."""
+
+import re
+
+import pytest
+
+from tests.config.conftest import ROOT, tool
+
+TARGETS = sorted(page.parent for page in (ROOT / "deploy/targets").glob("*/README.md"))
+HEADINGS = ["Set up", "Run", "Switch the server", "Database", "Logs", "Limits"]
+APACHE = ROOT / "deploy/targets/apache"
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda folder: folder.name)
+def test_pages_have_the_same_headings(target):
+    """Each target's page has the same headings in the same order, and a limit is named."""
+    text = (target / "README.md").read_text()
+    assert re.findall(r"^## (.*)$", text, re.M) == HEADINGS
+    assert re.search(r"^- ", text.partition("## Limits")[2], re.M)
+
+
+def test_files_that_pages_name_exist():
+    """A command or file of this repository that a page names is there."""
+    for target in TARGETS:
+        for name in re.findall(r"\bdeploy/[\w./-]+\w", (target / "README.md").read_text()):
+            assert (ROOT / name).exists(), f"{target.name}: {name}"
+
+
+# --- Apache alone -------------------------------------------------------------------------------------------
+
+
+def test_apache_takes_its_front(run_server):
+    """apache2 -t accepts httpd.conf with the front laid over it, and warns of nothing."""
+    given = {"PORT": "8000", "STATIC_ROOT": "/tmp", "APACHE_FRONT": str(APACHE / "front.conf")}
+    done = run_server("mod_wsgi", "apache2", 'exec $PROGRAM -t "$@"', **given)
+    assert (done.returncode, done.stderr.strip()) == (0, "Syntax OK")
+
+
+def test_apache_alone_needs_no_nginx():
+    """Laid over docker-compose.yml, the target has no Nginx, and web keeps everything that hardens it."""
+    files = ["--file", "docker-compose.yml", "--file", "deploy/targets/apache/compose.yml"]
+    done = tool("docker", "compose", "--env-file", "/dev/null", *files, "config", "--services")
+    assert done.returncode == 0, done.stderr
+    assert set(done.stdout.split()) == {"web", "migrate"}
+
+
+def test_apache_drops_the_headers_that_nginx_drops():
+    """Every header by which a client could pretend to be a proxy is dropped in both fronts."""
+    nginx = re.findall(r'^proxy_set_header (\S+) "";', (ROOT / "nginx/snippets/proxy.conf").read_text(), re.M)
+    apache = re.findall(r"^RequestHeader unset (\S+)$", (APACHE / "front.conf").read_text(), re.M)
+    assert apache == nginx
+
+
+def test_apache_has_the_patterns_of_nginx():
+    """Request ids, hashed names and methods are the same in both fronts."""
+    front = (APACHE / "front.conf").read_text()
+    for file, pattern in (
+        ("request-id.conf", r'"~(\^\S+\$)" +\$http'),
+        ("static-cache.conf", r'"~(\S+)" "public'),
+    ):
+        (found,) = re.findall(pattern, (ROOT / "nginx/conf.d" / file).read_text())
+        assert found.removeprefix("^").removesuffix("$") in front
+    (methods,) = re.findall(r"request_method !~ \"(\S+)\"", (ROOT / "nginx/snippets/refuse.conf").read_text())
+    assert f"!{methods}" in front
