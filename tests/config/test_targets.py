@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from deploy import contract
+from deploy.cli import native
 from tests.config.conftest import ROOT, tool
 
 TARGETS = sorted(page.parent for page in (ROOT / "deploy/targets").glob("*/README.md"))
@@ -62,3 +64,51 @@ def test_apache_has_the_patterns_of_nginx():
         assert found.removeprefix("^").removesuffix("$") in front
     (methods,) = re.findall(r"request_method !~ \"(\S+)\"", (ROOT / "nginx/snippets/refuse.conf").read_text())
     assert f"!{methods}" in front
+
+
+# --- a plain Debian host ------------------------------------------------------------------------------------
+
+UNITS = sorted((ROOT / "deploy/targets/native/systemd").glob("*.service"))
+HIGHEST_EXPOSURE = 2.0  # of 10; a unit without hardening has 9.6
+
+
+@pytest.fixture(scope="session")
+def unit_folder(tmp_path_factory):
+    """The units as they are on a host, but that the repository is where it is here."""
+    folder = tmp_path_factory.mktemp("units")
+    for unit in UNITS:
+        (folder / unit.name).write_text(unit.read_text().replace("/srv/tripod", str(ROOT)))
+    return folder
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
+def test_systemd_takes_the_unit(unit, unit_folder):
+    """systemd-analyze verify knows every directive and finds every program, and warns of nothing."""
+    done = tool("systemd-analyze", "verify", "--man=no", unit_folder / unit.name)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
+def test_unit_is_hardened(unit, unit_folder):
+    """systemd-analyze security gives the unit an exposure of 2.0 at most."""
+    threshold = f"--threshold={HIGHEST_EXPOSURE * 10:.0f}"
+    done = tool("systemd-analyze", "security", "--offline=true", "--no-pager", threshold, unit_folder / unit.name)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
+def test_unit_stops_gracefully(unit):
+    """Each unit gets its own graceful signal, to the main process alone, and more time than SHUTDOWN_GRACE."""
+    values = dict(re.findall(r"^(\w+)=(.*)$", unit.read_text(), re.M))
+    stage = unit.stem.removeprefix("tripod-")
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    (signal,) = re.findall(rf"^FROM \S+ AS {stage}\n(?:(?!^FROM ).*\n)*?STOPSIGNAL (\w+)$", dockerfile, re.M)
+    assert (values["KillSignal"], values["KillMode"]) == (signal, "mixed")
+    assert int(values["TimeoutStopSec"]) > contract.LONGEST_GRACE
+    assert values["RestartPreventExitStatus"] == str(contract.EXIT_CONFIG)
+
+
+def test_procfile_waits_as_long_as_containers():
+    """Plain processes too get more time than the longest SHUTDOWN_GRACE before they are killed."""
+    (seconds,) = re.findall(r"KILL_WAIT = (\d+)$", (ROOT / "deploy/targets/native/run").read_text(), re.M)
+    assert int(seconds) > contract.LONGEST_GRACE and native.STOP_LIMIT > int(seconds)

@@ -29,6 +29,7 @@ OTHERS = {
     "IMAGE_TAG": "Compose: which build of the images",
     "PATH": "the system's",
     "TRIPOD_REENTERED": "deploy/cli: ./stack has already called itself again",
+    "TRIPOD_VENV": "deploy/cli/native.py: a virtual environment that is there already, instead of one of its own",
     "PGDATA": "PostgreSQL's own, set in the Dockerfile",
 }
 
@@ -41,6 +42,7 @@ NOT_PASSED = {
     "STATE_DIRECTORY": "a volume is mounted at the default",
     "RUNTIME_DIRECTORY": "a volume is mounted at the default",
     "ASSETS_DIRECTORY": "a volume is mounted at the default",
+    "CACHE_DIRECTORY": "Nginx's own: a volume is mounted at the default",
     "STATIC_ROOT": "the image says where it holds the files",
 }
 
@@ -107,7 +109,7 @@ def _names(path: Path) -> Iterator[str]:
         yield from re.findall(r"\$\(([A-Z_]+)\)", _without_comments(text))
     elif path.name in ("httpd.conf", "front.conf"):
         yield from _in_httpd_conf(text)
-    elif path.name == "contract.conf.template":
+    elif path.suffix == ".template" or path.is_relative_to(ROOT / "nginx") and path.suffix == ".conf":
         derived = set(re.findall(r'"([A-Z_]+)": ', (ROOT / "nginx/start").read_text()))
         yield from set(re.findall(r"\$\{([A-Z_]+)\}", text)) - derived
     elif path.name == "docker-compose.yml":
