@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from deploy import contract
-from deploy.cli import apt, build_inputs, console, dotenv, ports, project, root
+from deploy.cli import apt, build_inputs, console, dotenv, ports, project, requirements, root
 from deploy.cli.console import EX_CONFIG, ROOT, Problem, say
 
 TARGET = ROOT / "deploy" / "targets" / "native"
@@ -140,28 +140,13 @@ def _given_venv():
     return os.environ.get("TRIPOD_VENV", "")
 
 
-def requirements(lock, *, uwsgi):
-    """Pipfile.lock as pip wants it, with hashes: the app's packages and honcho. uWSGI only where it is asked for."""
-    packages = {**lock["default"], "honcho": lock["develop"]["honcho"]}
-    if not uwsgi:
-        packages.pop("uwsgi", None)
-    return "".join(_requirement(name, entry) for name, entry in sorted(packages.items()))
-
-
-def _requirement(name, entry):
-    extras = f"[{','.join(entry['extras'])}]" if entry.get("extras") else ""
-    markers = f" ; {entry['markers']}" if entry.get("markers") else ""
-    hashes = "".join(f" --hash={one}" for one in entry["hashes"])
-    return f"{name}{extras}{entry['version']}{markers}{hashes}\n"
-
-
 def _venv(server):
     """The virtual environment, made or brought up to date."""
     if _given_venv():
         return Path(_given_venv())
     folder = HOME / "venv"
     uwsgi = server == "uwsgi" or (folder / "bin/uwsgi").exists()
-    wanted = requirements(json.loads((ROOT / "Pipfile.lock").read_text()), uwsgi=uwsgi)
+    wanted = requirements.locked(uwsgi=uwsgi, more=["honcho"])
     installed = folder / "requirements.txt"
     if not installed.is_file() or installed.read_text() != wanted:
         console.run("making a virtual environment", [sys.executable, "-m", "venv", folder], todo="./stack up --native")

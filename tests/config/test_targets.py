@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import yaml
 
 from deploy import contract
 from deploy.cli import native
@@ -112,3 +113,23 @@ def test_procfile_waits_as_long_as_containers():
     """Plain processes too get more time than the longest SHUTDOWN_GRACE before they are killed."""
     (seconds,) = re.findall(r"KILL_WAIT = (\d+)$", (ROOT / "deploy/targets/native/run").read_text(), re.M)
     assert int(seconds) > contract.LONGEST_GRACE and native.STOP_LIMIT > int(seconds)
+
+
+# --- App Engine ---------------------------------------------------------------------------------------------
+
+
+def test_app_yaml_is_the_contracts():
+    """app.yaml starts deploy/start on the Python of the Pipfile, and every variable in it keeps the contract."""
+    app = yaml.safe_load((ROOT / "app.yaml").read_text())
+    assert app["entrypoint"] == "python3 deploy/start"
+    assert app["runtime"] == "python" + (ROOT / ".python-version").read_text().strip().replace(".", "")
+    given = {name: value for name, value in app["env_variables"].items() if not name.endswith("_FILE")}
+    assert set(given) | {"SECRET_KEY", "DATABASE_URL"} <= set(contract.load({}))
+    contract.load(given | {"PORT": "8080"})
+
+
+def test_upload_has_no_pipfile():
+    """App Engine refuses a Pipfile beside requirements.txt, and what is not named is not uploaded."""
+    rules = (ROOT / ".gcloudignore").read_text().splitlines()
+    rules = [rule for rule in rules if rule and not rule.startswith("#")]
+    assert rules[0] == "*" and not any("Pipfile" in rule or ".env" in rule for rule in rules)

@@ -8,11 +8,10 @@ import subprocess
 import pytest
 
 from deploy import contract
-from deploy.cli import dotenv, native
+from deploy.cli import dotenv, native, requirements
 from deploy.cli.console import ROOT, Problem
 from deploy.cli.verbs import up
 
-LOCK = json.loads((ROOT / "Pipfile.lock").read_text())
 NO_ENGINE = Problem("The Docker engine does not start.", "exit status 1", "docker info")
 
 
@@ -62,14 +61,15 @@ def test_engine_comes_first(door, monkeypatch):
 
 def test_requirements_have_hashes():
     """What pip installs is what was locked: every package of the app with its hashes, and honcho."""
-    lines = native.requirements(LOCK, uwsgi=True).splitlines()
+    lines = requirements.locked(uwsgi=True, more=["honcho"]).splitlines()
+    lock = json.loads((ROOT / "Pipfile.lock").read_text())
     assert all("==" in line and "--hash=sha256:" in line for line in lines)
-    assert {line.split("==")[0].split("[")[0] for line in lines} == {*LOCK["default"], "honcho"}
+    assert {line.split("==")[0].split("[")[0] for line in lines} == {*lock["default"], "honcho"}
 
 
 def test_uwsgi_is_compiled_only_where_it_is_asked_for():
     """Without uWSGI nothing has to be compiled."""
-    assert "uwsgi==" not in native.requirements(LOCK, uwsgi=False)
+    assert "uwsgi==" not in requirements.locked(uwsgi=False)
 
 
 def test_env_file_is_read_as_compose_reads_it(monkeypatch, tmp_path):
