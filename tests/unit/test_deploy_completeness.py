@@ -26,6 +26,7 @@ OTHERS = {
     "BASE_IMAGE": "builds: what to start from",
     "PIP_CONF": "builds: pip's settings behind a company proxy",
     "CA_BUNDLE": "builds: certificates behind a company proxy",
+    "IMAGE_PREFIX": "Compose: the registry that the images are pushed to and pulled from, and a name in it",
     "IMAGE_TAG": "Compose: which build of the images",
     "PATH": "the system's",
     "TRIPOD_REENTERED": "deploy/cli: ./stack has already called itself again",
