@@ -190,7 +190,9 @@ def _as_user(argv):
 def _folders(values):
     """Makes the folders that the processes write to, and the user, if it is root who starts them."""
     console.state_folder()
-    own = [HOME, *(Path(values[name]) for name in places())]
+    wanted = [HOME, *(Path(values[name]) for name in places())]
+    # What somebody else has made, perhaps /tmp, stays theirs.
+    own = [folder for folder in wanted if folder.is_relative_to(HOME) or not folder.exists()]
     for folder in own:
         folder.mkdir(mode=0o750, parents=True, exist_ok=True)
     if os.geteuid() != 0:

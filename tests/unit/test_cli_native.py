@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from deploy import contract
-from deploy.cli import dotenv, native, requirements
+from deploy.cli import dotenv, engine, native, requirements
 from deploy.cli.console import ROOT, Problem
 from deploy.cli.verbs import up
 
@@ -47,6 +47,15 @@ def test_engines_problem_stays_where_there_is_no_other_way(door, monkeypatch):
     with pytest.raises(Problem) as raised:
         up.run(_args())
     assert raised.value is NO_ENGINE and door == []
+
+
+def test_engine_of_others_is_no_reason_to_do_without(door, monkeypatch):
+    """An engine that refuses this user is shown as the problem it is: the stack's data may be there."""
+    monkeypatch.setattr(up.native, "can_be_had", lambda server: True)
+    monkeypatch.setattr(up.engine, "ensure", lambda: (_ for _ in ()).throw(engine._refusal("permission denied")))
+    with pytest.raises(engine.Refused):
+        up.run(_args())
+    assert door == []
 
 
 def test_engine_comes_first(door, monkeypatch):

@@ -36,7 +36,7 @@ def run(args):
     try:
         engine.ensure()
     except Problem as problem:
-        if not native.can_be_had(args.server):
+        if isinstance(problem, engine.Refused) or not native.can_be_had(args.server):
             raise
         say(f"\nNo Docker engine can be had here: {problem.what} {problem.why.splitlines()[-1]}")
         say("So the stack runs as plain processes: see deploy/targets/native/README.md.\n")
