@@ -192,7 +192,7 @@ FROM venv AS test
 RUN --mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=cache,target=/var/lib/apt,sharing=locked \
     apt-get update && apt-get install --yes --no-install-recommends \
         apache2-bin docker-buildx docker-cli docker-compose git iproute2 nginx libnginx-mod-http-brotli-static \
-        postgresql-17 procps
+        postgresql-17 procps systemd
 COPY --from=lock /lock/dev-requirements.txt /tmp/
 RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=secret,id=pip_conf,target=/etc/pip.conf \

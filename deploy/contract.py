@@ -199,7 +199,8 @@ VARIABLES = (
     Variable("PORT", "", "–",
              "serve HTTP on this TCP port instead of the socket (platforms such as Heroku set it)",
              lambda value: _number(1, 65535)(value) if value else "", "8000"),
-    Variable("HTTP_PORT", "8080", "8080", "the port that Compose publishes", _number(1, 65535), "8080"),
+    Variable("HTTP_PORT", "8080", "8080", "the port that Nginx answers on, or Compose publishes",
+             _number(1, 65535), "8080"),
     Variable("DATABASE_URL", _default_database,
              "SQLite in the state directory; PostgreSQL with the profile `postgres`",
              "the database; `postgres://` and `postgresql://` both work", _database, "postgresql://user:password@host/name"),
@@ -217,6 +218,9 @@ VARIABLES = (
     Variable("ASSETS_DIRECTORY", "/var/lib/tripod-assets", "/var/lib/tripod-assets",
              "where static files of this and earlier releases are published for Nginx", _folder,
              "/var/lib/tripod-assets"),
+    Variable("CACHE_DIRECTORY", "/var/cache/nginx", "/var/cache/nginx",
+             "Nginx's own: its configuration with values filled in, bodies too large for memory", _folder,
+             "/var/cache/nginx"),
 )
 
 # A default may look at values that stand further down, so these come first.

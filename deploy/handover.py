@@ -15,7 +15,6 @@ from pathlib import Path
 from deploy import contract
 
 LINK = "current.sock"
-DONE = Path("/tmp/handover.done")  # the container's own, unlike its volumes: tells deploy/health
 ASK_EVERY = 0.05  # seconds; the first answer usually comes within half a second
 YOUNG = 60  # seconds in which a server that has bound its socket surely listens
 ANSWER_WITHIN = 5  # seconds for one answer to READY_PATH
@@ -46,6 +45,11 @@ def ask(settings: Mapping[str, str], path: str) -> tuple[int, bytes]:
         connection.close()
 
 
+def mark(settings: Mapping[str, str]) -> Path:
+    """The file that tells deploy/health that the handover is done, beside this container's own socket."""
+    return Path(contract.socket_path(settings)).with_suffix(".done")
+
+
 def is_ready(settings: Mapping[str, str]) -> bool:
     """Whether READY_PATH answers 200."""
     try:
@@ -74,6 +78,7 @@ def forget_the_dead(settings: Mapping[str, str]) -> None:
                 probe.connect(str(path))
             except ConnectionRefusedError:
                 path.unlink(missing_ok=True)
+                path.with_suffix(".done").unlink(missing_ok=True)
             except OSError:
                 pass  # somebody is there, but busy
 
@@ -84,13 +89,13 @@ def when_ready(settings: Mapping[str, str]) -> None:
     It waits for as long as the container runs: a database that comes back after an hour makes the app ready then.
     """
     server = os.getpid()
-    DONE.unlink(missing_ok=True)
+    mark(settings).unlink(missing_ok=True)
     if os.fork():
         return
     while os.getppid() == server:
         if is_ready(settings):
             take_over(settings)
-            DONE.touch()
+            mark(settings).touch()
             forget_the_dead(settings)
             break
         time.sleep(ASK_EVERY)

@@ -94,5 +94,5 @@ def _container(one):
 
 def url(project):
     """Where the running stack answers, by the only port that it publishes; empty if it does not run."""
-    ports = [port for one in containers(project) if one.service == "nginx" for port in one.ports.values()]
+    ports = [port for one in containers(project) for port in one.ports.values()]
     return f"http://127.0.0.1:{ports[0]}" if ports else ""

@@ -7,12 +7,23 @@ import shutil
 from deploy.cli.console import ROOT
 
 PATH = ROOT / ".env"
+_LINE = re.compile(r"^[ \t]*(?:export[ \t]+)?([A-Za-z_]\w*)[ \t]*=(.*)$", re.MULTILINE)
 _NAME = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)\s*=", re.MULTILINE)
 
 
 def names():
     """The variables that the file sets."""
     return set(_NAME.findall(_read()))
+
+
+def values():
+    """What the file sets, for targets without Compose: NAME=value lines, quotes taken off."""
+    return {name: _unquoted(value.strip()) for name, value in _LINE.findall(_read())}
+
+
+def _unquoted(value):
+    quoted = re.match(r"""(["'])(.*?)\1\s*(#.*)?$""", value)
+    return quoted[2] if quoted else re.sub(r"\s+#.*", "", value)
 
 
 def remember(name, value):

@@ -27,6 +27,10 @@ NEWER_SOURCE = Path("/etc/apt/sources.list.d/tripod-trixie.sources")
 NEWER_PIN = Path("/etc/apt/preferences.d/tripod-trixie")
 
 
+class Refused(Problem):
+    """An engine runs here, but not for this user: for a person to decide, not a reason to do without one."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """The packages that give each part, and the suite to take them from if it is not the machine's own."""
@@ -255,7 +259,7 @@ def _enter_group(error, installed):
 
 def _refusal(error):
     user = getpass.getuser()
-    return Problem(
+    return Refused(
         f"The Docker engine runs, but {user} may not use it.",
         error,
         f"sudo usermod -aG {GROUP} {user} && newgrp {GROUP}   (its members can act as root)\n./stack up",

@@ -43,8 +43,8 @@ def contract_values(config):
 
     NAME_FILE is left out: it names a file inside the container, and only there it can be judged.
     """
-    services = config["services"]
-    merged = {**(services["nginx"].get("environment") or {}), **(services["web"].get("environment") or {})}
+    both = [config["services"][name] for name in ("nginx", "web") if name in config["services"]]
+    merged = {name: value for service in both for name, value in (service.get("environment") or {}).items()}
     merged["HTTP_PORT"] = published_port(config)[1]
     known = {name: value for name, value in merged.items() if value is not None}
     return {name: str(value) for name, value in known.items() if not name.endswith("_FILE")}
@@ -62,8 +62,8 @@ class Problems(Problem):
 
 
 def published_port(config):
-    """(address, port) that Nginx is published on, both as text."""
-    port = config["services"]["nginx"]["ports"][0]
+    """(address, port) that the front is published on, both as text: Nginx, or Apache where it is alone."""
+    (port, *_) = [port for service in config["services"].values() for port in service.get("ports", [])]
     return port.get("host_ip", ""), str(port.get("published", "0"))
 
 
@@ -75,7 +75,7 @@ def check_port(config):
         return
     raise Problem(
         f"Port {port} is taken by {ports.holder(int(port))}.",
-        "Nginx is to be published there, and only one can listen.",
+        "The stack is to be published there, and only one can listen.",
         f"HTTP_PORT={_next_free(int(port), address)} ./stack up   (or a line HTTP_PORT=… in .env)",
     )
 

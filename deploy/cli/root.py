@@ -26,6 +26,11 @@ def become(purpose):
         )
 
 
+def is_possible():
+    """Whether `become` has a chance: this is root, or sudo is there for this user."""
+    return _prefix() is not None
+
+
 def _prefix():
     """What makes a command run as root: nothing for root, else sudo; None if there is no way."""
     if os.geteuid() == 0:

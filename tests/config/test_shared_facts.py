@@ -83,13 +83,6 @@ def test_limits_of_nginx_are_below_the_servers():
     assert int(re.search(r"^LimitRequestFields (\d+)", httpd, re.M)[1]) > fields + 20
 
 
-def test_sockets_and_volumes_have_one_address():
-    """Nginx looks where the contract's defaults put the socket and the assets."""
-    values = contract.load({})
-    assert f"unix:{values['RUNTIME_DIRECTORY']}/current.sock" in (ROOT / "nginx/nginx.conf").read_text()
-    assert f"alias {values['ASSETS_DIRECTORY']}/;" in (ROOT / "nginx/snippets/static.conf").read_text()
-
-
 def test_names_of_files_in_comments_exist():
     """A comment in deploy/ and nginx/ that names one of our files names one that is there."""
     missing = {}

@@ -78,6 +78,12 @@ LEVERS = (
     # --- the containers ---
     Lever("docker-compose.yml", "  read_only: true\n", "", "tests/config/test_containers.py"),
     Lever("docker-compose.yml", "  cap_drop: [ALL]\n", "", "tests/config/test_containers.py"),
+    # --- other targets ---
+    Lever("deploy/targets/apache/front.conf", "RequestHeader unset X-Forwarded-Host\n", "",
+          "tests/config/test_targets.py"),
+    Lever("deploy/targets/native/run", "manager.KILL_WAIT = 65", "manager.KILL_WAIT = 5", "tests/config/test_targets.py"),
+    Lever("deploy/targets/native/systemd/tripod-web.service", "KillMode=mixed", "KillMode=control-group",
+          "tests/config/test_targets.py"),
     # --- the app's data ---
     Lever("app/database.py", "synchronous = FULL", "synchronous = NORMAL", "tests/unit/test_database.py"),
     Lever("app/database.py", 'else "BEGIN IMMEDIATE"', 'else "BEGIN"', "tests/unit/test_database.py"),

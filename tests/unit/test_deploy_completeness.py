@@ -22,12 +22,15 @@ OTHERS = {
     "BACKLOG": "deploy/start → servers: what the kernel allows",
     "SOCKET": "deploy/start → servers: this container's own socket",
     "LOG_FD": "deploy/start → deploy/logs.py: the container's stderr",
+    "APACHE_FRONT": "deploy/targets/apache/compose.yml → mod_wsgi's run: the file that makes Apache the front",
     "BASE_IMAGE": "builds: what to start from",
     "PIP_CONF": "builds: pip's settings behind a company proxy",
     "CA_BUNDLE": "builds: certificates behind a company proxy",
+    "IMAGE_PREFIX": "Compose: the registry that the images are pushed to and pulled from, and a name in it",
     "IMAGE_TAG": "Compose: which build of the images",
     "PATH": "the system's",
     "TRIPOD_REENTERED": "deploy/cli: ./stack has already called itself again",
+    "TRIPOD_VENV": "deploy/cli/native.py: a virtual environment that is there already, instead of one of its own",
     "PGDATA": "PostgreSQL's own, set in the Dockerfile",
 }
 
@@ -40,6 +43,7 @@ NOT_PASSED = {
     "STATE_DIRECTORY": "a volume is mounted at the default",
     "RUNTIME_DIRECTORY": "a volume is mounted at the default",
     "ASSETS_DIRECTORY": "a volume is mounted at the default",
+    "CACHE_DIRECTORY": "Nginx's own: a volume is mounted at the default",
     "STATIC_ROOT": "the image says where it holds the files",
 }
 
@@ -85,9 +89,9 @@ def _in_shell(text: str) -> Iterator[str]:
     yield from {*re.findall(r"\$\{?([A-Z][A-Z0-9_]+)", text), *_NAME.findall(sums)} - own
 
 
-def _in_httpd_conf(path: Path, text: str) -> Iterator[str]:
-    """${NAME}, but for what `run` beside the file sets."""
-    run = (path.parent / "run").read_text()
+def _in_httpd_conf(text: str) -> Iterator[str]:
+    """${NAME}, but for what mod_wsgi's `run` sets."""
+    run = (contract.SERVERS / "mod_wsgi/run").read_text()
     own = {name for line in re.findall(r"^export (.*)", run, re.MULTILINE) for name in _NAME.findall(line)}
     yield from set(re.findall(r"\$\{([A-Z_]+)\}", _without_comments(text))) - own
 
@@ -104,9 +108,9 @@ def _names(path: Path) -> Iterator[str]:
         yield from _in_shell(text)
     elif path.name == "uwsgi.ini":
         yield from re.findall(r"\$\(([A-Z_]+)\)", _without_comments(text))
-    elif path.name == "httpd.conf":
-        yield from _in_httpd_conf(path, text)
-    elif path.name == "contract.conf.template":
+    elif path.name in ("httpd.conf", "front.conf"):
+        yield from _in_httpd_conf(text)
+    elif path.suffix == ".template" or path.is_relative_to(ROOT / "nginx") and path.suffix == ".conf":
         derived = set(re.findall(r'"([A-Z_]+)": ', (ROOT / "nginx/start").read_text()))
         yield from set(re.findall(r"\$\{([A-Z_]+)\}", text)) - derived
     elif path.name == "docker-compose.yml":

@@ -214,13 +214,13 @@ def test_link_flips_when_the_server_is_ready(place):
         from deploy import contract, handover
         from tests.unit.test_deploy_handover import Handler
         folder = pathlib.Path(sys.argv[1])
-        handover.DONE = folder / "done"
-        handover.DONE.touch()
         place = {"RUNTIME_DIRECTORY": str(folder), "READY_PATH": "/", "PORT": ""}
+        done = handover.mark(place)
+        done.touch()
         began = time.monotonic()
         handover.when_ready(place)
         assert time.monotonic() - began < 1
-        assert not handover.DONE.exists(), "a mark of an earlier start in the same container"
+        assert not done.exists(), "a mark of an earlier start in the same container"
         state = {"status": 503}
         class Changing(Handler):
             def do_GET(self):
@@ -232,7 +232,7 @@ def test_link_flips_when_the_server_is_ready(place):
         assert not (folder / "current.sock").is_symlink(), "not ready yet"
         state["status"] = 200
         deadline = time.monotonic() + 5
-        while not handover.DONE.exists() and time.monotonic() < deadline:
+        while not done.exists() and time.monotonic() < deadline:
             time.sleep(0.01)
         assert (folder / "current.sock").resolve() == pathlib.Path(contract.socket_path(place))
         import os
@@ -247,9 +247,8 @@ def test_link_flips_when_the_server_is_ready(place):
 def test_waiter_ends_with_its_server(place):
     """A server that ends before it was ever ready leaves no process behind that waits for it."""
     code = """if 1:
-        import os, pathlib, sys
+        import os, sys
         from deploy import handover
-        handover.DONE = pathlib.Path(sys.argv[1]) / "done"
         reader, writer = os.pipe()
         os.set_inheritable(writer, True)
         if os.fork() == 0:

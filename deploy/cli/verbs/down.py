@@ -5,7 +5,7 @@
 
 import sys
 
-from deploy.cli import compose, console, engine
+from deploy.cli import compose, console, engine, native
 from deploy.cli.console import Problem, say
 
 
@@ -17,6 +17,8 @@ def add_arguments(parser):
 
 def run(args):
     """Stop everything, of every profile."""
+    if native.running():
+        return _native(args)
     engine.require()
     if args.volumes and not args.yes:
         _confirm(compose.config()["name"])
@@ -25,6 +27,17 @@ def run(args):
     console.run("stopping the services", down, env=compose.environment(), todo="./stack status")
     if not args.volumes:
         say("  The data is kept. ./stack up brings it back.")
+    return 0
+
+
+def _native(args):
+    if args.volumes and not args.yes:
+        _confirm("the plain processes")
+    native.down()
+    if args.volumes:
+        native.forget()
+    else:
+        say("  The data is kept. ./stack up --native brings it back.")
     return 0
 
 

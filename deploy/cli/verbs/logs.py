@@ -1,11 +1,12 @@
 """Show what the services have logged; --follow keeps showing.
 
-SERVICE is one of the services of docker-compose.yml, such as nginx or web; without it, all of them.
+SERVICE is one of the services of docker-compose.yml, such as nginx or web; without it,
+all of them. Plain processes (up --native) have one log for all.
 """
 
 import subprocess
 
-from deploy.cli import compose, console, engine, project
+from deploy.cli import compose, console, engine, native, project
 from deploy.cli.console import Problem
 
 
@@ -17,6 +18,8 @@ def add_arguments(parser):
 
 def run(args):
     """Hand over to docker compose."""
+    if native.running():
+        return native.logs(args.follow)
     engine.require()
     found = {one.service for one in project.require_containers(compose.config()["name"])}
     if args.service and args.service not in found:

@@ -2,7 +2,7 @@
 
 import datetime
 
-from deploy.cli import compose, engine, project
+from deploy.cli import compose, engine, native, project
 from deploy.cli.console import say
 
 
@@ -12,6 +12,8 @@ def add_arguments(parser):
 
 def run(args):
     """One line per container. The exit status is 1 if one has failed or nothing answers."""
+    if native.running():
+        return native.status()
     engine.require()
     name = compose.config()["name"]
     found = project.require_containers(name)

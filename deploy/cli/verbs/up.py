@@ -3,6 +3,9 @@
 Does what is missing on the way: a Docker engine, the base image, the images.
 Run again, it is quick and changes nothing.
 
+Where no engine can be had the same processes run without containers, from
+.stack/native; --native asks for that (deploy/targets/native/README.md).
+
 --server NAME switches the WSGI server and remembers it in .env, so that plain
 `docker compose up` keeps to it.
 """
@@ -10,7 +13,7 @@ Run again, it is quick and changes nothing.
 import os
 import time
 
-from deploy.cli import base_image, compose, console, dotenv, engine, project
+from deploy.cli import base_image, compose, console, dotenv, engine, native, project
 from deploy.cli.console import Problem, say
 
 HEALTHY_LIMIT = 180  # seconds; a container that is not healthy by then will not be
@@ -20,15 +23,48 @@ LOG_LINES = 25
 def add_arguments(parser):
     """The options of `up`."""
     parser.add_argument("--server", metavar="NAME", help=f"one of: {', '.join(project.servers())}")
+    parser.add_argument("--native", action="store_true", help="plain processes, without Docker")
+    parser.add_argument("--prepare", action="store_true", help="with --native: make what they need, start nothing")
 
 
 def run(args):
+    """In containers, or as plain processes where that is asked for, runs already, or is the only way."""
+    if args.server:
+        project.check_server(args.server)
+    if args.native or args.prepare or native.running():
+        return _native(args)
+    try:
+        engine.ensure()
+    except Problem as problem:
+        if isinstance(problem, engine.Refused) or not native.can_be_had(args.server):
+            raise
+        say(f"\nNo Docker engine can be had here: {problem.what} {problem.why.splitlines()[-1]}")
+        say("So the stack runs as plain processes: see deploy/targets/native/README.md.\n")
+        return _native(args)
+    return _containers(args)
+
+
+def _native(args):
+    if args.prepare:
+        native.prepare(args.server)
+        return 0
+    started = time.monotonic()
+    url, answer = native.up(args.server)
+    if args.server:
+        _remember(args.server)
+    other = next(name for name in native.SERVERS if name != answer.get("wsgi_server"))
+    _report(url, answer, time.monotonic() - started, (
+        (f"up --native --server {other}", "the same app under another server"),
+        ("logs --follow", "watch it work"),
+        ("down", "stop it gracefully"),
+    ))
+    return 0
+
+
+def _containers(args):
     """Check everything, then build, then start."""
     started = time.monotonic()
     settings = {"WSGI_SERVER": args.server} if args.server else {}
-    if args.server:
-        project.check_server(args.server)
-    engine.ensure()
     config = compose.config(settings)
     project.check_contract(config)
     project.check_port(config)
@@ -40,7 +76,13 @@ def run(args):
     answer = project.await_health(compose.url(config["name"]), args.server)
     if args.server:
         _remember(args.server)
-    _report(compose.url(config["name"]), answer, time.monotonic() - started)
+    server = answer.get("wsgi_server")
+    other = next((name for name in project.servers() if name != server), server)
+    _report(compose.url(config["name"]), answer, time.monotonic() - started, (
+        ("smoke", "check that it keeps its promises"),
+        (f"up --server {other}", "the same app under another server"),
+        ("logs --follow", "watch it work"),
+    ))
     return 0
 
 
@@ -94,13 +136,8 @@ def _remember(server):
         say(f"  .env now says WSGI_SERVER={server}, so it stays.")
 
 
-def _report(url, answer, seconds):
-    server = answer.get("wsgi_server")
-    other = next((name for name in project.servers() if name != server), server)
-    say(f"\n{url}   answered by {server}, release {answer.get('release')}, after {seconds:.1f} s\n")
-    for words, purpose in (
-        ("smoke", "check that it keeps its promises"),
-        (f"up --server {other}", "the same app under another server"),
-        ("logs --follow", "watch it work"),
-    ):
-        say(f"  ./stack {words:<24} {purpose}")
+def _report(url, answer, seconds, hints):
+    server, release = answer.get("wsgi_server"), answer.get("release")
+    say(f"\n{url}   answered by {server}, release {release}, after {seconds:.1f} s\n")
+    for words, purpose in hints:
+        say(f"  ./stack {words:<32} {purpose}")

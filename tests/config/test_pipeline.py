@@ -1,0 +1,72 @@
+"""The GitHub Actions workflow: its schema, its safety, and that its jobs are the verbs of ./stack."""
+
+import re
+
+import pytest
+import yaml
+
+from deploy import cli
+from tests.config.conftest import ROOT, tool
+
+WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+DELIVER = yaml.safe_load((ROOT / ".github/workflows/deliver.yml").read_text())
+RUNS = [step["run"] for job in DELIVER["jobs"].values() for step in job["steps"] if "run" in step]
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
+def test_workflow_keeps_the_schema(workflow):
+    """check-jsonschema finds nothing that GitHub would not understand."""
+    done = tool("check-jsonschema", "--builtin-schema", "vendor.github-workflows", workflow)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
+def test_workflow_is_safe(workflow):
+    """zizmor finds no way in: no injection, no excess of permissions, no credentials left behind."""
+    done = tool("zizmor", "--offline", "--no-progress", "--persona=pedantic", workflow)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
+def test_actions_are_pinned(workflow):
+    """Each action is one commit, by its full name, with the version beside it."""
+    used = re.findall(r"uses: (.*)", workflow.read_text())
+    assert used and all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line) for line in used)
+
+
+def test_every_job_is_bounded():
+    """Each job has a time limit and says what it may do; the workflow itself may do nothing."""
+    assert DELIVER["permissions"] == {}
+    assert all(job["timeout-minutes"] <= 60 and "permissions" in job for job in DELIVER["jobs"].values())
+
+
+def test_only_the_tests_run_where_nothing_is_set_up():
+    """Images, release and smoke tests wait for the variable that says where."""
+    conditions = {name: job.get("if", "") for name, job in DELIVER["jobs"].items()}
+    assert conditions.pop("test") == ""
+    assert all(re.search(r"vars\.\w+ != ''", condition) for condition in conditions.values())
+
+
+def test_verbs_exist():
+    """What the workflow asks of ./stack it can do."""
+    verbs = {verb for run in RUNS for verb in re.findall(r"\./stack (\w+)", run)}
+    assert {"test", "smoke"} <= verbs <= set(cli.verb_names())
+
+
+def test_scripts_are_sound(tmp_path):
+    """shellcheck has nothing to say about the steps' scripts."""
+    for number, run in enumerate(RUNS):
+        (tmp_path / f"{number}.sh").write_text(run)
+    done = tool("shellcheck", "--shell=bash", *sorted(tmp_path.iterdir()))
+    assert done.returncode == 0, done.stdout
+
+
+def test_images_are_those_of_compose():
+    """The images that are built and pushed are services of docker-compose.yml, named as a host pulls them."""
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    (line,) = [line for run in RUNS for line in run.splitlines() if "buildx bake" in line]
+    names = line.split("max ")[1].split()
+    assert names == ["web", "nginx", "postgres"]
+    assert "--sbom=true" in line and "--provenance=mode=max" in line
+    for name in names:
+        assert services[name]["image"] == f"${{IMAGE_PREFIX:-}}tripod-{name}:${{IMAGE_TAG:-latest}}"

@@ -1,0 +1,195 @@
+"""Apache alone, without Nginx: the same promises, the same static files, the same refusals where Apache can."""
+
+import json
+import re
+import socket
+import threading
+import time
+
+import pytest
+import requests
+
+from tests.live.stack import docker, smoke
+from tests.live.test_stop import in_background, wait_until_inside
+
+APACHE = "../../deploy/targets/apache/compose.yml"
+ENCODINGS = ("identity", "gzip", "br", "gzip, deflate, br", "br;q=0, gzip;q=0.5", "br;q=0.001", "compress")
+# Each server's own (the times of two copies of a file differ; Apache can send parts of a compressed file), or about the
+# connection.
+OWN_HEADERS = {"accept-ranges", "connection", "date", "etag", "keep-alive", "last-modified", "server", "x-request-id"}
+
+
+@pytest.fixture(scope="module")
+def apache(make_stack):
+    stack = make_stack(APACHE)
+    stack.up()
+    return stack
+
+
+@pytest.fixture(scope="module")
+def slow_client(apache):
+    """A client that sends half of its headers and waits: a function that returns what it gets, and after how long."""
+    connection = socket.create_connection(("127.0.0.1", apache.port), timeout=20)
+    connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
+    started, answers = time.monotonic(), []
+    thread = threading.Thread(target=lambda: answers.append((connection.recv(100), time.monotonic() - started)))
+    thread.start()
+
+    def answer():
+        thread.join()
+        connection.close()
+        return answers[0]
+
+    return answer
+
+
+@pytest.fixture(scope="module")
+def probe(make_stack):
+    """The probe behind Apache alone; one process, which remembers what it has seen."""
+    stack = make_stack(APACHE, "probe.yml", WEB_CONCURRENCY="1", RELEASE_COMMAND="true", MAX_BODY_SIZE="64k")
+    stack.up()
+    return stack
+
+
+def test_smoke(apache, slow_client):
+    """The smoke tests pass on Apache alone, and there is no other container that stays."""
+    done = smoke(apache.url, "--expect-server", "mod_wsgi")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert apache.compose("ps", "--services").stdout.split() == ["web"]
+
+
+def test_static_files_are_the_same(apache, make_stack):
+    """Every static file has the same status, headers and bytes as under Nginx, for every Accept-Encoding."""
+    nginx = make_stack()
+    nginx.up()
+    found = docker("exec", apache.container("web"), "find", "/opt/static", "-type", "f", "-printf", "%P\n").stdout
+    names = [name for name in found.split() if not name.endswith((".br", ".gz", ".manifest.json"))]
+    assert len(names) > 5
+    with requests.Session() as session:
+        for name in [*names, "css/none.css", "css/.hidden.css", ".manifest.json"]:
+            for encoding in ENCODINGS:
+                one, other = (_static(session, stack, name, encoding) for stack in (nginx, apache))
+                assert one == other, f"{name} with Accept-Encoding {encoding}"
+
+
+def _static(session, stack, name, encoding):
+    answer = session.get(f"{stack.url}/static/{name}", headers={"Accept-Encoding": encoding}, allow_redirects=False,
+                         stream=True, timeout=10)
+    assert re.fullmatch(r"\S{8,128}", answer.headers["X-Request-ID"])
+    body = answer.raw.read(decode_content=False)
+    if answer.status_code != 200:
+        return answer.status_code, answer.headers["Cache-Control"], answer.headers["X-Content-Type-Options"]
+    assert answer.headers["ETag"] and answer.headers["Last-Modified"]
+    headers = {key.lower(): value for key, value in answer.headers.items() if key.lower() not in OWN_HEADERS}
+    again = session.get(answer.url, headers={"Accept-Encoding": encoding, "If-None-Match": answer.headers["ETag"]},
+                        timeout=10)
+    return answer.status_code, headers, body, again.status_code, again.headers["Cache-Control"]
+
+
+@pytest.mark.parametrize("method", ["POST", "OPTIONS", "TRACE", "BREW"])
+def test_static_files_are_only_read(apache, method):
+    """Static files take GET and HEAD alone, as under Nginx."""
+    assert requests.request(method, f"{apache.url}/static/css/site.css", timeout=10).status_code == 405
+
+
+def forged(stack, **headers: str) -> dict[str, str]:
+    """What the app sees of a request with these headers."""
+    return requests.get(f"{stack.url}/echo", headers=headers, timeout=10).json()
+
+
+def test_forged_headers_are_not_believed(probe):
+    """With nobody in front of Apache, nothing that a client says about itself is believed or reaches the app."""
+    given = {"X-Forwarded-For": "6.6.6.6", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "evil.example",
+             "Forwarded": "for=6.6.6.6", "X-Real-IP": "6.6.6.6", "Script-Name": "/evil", "Proxy": "evil",
+             "X-Original-URL": "/evil", "X_Forwarded_For": "6.6.6.6"}
+    seen = forged(probe, **given)
+    assert seen["wsgi.url_scheme"] == "http" and seen["REMOTE_ADDR"] != "6.6.6.6" and not seen["SCRIPT_NAME"]
+    assert [name for name, value in seen.items() if name.startswith("HTTP_") and ("6.6.6.6" in value or "evil" in value)
+            ] == []
+
+
+def test_too_large(probe):
+    """A body beyond MAX_BODY_SIZE gets 413 from Apache, with an id; the app never sees it."""
+    requests.get(f"{probe.url}/seen", timeout=10)
+    answer = requests.post(f"{probe.url}/canary/large", data=b"x" * (64 * 1024 + 1), timeout=10)
+    assert answer.status_code == 413 and answer.headers["X-Request-ID"]
+    assert requests.get(f"{probe.url}/seen", timeout=10).json() == []
+
+
+@pytest.mark.parametrize(
+    "request_line, headers, status",
+    [
+        ("GET / HTTP/0.9", "", 400),
+        ("GET /%00 HTTP/1.1", "", 404),
+        ("GET /a%0ab HTTP/1.1", "", 400),
+        ("GET /\x01 HTTP/1.1", "", 400),
+        ("GET /\xe9 HTTP/1.1", "", 400),
+        ("GET / HTTP/1.1", "Host: a b\r\n", 400),
+        ("GET / HTTP/1.1", "Host: a,b\r\n", 400),
+        ("GET / HTTP/1.1", "Content-Type: a/b\r\nContent-Type: c/d\r\n", 400),
+        ("GET / HTTP/1.1", "Bad header: x\r\n", 400),
+        ("TRACE / HTTP/1.1", "", 405),
+        ("BREW / HTTP/1.1", "", 405),
+        ("GET /" + "x" * 4000 + " HTTP/1.1", "", 414),
+        ("GET /?" + "x" * 9000 + " HTTP/1.1", "", 414),
+        ("GET / HTTP/1.1", "".join(f"X-{n}: y\r\n" for n in range(110)), 400),
+        ("POST / HTTP/1.1", "Transfer-Encoding: chunked\r\n", 411),
+    ],
+)
+def test_refused(probe, request_line, headers, status):
+    """What Nginx would refuse Apache refuses too, and no app sees it."""
+    requests.get(f"{probe.url}/seen", timeout=10)
+    host = "" if "Host:" in headers else "Host: localhost\r\n"
+    request = f"{request_line}\r\n{host}{headers}Connection: close\r\n\r\n".encode("latin-1")
+    assert _raw(probe, request).split(b" ")[1] == str(status).encode()
+    assert requests.get(f"{probe.url}/seen", timeout=10).json() == []
+
+
+def _raw(stack, request: bytes) -> bytes:
+    with socket.create_connection(("127.0.0.1", stack.port), timeout=15) as connection:
+        connection.sendall(request)
+        return connection.recv(65536)
+
+
+def test_log_lines_are_json(probe):
+    """Every line of the access log is JSON, whatever the client sends, and has no query string."""
+    odd = {"User-Agent": 'a"b\\c\u00e9', "X-Request-ID": "find-me"}
+    requests.get(f"{probe.url}/canary/%C3%A9%22%5C?token=secret", headers=odd, timeout=10)
+    for _ in range(100):
+        said = docker("logs", probe.container("web")).stdout
+        lines = [line for line in said.splitlines() if "apache.access" in line]
+        if found := [line for line in lines if "find-me" in line]:
+            break
+    assert json.loads(found[0])["path"] == "/canary/%c3%a9%22%5c"
+    assert all(json.loads(line)["status"] for line in lines)
+    assert "secret" not in "".join(lines)
+
+
+def test_no_root(apache):
+    """No process is root, the root file system is read-only and no capability is left, as in the base file."""
+    inside = docker("exec", apache.container("web"), "sh", "-c",
+                    "id -u; touch /srv/x 2>&1; grep -h CapEff /proc/self/status", check=False).stdout.splitlines()
+    assert int(inside[0]) >= 10000 and "Read-only file system" in inside[1] and inside[2].endswith("0" * 16)
+
+
+def test_trusted_proxy(probe):
+    """With one load balancer in front (TRUSTED_PROXIES 1) the last address is believed, and the scheme."""
+    probe.up(TRUSTED_PROXIES="1")
+    seen = forged(probe, **{"X-Forwarded-For": "6.6.6.6, 192.0.2.7", "X-Forwarded-Proto": "https"})
+    assert (seen["REMOTE_ADDR"], seen["wsgi.url_scheme"]) == ("192.0.2.7", "https")
+
+
+def test_stop_finishes_what_is_in_flight(probe):
+    """`docker compose stop` lets a request of 3 s finish, and the container exits with status 0."""
+    answer = in_background(f"{probe.url}/sleep/3")
+    wait_until_inside(probe, "/sleep/3")
+    probe.compose("stop", "web")
+    assert answer().status_code == 200
+    assert probe.inspect("web", "{{.State.ExitCode}}") == "0"
+
+
+def test_slow_headers(slow_client):
+    """A client that does not finish its headers is sent away after ten seconds; all others were served meanwhile."""
+    answer, seconds = slow_client()
+    assert answer == b"" or b" 408 " in answer
+    assert 9 < seconds < 15

@@ -1,0 +1,145 @@
+"""The stack as plain processes on a host without Docker: ./stack as people use it there."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+import requests
+
+from deploy.cli import native
+from tests.config.conftest import tracked
+from tests.live.stack import ROOT, free_port, smoke
+from tests.live.test_stop import in_background
+
+
+class Host:
+    """A copy of the repository on a host that has no docker, with a port of its own."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.port = folder / "tripod", free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        for path in tracked():
+            target = self.folder / path.relative_to(ROOT)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
+        shutil.copy(ROOT / "tests/live/probe.py", self.folder)
+        self._env = {
+            "PATH": self._path_without_docker(folder / "bin"),
+            "HTTP_PORT": str(self.port),
+            "TRIPOD_VENV": "/opt/venv",  # the packages are here already; making an environment takes half a minute
+            "DOCKER_HOST": "unix:///nowhere",
+            "LANG": "C.UTF-8",
+        }
+
+    @staticmethod
+    def _path_without_docker(folder: Path) -> str:
+        """Links to all programs but docker, and nothing that could install it."""
+        folder.mkdir()
+        for place in ("/usr/bin", "/usr/sbin"):
+            for program in Path(place).iterdir():
+                if not program.name.startswith(("docker", "apt")) and not (folder / program.name).exists():
+                    (folder / program.name).symlink_to(program)
+        return str(folder)
+
+    def stack(self, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["/usr/bin/python3", self.folder / "stack", *args], env=self._env | env, cwd="/",
+                              text=True, capture_output=True, timeout=100)
+
+    def processes(self) -> dict[str, str]:
+        """Process id → user id and command line of all that work in this folder."""
+        found = {}
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                if (folder / "cwd").readlink() == self.folder:
+                    command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                    found[folder.name] = f"{folder.stat().st_uid} {command}"
+            except OSError:  # it has just ended
+                continue
+        return found
+
+    def log(self) -> str:
+        return (self.folder / native.LOG.relative_to(ROOT)).read_text()
+
+
+@pytest.fixture(scope="module")
+def host():
+    # Not pytest's own folder, which is closed to the user that the processes run as, and deep for a socket's path.
+    with tempfile.TemporaryDirectory(prefix="native-") as folder:
+        os.chmod(folder, 0o755)
+        host = Host(Path(folder))
+        yield host
+        host.stack("down")
+
+
+def test_up_falls_back(host):
+    """Where no Docker engine can be had `./stack up` says so and starts plain processes; the smoke tests pass."""
+    done = host.stack("up")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "No Docker engine can be had here" in done.stdout
+    assert f"{host.url}   answered by gunicorn" in done.stdout
+    checked = smoke(host.url, "--expect-server", "gunicorn")
+    assert checked.returncode == 0, checked.stdout + host.log()
+
+
+def test_nothing_runs_as_root(host):
+    """Started by root, no process of the stack is root's."""
+    lines = host.processes().values()
+    assert any("nginx" in line for line in lines) and any("gunicorn" in line for line in lines)
+    assert [line for line in lines if line.startswith("0 ")] == []
+
+
+def test_second_up_changes_nothing(host):
+    """A second `./stack up` leaves the processes as they are."""
+    before = host.processes()
+    assert host.stack("up").returncode == 0
+    assert host.processes() == before
+
+
+def test_status_and_logs(host):
+    """`./stack status` says who answers, `./stack logs` shows what the processes say, as JSON lines."""
+    assert f"{host.url}   answered by gunicorn" in host.stack("status").stdout
+    assert '"logger":"nginx.access"' in host.stack("logs").stdout
+
+
+def test_switch(host):
+    """`./stack up --server uwsgi` switches the server; what was written before is still there, the smoke tests pass."""
+    post = requests.post(f"{host.url}/api/v1/posts", json={"body": "written before"}, timeout=10).json()
+    done = host.stack("up", "--server", "uwsgi")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert requests.get(f"{host.url}/api/v1/posts/{post['id']}", timeout=10).json()["body"] == "written before"
+    checked = smoke(host.url, "--expect-server", "uwsgi")
+    assert checked.returncode == 0, checked.stdout + host.log()
+
+
+@pytest.mark.parametrize("server", native.SERVERS)
+def test_stop_finishes_what_is_in_flight(host, server):
+    """`./stack down` lets a request of 2 s finish, and leaves no process behind."""
+    probe = {"WSGI_APP": "probe:application", "READY_PATH": "/ready", "WEB_CONCURRENCY": "1"}
+    done = host.stack("up", "--native", "--server", server, **probe)
+    assert done.returncode == 0, done.stdout + done.stderr
+    answer = in_background(f"{host.url}/sleep/2")
+    while "at work on /sleep/2" not in host.log():
+        pass
+    assert host.stack("down").returncode == 0
+    assert answer().status_code == 200
+    assert host.processes() == {}
+
+
+@pytest.mark.parametrize(
+    "args, env, status, expected",
+    [
+        (["--server", "mod_wsgi"], {}, 78, ["mod_wsgi needs Docker", "gunicorn, uwsgi"]),
+        ([], {"APP_DIR": "../shop"}, 78, ["APP_DIR needs Docker"]),
+        ([], {"WEB_THREADS": "a few"}, 78, ["WEB_THREADS", "not a whole number"]),
+        ([], {"WSGI_APP": "nothing.here:app"}, 1, ["did not start"]),
+    ],
+)
+def test_refused(host, args, env, status, expected):
+    """What can't be done without Docker, or is wrong, is refused with what to type; nothing stays half-started."""
+    done = host.stack("up", "--native", *args, **env)
+    assert done.returncode == status, done.stdout + done.stderr
+    assert [word for word in expected if word not in done.stderr] == []
+    assert host.processes() == {}
