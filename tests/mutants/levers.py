@@ -78,7 +78,8 @@ LEVERS = (
     # --- other targets ---
     Lever("deploy/targets/apache/front.conf", "RequestHeader unset X-Forwarded-Host\n", "",
           "tests/config/test_targets.py"),
-    Lever("deploy/targets/native/run", "manager.KILL_WAIT = 65", "manager.KILL_WAIT = 5", "tests/config/test_targets.py"),
+    Lever("deploy/targets/native/run", "manager.KILL_WAIT = 65", "manager.KILL_WAIT = 5",
+          "tests/config/test_targets.py"),
     Lever("deploy/targets/native/systemd/tripod-web.service", "KillMode=mixed", "KillMode=control-group",
           "tests/config/test_targets.py"),
     # --- the app's data ---
