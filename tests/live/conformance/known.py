@@ -23,3 +23,27 @@ SEEN_THOUGH_INVALID = {
     "A line that ends with LF alone: RFC 9112, 2.2 allows it, and Nginx passes on CR LF": {"rfc9112_bare_lf_01"},
     "Two empty lines before the request instead of one: Nginx passes on neither": {"rfc9112_leading_crlf_02"},
 }
+
+_NO_CODING = "Apache refuses a coding that it does not know as malformed, not as not implemented."
+_NO_LENGTH = "Without Nginx, which counts it first, a chunked body gets 411."
+
+# Apache as the front (deploy/targets/apache): what it answers otherwise than Nginx, and why that does no harm.
+APACHE_FRONT: dict[str, tuple[int, str]] = {
+    "Transfer-Encoding: 'identity'": (400, _NO_CODING),
+    "Transfer-Encoding: 'gzip'": (400, _NO_CODING),
+    "Transfer-Encoding: '\\x0bchunked'": (400, _NO_CODING),
+    "Transfer-Encoding: 'chunked;a=b'": (400, _NO_CODING),
+    "Transfer-Encoding and Content-Length": (411, _NO_LENGTH),
+    "Transfer-Encoding on HTTP/1.0": (411, _NO_LENGTH),
+    "a chunk's size with a sign": (411, _NO_LENGTH),
+    "a chunk's size of 2^64": (411, _NO_LENGTH),
+    "one byte more, chunked": (411, _NO_LENGTH),
+    "HTTP/2.0 in HTTP/1.1's form": (400, "Refused as well."),
+    "method in lower case": (405, "Refused as a method that is not served."),
+    "CONNECT": (405, "The same."),
+    "OPTIONS *": (200, "Answered by Apache itself; the app does not see it."),
+    "folded header": (200, "Apache joins the lines by a space, as RFC 9112, 5.2 allows."),
+    "8-bit name": (400, "Nginx drops the header, Apache the request."),
+    "request line of 8,200 bytes": (414, "The more exact status."),
+    "five headers of 8,000 bytes": (200, "Apache limits each header and their number, not the sum of their lengths."),
+}
