@@ -4,7 +4,7 @@ import socket
 import uuid
 from dataclasses import dataclass, field
 
-PATIENCE = 1.0  # seconds in which a complete request is answered; who waits longer has not got one
+PATIENCE = 2.0  # seconds in which a complete request is answered; who waits longer has not got one
 CANARY = b"GET /canary/%s HTTP/1.1\r\nHost: probe\r\nConnection: close\r\n\r\n"
 
 
