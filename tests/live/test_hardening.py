@@ -78,7 +78,7 @@ AS_JSON = {"Content-Type": "application/json"}
     ids=["10,000 fields", "10,000 files", "a field of 3 MB", "JSON 200,000 deep", "a number of 100,000 digits"],
 )
 def test_bombs(stack, path, bomb, status):
-    """Small requests that are large work are refused at once (0.1 s at most on a quiet machine)."""
+    """Small requests that are large work are refused within a second."""
     answer = requests.post(stack.url + path, timeout=10, **bomb)
     assert answer.status_code == status
-    assert answer.elapsed.total_seconds() < 3
+    assert answer.elapsed.total_seconds() < 1
