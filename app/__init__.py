@@ -6,6 +6,7 @@ from typing import Any
 from apiflask import APIFlask
 from flask import Flask
 
+import app.admin  # noqa: F401
 from app import api, assets, blog, config, errors, extensions, forms, health, security
 
 

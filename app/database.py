@@ -59,6 +59,11 @@ class UTCDateTime(TypeDecorator):
         return value and value.astimezone(timezone.utc)
 
 
+def utc_now() -> datetime:
+    """Return the present moment, aware of its time zone."""
+    return datetime.now(timezone.utc)
+
+
 def engine_options(url: str) -> dict[str, Any]:
     """Return the options of SQLAlchemy's create_engine() that suit the kind of database `url` names."""
     return POSTGRESQL if make_url(url).get_backend_name() == "postgresql" else {}

@@ -5,7 +5,7 @@ from apiflask.fields import DateTime, Integer, List, Nested, String
 from apiflask.validators import Range
 from marshmallow import ValidationError
 
-from app.blog.models import BODY_MAX, LAST_PAGE, PER_PAGE, clean_body
+from app.blog.models import BODY_MAX, ID_MAX, PER_PAGE, clean_body
 
 
 class PostBody(String):
@@ -33,17 +33,14 @@ class PostOut(Schema):
 
 
 class PageIn(Schema):
-    """Which page of the posts is wanted."""
+    """Which part of the timeline is wanted."""
 
-    page = Integer(load_default=1, validate=Range(1, LAST_PAGE))
-    per_page = Integer(load_default=PER_PAGE, validate=Range(1, 100))
+    before = Integer(validate=Range(1, ID_MAX))
+    limit = Integer(load_default=PER_PAGE, validate=Range(1, 100))
 
 
 class PageOut(Schema):
-    """One page of posts, and where it stands among all."""
+    """A part of the timeline; `older` is the `before` of the next, null at the end."""
 
     posts = List(Nested(PostOut), attribute="items")
-    page = Integer()
-    per_page = Integer()
-    pages = Integer()
-    total = Integer()
+    older = Integer(allow_none=True)

@@ -1,43 +1,94 @@
-"""A post, and the rules for its text: the form, the API and the database all follow these."""
+"""Posts, who follows whom, and the rules for a post's text: form, API and database all follow these."""
 
 import re
-from datetime import datetime, timezone
+from dataclasses import dataclass
+from datetime import datetime
 
-from flask_sqlalchemy.pagination import Pagination
-from sqlalchemy import CheckConstraint, Text, select
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Text, select
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from app.database import UTCDateTime
+from app.account.models import User
+from app.database import UTCDateTime, utc_now
 from app.extensions import db
 
 BODY_MAX = 500  # characters
-PER_PAGE = 20
-LAST_PAGE = 10**9  # its offset still fits the 64-bit integers of both databases
+PER_PAGE = 50
+ID_MAX = 2**31 - 1  # the largest that PostgreSQL's integer holds
 
 # Control characters but tab and newline (PostgreSQL cannot store NUL), lone surrogates (UTF-8 has none), and
 # U+FFFD, to which bytes that are not UTF-8 have been decoded.
 NOT_PLAIN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffd]")
 
 
-def _now() -> datetime:
-    return datetime.now(timezone.utc)
+@dataclass(frozen=True)
+class Page:
+    """A part of a timeline, newest first. `older` is the `before` of the next part, None if there is none."""
+
+    items: list["Post"]
+    older: int | None
+
+
+class Follow(db.Model):
+    """`follower` wants to read what `followed` writes."""
+
+    __table_args__ = (CheckConstraint("follower_id <> followed_id", name="not_oneself"), Index(None, "followed_id"))
+
+    follower_id: Mapped[int] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"), primary_key=True)
+    followed_id: Mapped[int] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"), primary_key=True)
 
 
 class Post(db.Model):
-    """A short note."""
+    """A short note. Ids rise with time, so they order a timeline and page through it."""
 
-    __table_args__ = (CheckConstraint(f"length(body) BETWEEN 1 AND {BODY_MAX}", name="body_length"),)
+    __table_args__ = (
+        CheckConstraint(f"length(body) BETWEEN 1 AND {BODY_MAX}", name="body_length"),
+        Index(None, "author_id", "id"),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     body: Mapped[str] = mapped_column(Text)
-    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=_now, index=True)
+    author_id: Mapped[int] = mapped_column(ForeignKey("account.id"))
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
+    updated_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    hidden_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # by an admin
+
+    author: Mapped[User] = relationship(lazy="joined", innerjoin=True)
 
     @classmethod
-    def newest(cls, page: int, per_page: int = PER_PAGE) -> Pagination:
-        """Return one page of all posts, newest first; empty if there is no such page."""
-        # By id too: two posts of one moment must not change places between two pages.
-        query = select(cls).order_by(cls.created_at.desc(), cls.id.desc())
-        return db.paginate(query, page=page, per_page=per_page, error_out=False)
+    def timeline(
+        cls,
+        before: int | None = None,
+        limit: int = PER_PAGE,
+        author: User | None = None,
+        followed_by: User | None = None,
+        search: str | None = None,
+    ) -> Page:
+        """Return the posts that are not hidden, newest first: older than the id `before`, and as the rest says.
+
+        `followed_by`: only of those whom this user follows, and this user's own. `search`: only with this text
+        in the body, in lower or upper case. One statement, whatever is asked.
+        """
+        query = select(cls).where(cls.hidden_at.is_(None)).order_by(cls.id.desc()).limit(limit + 1)
+        if before is not None:
+            query = query.where(cls.id < before)
+        if author:
+            query = query.where(cls.author_id == author.id)
+        if followed_by:
+            followed = select(Follow.followed_id).where(Follow.follower_id == followed_by.id)
+            query = query.where(cls.author_id.in_(followed) | (cls.author_id == followed_by.id))
+        if search:
+            query = query.where(cls.body.icontains(search, autoescape=True))
+        posts = list(db.session.scalars(query))
+        return Page(posts[:limit], posts[limit - 1].id if len(posts) > limit else None)
+
+    @classmethod
+    def visible(cls, post_id: int) -> "Post":
+        """Return the post of this id. Raises NotFound if there is none, or it is hidden."""
+        return db.one_or_404(select(cls).where(cls.id == post_id, cls.hidden_at.is_(None)))
+
+    def edit(self, body: str) -> None:
+        """Change the text, which must have been cleaned."""
+        self.body, self.updated_at = body, utc_now()
 
 
 def clean_body(text: str) -> str:

@@ -1,0 +1,1 @@
+"""Accounts: log-in and all around it, one's own profile, tokens for programs."""

@@ -1,0 +1,124 @@
+"""Who may do what: people, their roles, and the tokens that their programs use."""
+
+import hashlib
+import re
+import secrets
+from datetime import datetime, timedelta
+from typing import Self
+
+from flask_security import RoleMixin, UserMixin
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, String, Table, select
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from app.database import UTCDateTime, utc_now
+from app.extensions import db
+
+USERNAME = re.compile(r"[a-z0-9_]{3,30}")  # it stands in URLs
+ADMIN = "admin"  # the one role that the app knows
+TOKEN_PREFIX = "tripod_"  # so that a leaked token is recognised for what it is
+FAILED_LOGINS_MAX = 10  # in a row; then the account is locked for LOCKED_FOR
+LOCKED_FOR = timedelta(minutes=15)
+
+roles_users = Table(
+    "roles_users",
+    db.metadata,
+    Column("user_id", ForeignKey("account.id", ondelete="CASCADE"), primary_key=True),
+    Column("role_id", ForeignKey("role.id", ondelete="CASCADE"), primary_key=True),
+)
+
+
+class Role(RoleMixin, db.Model):
+    """What a group of people may do, by name."""
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(80), unique=True)
+    description: Mapped[str | None] = mapped_column(String(255))
+
+
+class User(UserMixin, db.Model):
+    """A person with an account. Nobody is ever deleted, only made inactive: posts and records keep their author."""
+
+    __tablename__ = "account"  # "user" is a reserved word of PostgreSQL
+    __table_args__ = (
+        CheckConstraint("length(username) BETWEEN 3 AND 30", name="username_length"),
+        CheckConstraint("username = lower(username)", name="username_lower"),
+        CheckConstraint("email = lower(email)", name="email_lower"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    email: Mapped[str] = mapped_column(String(255), unique=True)
+    username: Mapped[str] = mapped_column(String(30), unique=True)
+    password: Mapped[str | None] = mapped_column(String(255))  # a hash; none: nobody can log in
+    active: Mapped[bool] = mapped_column(default=True)
+    fs_uniquifier: Mapped[str] = mapped_column(String(64), unique=True)  # in each session; a new one ends them all
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
+    failed_logins: Mapped[int] = mapped_column(default=0)  # in a row
+    locked_until: Mapped[datetime | None] = mapped_column(UTCDateTime)
+
+    # Written by Flask-Security at each log-in (SECURITY_TRACKABLE).
+    login_count: Mapped[int | None]
+    last_login_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    last_login_ip: Mapped[str | None] = mapped_column(String(64))
+    current_login_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    current_login_ip: Mapped[str | None] = mapped_column(String(64))
+
+    roles: Mapped[list[Role]] = relationship(secondary=roles_users)
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether this person may use /admin."""
+        return self.has_role(ADMIN)
+
+    @property
+    def locked(self) -> bool:
+        """Whether log-ins are refused for the time being, even with the right password."""
+        return self.locked_until is not None and self.locked_until > utc_now()
+
+    def login_failed(self) -> None:
+        """Count a wrong password; lock the account after FAILED_LOGINS_MAX in a row."""
+        self.failed_logins += 1
+        if self.failed_logins >= FAILED_LOGINS_MAX:
+            self.locked_until, self.failed_logins = utc_now() + LOCKED_FOR, 0
+
+    def unlock(self) -> None:
+        """Forget the wrong passwords."""
+        self.failed_logins, self.locked_until = 0, None
+
+
+class ApiToken(db.Model):
+    """What a program of a user shows instead of a password. Only its hash is stored."""
+
+    __table_args__ = (Index(None, "user_id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(String(80))
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
+    last_used_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+
+    user: Mapped[User] = relationship(lazy="joined", innerjoin=True)
+
+    @classmethod
+    def issue(cls, user: User, name: str) -> tuple[Self, str]:
+        """Return a new token, added to the session, and its plain text, which nobody can find out again."""
+        plain_text = TOKEN_PREFIX + secrets.token_urlsafe(32)
+        token = cls(user_id=user.id, name=name, digest=_digest(plain_text))
+        db.session.add(token)
+        return token, plain_text
+
+    @classmethod
+    def find(cls, plain_text: str) -> Self | None:
+        """Return the token of this text; None if there is none, or its user is inactive."""
+        token = db.session.scalar(select(cls).where(cls.digest == _digest(plain_text)))
+        return token if token and token.user.active else None
+
+    @classmethod
+    def of(cls, user: User) -> list[Self]:
+        """Return the tokens of `user`, the newest first."""
+        return list(db.session.scalars(select(cls).where(cls.user_id == user.id).order_by(cls.id.desc())))
+
+
+def _digest(plain_text: str) -> str:
+    # 32 random bytes cannot be guessed, so one round of SHA-256 is enough, where a password needs argon2.
+    return hashlib.sha256(plain_text.encode(errors="replace")).hexdigest()
