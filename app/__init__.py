@@ -6,8 +6,7 @@ from typing import Any
 from apiflask import APIFlask
 from flask import Flask
 
-import app.admin  # noqa: F401
-from app import api, assets, blog, config, errors, extensions, forms, health, security
+from app import account, admin, api, assets, blog, config, errors, extensions, forms, health, security
 
 
 def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
@@ -19,8 +18,8 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     # docs_path=None: APIFlask's page of documentation loads scripts from a CDN, which security.py forbids.
     app = APIFlask(__name__, title="Tripod", version="1", json_errors=False, docs_path=None)
     config.init_app(app, overrides or {})
-    for concern in (forms, extensions, assets, security, errors):
+    for concern in (forms, extensions, account, assets, security, errors):
         concern.init_app(app)
-    for module in (blog, api, health):
+    for module in (blog, account, admin, api, health):
         app.register_blueprint(module.bp)
     return app

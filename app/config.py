@@ -4,7 +4,9 @@ import os
 import re
 import secrets
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 from flask import Flask
@@ -33,6 +35,9 @@ def from_environment(env: Mapping[str, str]) -> dict[str, Any]:
         "MAX_FORM_MEMORY_SIZE": size("256k"),
         "MAX_FORM_PARTS": 100,
         "STATIC_ROOT": env.get("STATIC_ROOT"),
+        "SMTP_URL": smtp_url(env.get("SMTP_URL")),
+        "MAIL_FOLDER": Path(env.get("STATE_DIRECTORY") or "instance").resolve() / "mail",  # without SMTP_URL
+        "SECURITY_EMAIL_SENDER": env.get("MAIL_FROM") or "tripod@localhost",
     }
 
 
@@ -43,6 +48,23 @@ def database_url(url: str) -> str:
     Flask's instance folder.
     """
     return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", url)
+
+
+def smtp_url(url: str | None) -> str | None:
+    """Return `url` if it is one that mail.py can use, or None. Raises ConfigError for any other."""
+    if not url:
+        return None
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in {"smtp", "smtps"} and parts.hostname and parts.port != 0:
+            return url
+    except ValueError:
+        pass  # a port that is no number
+    raise ConfigError(
+        "SMTP_URL is not the address of a mail server.\n"  # not repeated: it may hold a password
+        "Without one nobody could reset a forgotten password.\n"
+        "Write SMTP_URL=smtp://user:password@host:587, or smtps:// for port 465; quote other signs, such as %40 for @."
+    )
 
 
 def size(text: str) -> int | None:

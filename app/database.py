@@ -41,6 +41,7 @@ SQLITE = (
     "PRAGMA foreign_keys = ON",  # off by default, and set per connection
 )
 
+ID_MAX = 2**31 - 1  # the largest that PostgreSQL's integer holds
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}  # RFC 9110, 9.2.1; TRACE is never routed
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from flask import Flask
 from flask_migrate import Migrate
+from flask_security import Security
 from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect
 
@@ -12,6 +13,7 @@ from app import database
 db = SQLAlchemy(metadata=database.METADATA)
 migrate = Migrate(directory=Path(__file__).with_name("migrations"), render_as_batch=True)
 csrf = CSRFProtect()
+security = Security()  # started by app/account/auth.py, which knows the models
 
 
 def init_app(app: Flask) -> None:

@@ -3,9 +3,11 @@
 import hashlib
 import re
 import secrets
+import uuid
 from datetime import datetime, timedelta
 from typing import Self
 
+from flask import request
 from flask_security import RoleMixin, UserMixin
 from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, String, Table, select
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -52,6 +54,7 @@ class User(UserMixin, db.Model):
     active: Mapped[bool] = mapped_column(default=True)
     fs_uniquifier: Mapped[str] = mapped_column(String(64), unique=True)  # in each session; a new one ends them all
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
+    confirmed_at: Mapped[datetime | None] = mapped_column(UTCDateTime, default=utc_now)  # none: by a mail's link
     failed_logins: Mapped[int] = mapped_column(default=0)  # in a row
     locked_until: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
@@ -74,15 +77,39 @@ class User(UserMixin, db.Model):
         """Whether log-ins are refused for the time being, even with the right password."""
         return self.locked_until is not None and self.locked_until > utc_now()
 
-    def login_failed(self) -> None:
-        """Count a wrong password; lock the account after FAILED_LOGINS_MAX in a row."""
-        self.failed_logins += 1
+    def is_locked(self, form_error: list[str] | None = None) -> bool:
+        """Tell Flask-Security, which has checked the password, not to let in a locked account.
+
+        Its owner may still ask for a mail that resets the password, and with it the lock.
+        """
+        if not self.locked or request.endpoint == "security.forgot_password":
+            return False
+        if form_error is not None:
+            form_error.append("locked")  # never shown: to a guesser a right password looks like a wrong one
+        return True
+
+    def track_failed_authn(self, auth_type: str, tfa: bool = False) -> None:
+        """Count a wrong password; lock the account after FAILED_LOGINS_MAX in a row. Called by Flask-Security."""
+        super().track_failed_authn(auth_type, tfa)
+        self.failed_logins = User.failed_logins + 1  # in SQL: another process may be counting too
+        db.session.flush()
         if self.failed_logins >= FAILED_LOGINS_MAX:
-            self.locked_until, self.failed_logins = utc_now() + LOCKED_FOR, 0
+            self.failed_logins, self.locked_until = 0, utc_now() + LOCKED_FOR
+        db.session.commit()
 
     def unlock(self) -> None:
         """Forget the wrong passwords."""
         self.failed_logins, self.locked_until = 0, None
+
+    def deactivate(self) -> None:
+        """Close the account: all its sessions end, and its tokens are refused."""
+        self.active = False
+        self.fs_uniquifier = uuid.uuid4().hex
+
+    @classmethod
+    def named(cls, username: str) -> Self | None:
+        """Return the user of this name, if there is one."""
+        return db.session.scalar(select(cls).where(cls.username == username))
 
 
 class ApiToken(db.Model):

@@ -1,3 +1,6 @@
-"""The pages of those who keep order."""
+"""The pages of those who keep order, and the command that makes the first of them."""
 
-import app.admin.models  # noqa: F401  (Alembic must know the table)
+from app.admin import commands  # noqa: F401  (adds the command to bp)
+from app.admin.views import bp
+
+__all__ = ["bp"]

@@ -1,14 +1,16 @@
-"""What admins have done: every action leaves a record that all admins can read."""
+"""What admins have done, which all admins can read; and what they look for."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Self
 
-from sqlalchemy import ForeignKey, String, Text, select
+from sqlalchemy import ForeignKey, String, Text, func, or_, select
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.account.models import User
+from app.blog.models import Follow, Post
 from app.database import UTCDateTime, utc_now
 from app.extensions import db
+from app.paging import Page, part_of
 
 
 class AdminAction(db.Model):
@@ -32,3 +34,30 @@ class AdminAction(db.Model):
     def latest(cls, limit: int = 50) -> list[Self]:
         """Return the newest records."""
         return list(db.session.scalars(select(cls).order_by(cls.id.desc()).limit(limit)))
+
+
+def find_users(text: str, before: int | None) -> Page:
+    """Return the users whose name or email contains `text`, newest first."""
+    found = [column.icontains(text, autoescape=True) for column in (User.username, User.email)]
+    return part_of(User, before, *([or_(*found)] if text else []))
+
+
+def find_posts(text: str, before: int | None) -> Page:
+    """Return the posts whose body contains `text`, newest first, hidden ones as well."""
+    return part_of(Post, before, *([Post.body.icontains(text, autoescape=True)] if text else []))
+
+
+def figures() -> dict[str, int]:
+    """Return how much there is of what, in one statement."""
+    yesterday = utc_now() - timedelta(days=1)
+    counted = {
+        "accounts": select(User.id),
+        "active accounts": select(User.id).where(User.active),
+        "accounts with a log-in in the last 24 hours": select(User.id).where(User.current_login_at > yesterday),
+        "notes": select(Post.id),
+        "notes of the last 24 hours": select(Post.id).where(Post.created_at > yesterday),
+        "hidden notes": select(Post.id).where(Post.hidden_at.is_not(None)),
+        "follows": select(Follow.follower_id),
+    }
+    counts = [select(func.count()).select_from(query.subquery()).scalar_subquery() for query in counted.values()]
+    return dict(zip(counted, db.session.execute(select(*counts)).one(), strict=True))

@@ -5,7 +5,9 @@ from apiflask.fields import DateTime, Integer, List, Nested, String
 from apiflask.validators import Range
 from marshmallow import ValidationError
 
-from app.blog.models import BODY_MAX, ID_MAX, PER_PAGE, clean_body
+from app.blog.models import BODY_MAX, clean_body
+from app.database import ID_MAX
+from app.paging import PER_PAGE
 
 
 class PostBody(String):

@@ -5,8 +5,10 @@ from flask import request
 from werkzeug.exceptions import BadRequest
 
 from app.api.schemas import PageIn, PageOut, PostOut
-from app.blog.models import ID_MAX, Page, Post
+from app.blog.models import Post
+from app.database import ID_MAX
 from app.extensions import csrf
+from app.paging import Page
 
 bp = APIBlueprint("api", __name__, url_prefix="/api/v1", tag="posts")
 # CSRF abuses the cookie that a browser sends by itself. The API reads none; once it does, this line must go.

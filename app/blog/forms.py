@@ -7,7 +7,7 @@ from app.blog.models import BODY_MAX, clean_body
 
 
 class PostForm(FlaskForm):
-    """Adds a post. The text is cleaned on the way, so `body.data` is what may be stored."""
+    """Writes or edits a post. The text is cleaned on the way, so `body.data` is what may be stored."""
 
     # No maxlength: a browser would cut off what is pasted, and say nothing.
     body = TextAreaField(

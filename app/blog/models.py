@@ -1,31 +1,18 @@
 """Posts, who follows whom, and the rules for a post's text: form, API and database all follow these."""
 
-import re
-from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, Text, select
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Text, delete, func, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.account.models import User
 from app.database import UTCDateTime, utc_now
 from app.extensions import db
+from app.paging import PER_PAGE, Page, part_of
+from app.text import NOT_PLAIN
 
 BODY_MAX = 500  # characters
-PER_PAGE = 50
-ID_MAX = 2**31 - 1  # the largest that PostgreSQL's integer holds
-
-# Control characters but tab and newline (PostgreSQL cannot store NUL), lone surrogates (UTF-8 has none), and
-# U+FFFD, to which bytes that are not UTF-8 have been decoded.
-NOT_PLAIN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffd]")
-
-
-@dataclass(frozen=True)
-class Page:
-    """A part of a timeline, newest first. `older` is the `before` of the next part, None if there is none."""
-
-    items: list["Post"]
-    older: int | None
 
 
 class Follow(db.Model):
@@ -35,6 +22,33 @@ class Follow(db.Model):
 
     follower_id: Mapped[int] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"), primary_key=True)
     followed_id: Mapped[int] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"), primary_key=True)
+
+    @classmethod
+    def exists(cls, follower: User, followed: User) -> bool:
+        """Return whether `follower` follows `followed`."""
+        return db.session.get(cls, (follower.id, followed.id)) is not None
+
+    @classmethod
+    def add(cls, follower: User, followed: User) -> None:
+        """Let `follower` follow `followed`, and commit; no harm if that is so already."""
+        try:
+            db.session.merge(cls(follower_id=follower.id, followed_id=followed.id))
+            db.session.commit()
+        except IntegrityError:  # another request was faster
+            db.session.rollback()
+
+    @classmethod
+    def remove(cls, follower: User, followed: User) -> None:
+        """Let `follower` no longer follow `followed`, and commit."""
+        db.session.execute(delete(cls).where(cls.follower_id == follower.id, cls.followed_id == followed.id))
+        db.session.commit()
+
+    @classmethod
+    def counts(cls, user: User) -> tuple[int, int]:
+        """Return how many follow `user`, and how many `user` follows."""
+        followers = select(func.count()).where(cls.followed_id == user.id).scalar_subquery()
+        following = select(func.count()).where(cls.follower_id == user.id).scalar_subquery()
+        return db.session.execute(select(followers, following)).one()._tuple()
 
 
 class Post(db.Model):
@@ -68,18 +82,15 @@ class Post(db.Model):
         `followed_by`: only of those whom this user follows, and this user's own. `search`: only with this text
         in the body, in lower or upper case. One statement, whatever is asked.
         """
-        query = select(cls).where(cls.hidden_at.is_(None)).order_by(cls.id.desc()).limit(limit + 1)
-        if before is not None:
-            query = query.where(cls.id < before)
+        conditions = [cls.hidden_at.is_(None)]
         if author:
-            query = query.where(cls.author_id == author.id)
+            conditions.append(cls.author_id == author.id)
         if followed_by:
             followed = select(Follow.followed_id).where(Follow.follower_id == followed_by.id)
-            query = query.where(cls.author_id.in_(followed) | (cls.author_id == followed_by.id))
+            conditions.append(cls.author_id.in_(followed) | (cls.author_id == followed_by.id))
         if search:
-            query = query.where(cls.body.icontains(search, autoescape=True))
-        posts = list(db.session.scalars(query))
-        return Page(posts[:limit], posts[limit - 1].id if len(posts) > limit else None)
+            conditions.append(cls.body.icontains(search, autoescape=True))
+        return part_of(cls, before, *conditions, limit=limit)
 
     @classmethod
     def visible(cls, post_id: int) -> "Post":

@@ -66,6 +66,7 @@ def create_accounts():
         sa.Column("active", sa.Boolean(), nullable=False),
         sa.Column("fs_uniquifier", sa.String(64), nullable=False),
         moment("created_at", nullable=False),
+        moment("confirmed_at"),
         sa.Column("failed_logins", sa.Integer(), nullable=False),
         moment("locked_until"),
         sa.Column("login_count", sa.Integer(), nullable=True),

@@ -1,0 +1,101 @@
+"""Flask-Security, set up: what it may do, what it says, and what has to happen besides at a log-in.
+
+Nothing tells whether an email has an account: neither a text, nor the time an answer takes (each path hashes one
+password). The one exception is whoever reads that mailbox.
+"""
+
+from datetime import timedelta
+
+from flask import Flask, session
+from flask_security import SQLAlchemyUserDatastore, hash_password, uia_email_mapper
+from flask_security.signals import (
+    confirm_instructions_sent,
+    password_reset,
+    reset_password_instructions_sent,
+    user_authenticated,
+)
+
+from app.account.forms import LoginForm, RegisterForm
+from app.account.models import Role, User
+from app.database import utc_now
+from app.extensions import db, security
+from app.mail import Mail
+
+# What OWASP advises at least. The library's own 64 MiB, times the threads of a server, would fill a small machine.
+# https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html
+ARGON2 = {"argon2__memory_cost": 19 * 1024, "argon2__time_cost": 2, "argon2__parallelism": 1}
+CHEAP_ARGON2 = {"argon2__memory_cost": 8, "argon2__time_cost": 1, "argon2__parallelism": 1}  # for tests
+
+SETTINGS = {
+    "REGISTERABLE": True,
+    "CONFIRMABLE": True,
+    "RECOVERABLE": True,
+    "CHANGEABLE": True,
+    "TRACKABLE": True,
+    "RETURN_GENERIC_RESPONSES": True,
+    "USER_IDENTITY_ATTRIBUTES": [{"email": {"mapper": uia_email_mapper, "case_insensitive": False}}],  # all are lower
+    "EMAIL_VALIDATOR_ARGS": {"check_deliverability": False},  # default: asks the DNS
+    "EMAIL_HTML": False,
+    "PASSWORD_SCHEMES": ["argon2"],
+    "PASSWORD_SINGLE_HASH": ["argon2"],  # default: an HMAC as well, with one more secret to keep for ever
+    "RESET_PASSWORD_WITHIN": timedelta(hours=2),
+    "FRESHNESS": timedelta(seconds=-1),  # no page asks for the password again but those with a field for it
+    "API_ENABLED_METHODS": ["session"],  # Flask-Security's own tokens are not used
+    "CACHE_CONTROL": {"private": None, "no-store": None},  # default: malformed, `no-store=True`
+    "DATETIME_FACTORY": utc_now,
+    "STATIC_FOLDER": None,
+    "POST_REGISTER_VIEW": "/login",
+    "POST_CHANGE_VIEW": "/account",
+}
+
+MESSAGES = {
+    "CONFIRM_REGISTRATION": ("Thank you. If this address is new here, its account is made.", "success"),
+    "PASSWORD_RESET_REQUEST": ("If %(email)s has an account, we have sent a link there.", "success"),
+    "CONFIRMATION_REQUEST": ("If %(email)s waits to be confirmed, we have sent a link there.", "success"),
+    "GENERIC_AUTHN_FAILED": ("Email and password do not match an account.", "error"),
+    "PASSWORD_CHANGE": ("Your password is changed. Everywhere else you are logged out now.", "success"),
+    "PASSWORD_RESET_NO_LOGIN": ("Your password is changed. Please log in with it.", "success"),
+    "INVALID_RESET_PASSWORD_TOKEN": ("This link has been used, or is not complete. Ask for a new one.", "error"),
+    "PASSWORD_RESET_EXPIRED": ("This link is older than %(within)s. Ask for a new one.", "error"),
+    "INVALID_CONFIRMATION_TOKEN": ("This link is not complete. Ask for a new one.", "error"),
+    "UNAUTHENTICATED": ("Please log in to see that page.", "info"),
+    "EMAIL_NOT_PROVIDED": ("Type your email address.", "error"),
+    "INVALID_EMAIL_ADDRESS": ("This is not an email address.", "error"),
+    "PASSWORD_NOT_PROVIDED": ("Type a password.", "error"),
+    "INVALID_PASSWORD": ("This is not your password.", "error"),
+    "RETYPE_PASSWORD_MISMATCH": ("This is not the same password.", "error"),
+}
+
+
+def init_app(app: Flask) -> None:
+    """Let people register, log in and change passwords. Tests may set SECURITY_… of their own."""
+    for name, value in SETTINGS.items():
+        app.config.setdefault(f"SECURITY_{name}", value)
+    for name, message in MESSAGES.items():
+        app.config.setdefault(f"SECURITY_MSG_{name}", message)
+    app.config.setdefault("SECURITY_PASSWORD_HASH_PASSLIB_OPTIONS", CHEAP_ARGON2 if app.testing else ARGON2)
+    app.config.update(PERMANENT_SESSION_LIFETIME=timedelta(days=14), SESSION_REFRESH_EACH_REQUEST=False)
+    datastore = SQLAlchemyUserDatastore(db, User, Role)
+    security.init_app(app, datastore, login_form=LoginForm, register_form=RegisterForm, mail_util_cls=Mail)
+    security.want_json(lambda request: False)  # these pages are for people
+    user_authenticated.connect(begin_session, app)
+    password_reset.connect(forget_failures, app)
+    for signal in (reset_password_instructions_sent, confirm_instructions_sent):
+        signal.connect(take_as_long, app)
+
+
+def begin_session(app: Flask, user: User, **details) -> None:
+    """Give a log-in a session that nobody has prepared: a CSRF token from before it is worth nothing after it."""
+    session.pop("csrf_token", None)
+    session.permanent = True
+    user.unlock()
+
+
+def forget_failures(app: Flask, user: User, **details) -> None:
+    """Unlock the account of somebody who reads its mail."""
+    user.unlock()
+
+
+def take_as_long(app: Flask, **details) -> None:
+    """Hash a password, as is done for an address that has no account."""
+    hash_password("an address without an account takes this long")

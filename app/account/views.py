@@ -1,0 +1,61 @@
+"""The pages of one's own account. Those for passwords are Flask-Security's, with our templates."""
+
+from flask import Blueprint, abort, flash, redirect, render_template, url_for
+from flask.typing import ResponseReturnValue
+from flask_security import auth_required, current_user, logout_user
+
+from app.account.forms import DeactivateForm, TokenForm
+from app.account.models import ApiToken
+from app.database import ID_MAX
+from app.extensions import db
+
+bp = Blueprint("account", __name__, url_prefix="/account", template_folder="templates")
+
+
+@bp.get("")
+@auth_required("session")
+def index() -> ResponseReturnValue:
+    """Show what we know about the user, and what can be changed."""
+    return render_template("account/index.html")
+
+
+@bp.route("/deactivate", methods=["GET", "POST"])
+@auth_required("session")
+def deactivate() -> ResponseReturnValue:
+    """Close the account, once the password has been given."""
+    form = DeactivateForm()
+    if not form.validate_on_submit():
+        return render_template("account/deactivate.html", form=form), 422 if form.errors else 200
+    current_user.deactivate()
+    db.session.commit()
+    logout_user()
+    flash("Your account is closed. Goodbye.")
+    return redirect(url_for("blog.index"), 303)
+
+
+@bp.route("/tokens", methods=["GET", "POST"])
+@auth_required("session")
+def tokens() -> ResponseReturnValue:
+    """List the tokens; make one and show it, this one time."""
+    form, plain_text = TokenForm(), None
+    if form.validate_on_submit():
+        _, plain_text = ApiToken.issue(current_user, form.name.data)
+        db.session.commit()
+        form = TokenForm(formdata=None)
+    page = render_template(
+        "account/tokens.html", form=form, plain_text=plain_text, tokens=ApiToken.of(current_user)
+    )
+    return page, 422 if form.errors else 200
+
+
+@bp.post(f"/tokens/<int(max={ID_MAX}):token_id>/revoke")
+@auth_required("session")
+def revoke(token_id: int) -> ResponseReturnValue:
+    """Delete one of the user's own tokens."""
+    token = db.session.get(ApiToken, token_id)
+    if token is None or token.user_id != current_user.id:
+        abort(404)
+    db.session.delete(token)
+    db.session.commit()
+    flash(f"The token “{token.name}” is revoked.")
+    return redirect(url_for(".tokens"), 303)

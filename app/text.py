@@ -1,0 +1,30 @@
+"""What people write: which characters it may have, and how it becomes HTML."""
+
+import re
+
+from markupsafe import Markup, escape
+
+# Control characters but tab and newline (PostgreSQL cannot store NUL), lone surrogates (UTF-8 has none), and
+# U+FFFD, to which bytes that are not UTF-8 have been decoded.
+NOT_PLAIN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffd]")
+
+URL = re.compile(r"\bhttps?://[^\s<>\"']+", re.IGNORECASE)
+CLOSING = {")": "(", "]": "[", "}": "{"}
+LINK = Markup('<a href="{0}" rel="nofollow noopener ugc">{0}</a>')
+
+
+def linkify(text: str) -> Markup:
+    """Return `text` as HTML: web addresses are links, everything else is escaped."""
+    html, end = [], 0
+    for match in URL.finditer(text):
+        url = _without_punctuation(match[0])
+        html += escape(text[end : match.start()]), LINK.format(url)
+        end = match.start() + len(url)
+    return Markup("").join([*html, escape(text[end:])])
+
+
+def _without_punctuation(url: str) -> str:
+    """Cut off what belongs to the sentence around: its full stop, or a bracket that was opened before."""
+    while url[-1] in ".,;:!?*_" or (url[-1] in CLOSING and url.count(url[-1]) > url.count(CLOSING[url[-1]])):
+        url = url[:-1]
+    return url
