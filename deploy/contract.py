@@ -144,13 +144,20 @@ def _anything(value: str) -> str:
     return ""
 
 
-def _default_database(values: Mapping[str, str]) -> str:
-    # The profile `postgres` leaves its address here. It stays in the volume when that server is stopped: an app that
-    # then fell back to SQLite would seem to have lost everything.
+def profile_database() -> str:
+    """The address that the profile `postgres` has left, empty without it.
+
+    It stays in the volume when that server is stopped: an app that then fell back to SQLite would seem to have lost
+    everything.
+    """
     try:
         return Path("/run/postgresql/database_url").read_text().strip()
     except OSError:
-        return f"sqlite:///{values['STATE_DIRECTORY']}/app.db"
+        return ""
+
+
+def _default_database(values: Mapping[str, str]) -> str:
+    return profile_database() or f"sqlite:///{values['STATE_DIRECTORY']}/app.db"
 
 
 def _release_command(values: Mapping[str, str]) -> str:

@@ -84,6 +84,12 @@ def _check(values):
         )
 
 
+def environment():
+    """The environment of the processes that run, for a command beside them."""
+    values = settings()
+    return _environment(values, _venv(values["WSGI_SERVER"]))
+
+
 def _environment(values, venv):
     """The environment of all processes."""
     path = f"{venv}/bin:{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
@@ -174,13 +180,13 @@ def _static(values, env):
 def _step(title, argv, env):
     # The program is looked for in the virtual environment, not where ./stack itself runs.
     found = shutil.which(argv[0], path=env["PATH"]) or argv[0]
-    console.run(title, _as_user([found, *argv[1:]]), env=env, todo="./stack up --native")
+    console.run(title, as_user([found, *argv[1:]]), env=env, todo="./stack up --native")
 
 
 # --- as whom --------------------------------------------------------------------------------------------------
 
 
-def _as_user(argv):
+def as_user(argv):
     """The command line that runs this as a user without privileges, which is who types it unless that is root."""
     if os.geteuid() != 0:
         return argv
@@ -204,7 +210,7 @@ def _folders(values):
         console.run(f"adding the user {USER}", useradd, todo=" ".join(useradd))
     for folder in own:
         shutil.chown(folder, USER, USER)
-    if console.quiet(_as_user(["test", "-r", str(ROOT / "deploy/start"), "-a", "-x", str(ROOT)])).returncode:
+    if console.quiet(as_user(["test", "-r", str(ROOT / "deploy/start"), "-a", "-x", str(ROOT)])).returncode:
         raise Problem(
             f"The user {USER} cannot read {ROOT}.",
             "Started by root, the servers run as that user, not as root.",
@@ -283,7 +289,7 @@ def _check_port(values, known):
 
 
 def _start(values, env, fingerprint):
-    command = _as_user([shutil.which("python3", path=env["PATH"]), str(TARGET / "run")])
+    command = as_user([shutil.which("python3", path=env["PATH"]), str(TARGET / "run")])
     if LOG.exists():
         LOG.replace(LOG.with_suffix(".old"))
     with LOG.open("wb") as log:
