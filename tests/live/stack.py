@@ -63,6 +63,23 @@ class Stack:
             running.remove(self)
 
 
+class Door:
+    """./stack with a project and a port of its own; `env` is what a user would set."""
+
+    def __init__(self, project: str, port: int, **env: str):
+        self.project, self.port, self.env = project, port, env
+        self.url = f"http://127.0.0.1:{port}"
+
+    def __call__(self, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
+        own = {"COMPOSE_PROJECT_NAME": self.project, "HTTP_PORT": str(self.port), "COMPOSE_ENV_FILES": "/dev/null"}
+        return subprocess.run([f"{ROOT}/stack", *args], env=os.environ | own | self.env | env, cwd="/", text=True,
+                              capture_output=True, timeout=300)
+
+    def containers(self) -> list[str]:
+        running = docker("ps", "--quiet", "--filter", f"label=com.docker.compose.project={self.project}")
+        return sorted(running.stdout.split())
+
+
 def image_name(service: str) -> str:
     return f"tripod-{service}:{os.environ.get('IMAGE_TAG') or 'latest'}"
 

@@ -4,30 +4,12 @@ import os
 import re
 import secrets
 import socket
-import subprocess
 
 import pytest
 import requests
 
 from deploy import contract
-from tests.live.stack import ROOT, docker, free_port
-
-
-class Door:
-    """./stack with a project and a port of its own."""
-
-    def __init__(self, project: str, port: int):
-        self.project, self.port = project, port
-        self.url = f"http://127.0.0.1:{port}"
-
-    def __call__(self, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
-        own = {"COMPOSE_PROJECT_NAME": self.project, "HTTP_PORT": str(self.port), "COMPOSE_ENV_FILES": "/dev/null"}
-        return subprocess.run([f"{ROOT}/stack", *args], env=os.environ | own | env, cwd="/", text=True,
-                              capture_output=True, timeout=300)
-
-    def containers(self) -> list[str]:
-        running = docker("ps", "--quiet", "--filter", f"label=com.docker.compose.project={self.project}")
-        return sorted(running.stdout.split())
+from tests.live.stack import Door, free_port
 
 
 @pytest.fixture(scope="module")
