@@ -9,11 +9,12 @@ from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect
 
 from app import database
+from app.mail import Mail
 
 db = SQLAlchemy(metadata=database.METADATA)
 migrate = Migrate(directory=Path(__file__).with_name("migrations"), render_as_batch=True)
 csrf = CSRFProtect()
-security = Security()  # started by app/account/auth.py, which knows the models
+security = Security(mail_util_cls=Mail)  # started by app/account/auth.py, which knows the models
 
 
 def init_app(app: Flask) -> None:

@@ -48,7 +48,7 @@ class Follow(db.Model):
         """Return how many follow `user`, and how many `user` follows."""
         followers = select(func.count()).where(cls.followed_id == user.id).scalar_subquery()
         following = select(func.count()).where(cls.follower_id == user.id).scalar_subquery()
-        return db.session.execute(select(followers, following)).one()._tuple()
+        return tuple(db.session.execute(select(followers, following)).one())
 
 
 class Post(db.Model):

@@ -119,7 +119,7 @@ def delete(post_id: int) -> ResponseReturnValue:
 
 
 def _front_page(form: PostForm | None) -> str:
-    return render_template("blog/index.html", form=form, page=Post.timeline(requested_before()), before=requested_before())
+    return render_template("blog/index.html", form=form, page=Post.timeline(requested_before()))
 
 
 
