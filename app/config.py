@@ -37,6 +37,9 @@ def from_environment(env: Mapping[str, str]) -> dict[str, Any]:
         "STATIC_ROOT": env.get("STATIC_ROOT"),
         "SMTP_URL": smtp_url(env.get("SMTP_URL")),
         "MAIL_FOLDER": Path(env.get("STATE_DIRECTORY") or "instance").resolve() / "mail",  # without SMTP_URL
+        "CORS_ORIGINS": (env.get("CORS_ORIGINS") or "").replace(",", " ").split(),
+        "RATE_LIMITS": switch("RATE_LIMITS", env.get("RATE_LIMITS") or "on"),
+        "REDIS_URL": env.get("REDIS_URL"),
         "SECURITY_EMAIL_SENDER": env.get("MAIL_FROM") or "tripod@localhost",
     }
 
@@ -65,6 +68,17 @@ def smtp_url(url: str | None) -> str | None:
         "Without one nobody could reset a forgotten password.\n"
         "Write SMTP_URL=smtp://user:password@host:587, or smtps:// for port 465; quote other signs, such as %40 for @."
     )
+
+
+def switch(name: str, text: str) -> bool:
+    """Return whether `text` is `on`. Raises ConfigError if it is neither that nor `off`."""
+    if text not in ("on", "off"):
+        raise ConfigError(
+            f"{name} is {text!r}, which is neither on nor off.\n"
+            "To take it for one of the two could leave a protection away without anybody noticing.\n"
+            f"Write {name}=on, or leave it out."
+        )
+    return text == "on"
 
 
 def size(text: str) -> int | None:

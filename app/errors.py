@@ -35,7 +35,7 @@ def http_error(error: HTTPException) -> Response:
     """Return the page or the JSON for an HTTP error, and keep its headers (such as Allow of a 405)."""
     response = error.get_response()
     if request.path.startswith("/api/"):
-        response.data, response.mimetype = _json(error.name).data, "application/json"
+        response.data, response.mimetype = _json(_reason(error)).data, "application/json"
     else:
         response.data, response.mimetype = _page(error), "text/html"
     return response
@@ -44,6 +44,11 @@ def http_error(error: HTTPException) -> Response:
 def invalid_input(error: HTTPError) -> tuple[Response, int]:
     """Return the JSON for input that a schema refused; APIFlask's own exception, no HTTPException."""
     return _json(error.message, fields=_fields(error.detail)), error.status_code
+
+
+def _reason(error: HTTPException) -> str:
+    """Return what whoever raised `error` has to say, else its plain name; Werkzeug's own texts are for people."""
+    return error.name if error.description == type(error).description else error.description
 
 
 def _json(message: str, fields: dict[str, list[str]] | None = None) -> Response:

@@ -31,9 +31,15 @@ class FormParser(FormDataParser):
 
 
 class AppRequest(Request):
-    """A request whose forms are read by FormParser."""
+    """A request whose forms are read by FormParser, and in which JSON nested too deep is simply broken JSON."""
 
     form_data_parser_class = FormParser
+
+    def get_json(self, force: bool = False, silent: bool = False, cache: bool = True):
+        try:
+            return super().get_json(force, silent, cache)
+        except RecursionError as error:
+            return None if silent else self.on_json_loading_failure(ValueError(str(error)))
 
 
 def init_app(app: Flask) -> None:

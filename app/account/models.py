@@ -12,6 +12,7 @@ from flask_security import RoleMixin, UserMixin
 from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, String, Table, select
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from app import devices
 from app.database import UTCDateTime, utc_now
 from app.extensions import db
 
@@ -80,9 +81,9 @@ class User(UserMixin, db.Model):
     def is_locked(self, form_error: list[str] | None = None) -> bool:
         """Tell Flask-Security, which has checked the password, not to let in a locked account.
 
-        Its owner may still ask for a mail that resets the password, and with it the lock.
+        Its owner may still come by a browser that is known, or ask for a mail that resets the password and the lock.
         """
-        if not self.locked or request.endpoint == "security.forgot_password":
+        if not self.locked or devices.known(self.email) or request.endpoint == "security.forgot_password":
             return False
         if form_error is not None:
             form_error.append("locked")  # never shown: to a guesser a right password looks like a wrong one

@@ -1,6 +1,7 @@
 """The pages of the admins. Each action is a POST, leaves a record and leads back to where it was chosen."""
 
-from flask import Blueprint, abort, current_app, flash, redirect, render_template, request, url_for
+from apiflask import APIBlueprint
+from flask import abort, current_app, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_security import current_user
 
@@ -14,7 +15,10 @@ from app.extensions import db
 from app.paging import requested_before
 from app.text import NOT_PLAIN
 
-bp = Blueprint("admin", __name__, url_prefix="/admin", template_folder="templates", cli_group=None)
+# No plain Blueprint, because of before_request: APIFlask then looks for what only its own has.
+bp = APIBlueprint(
+    "admin", __name__, url_prefix="/admin", template_folder="templates", cli_group=None, enable_openapi=False
+)
 
 ID = f"<int(max={ID_MAX}):target_id>"
 
