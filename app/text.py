@@ -1,7 +1,9 @@
-"""What people write: which characters it may have, and how it becomes HTML."""
+"""What people write: which characters it may have; and how that, and a time, become HTML."""
 
 import re
+from datetime import datetime
 
+from flask import Flask
 from markupsafe import Markup, escape
 
 # Control characters but tab and newline (PostgreSQL cannot store NUL), lone surrogates (UTF-8 has none), and
@@ -13,14 +15,27 @@ CLOSING = {")": "(", "]": "[", "}": "{"}
 LINK = Markup('<a href="{0}" rel="nofollow noopener ugc">{0}</a>')
 
 
+def init_app(app: Flask) -> None:
+    """Let templates write `| linkify` and `| time`."""
+    app.add_template_filter(linkify)
+    app.add_template_filter(time)
+
+
 def linkify(text: str) -> Markup:
     """Return `text` as HTML: web addresses are links, everything else is escaped."""
+    if "://" not in text:
+        return escape(text)
     html, end = [], 0
     for match in URL.finditer(text):
         url = _without_punctuation(match[0])
         html += escape(text[end : match.start()]), LINK.format(url)
         end = match.start() + len(url)
     return Markup("").join([*html, escape(text[end:])])
+
+
+def time(moment: datetime) -> Markup:
+    """Return a moment in UTC as HTML that tells it to people and to machines."""
+    return Markup(f'<time datetime="{moment.isoformat("T", "seconds")}">{moment:%-d %b %Y, %H:%M} UTC</time>')
 
 
 def _without_punctuation(url: str) -> str:

@@ -1,8 +1,11 @@
 """The pages of the blog."""
 
+from functools import lru_cache
+
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_security import auth_required, current_user
+from markupsafe import Markup
 
 from app.account.models import User
 from app.blog.forms import PostForm
@@ -10,12 +13,30 @@ from app.blog.models import Follow, Post
 from app.database import ID_MAX
 from app.extensions import db
 from app.paging import requested_before
-from app.text import NOT_PLAIN, linkify
+from app.text import NOT_PLAIN
 
 bp = Blueprint("blog", __name__, template_folder="templates")
-bp.add_app_template_filter(linkify)
 
 POST_URL = f"/posts/<int(max={ID_MAX}):post_id>"
+
+
+@bp.app_template_filter()
+def post_html(post: Post) -> Markup:
+    """Return a post as HTML. The newest are on nearly every page, so it is kept; whatever it shows is in its key."""
+    return _post_html(
+        root=request.script_root,
+        id=post.id,
+        body=post.body,
+        author_id=post.author_id,
+        username=post.author.username,
+        created_at=post.created_at,
+        updated_at=post.updated_at,
+    )
+
+
+@lru_cache(maxsize=1000)  # about 1 MB in each process
+def _post_html(root: str, **post) -> Markup:
+    return Markup(render_template("blog/_post.html", **post))
 
 
 @bp.get("/")
