@@ -8,11 +8,13 @@ from flask import Flask, Response, jsonify, render_template, request
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 
-# What a person can do about it. Any other error shows the description that Werkzeug gives it.
+# What a person can do about it, unless whoever raised the error says more. Others show Werkzeug's description.
 ADVICE = {
+    403: "This page is not for your account.",
     404: "There is nothing at this address. It may have moved, or have been mistyped.",
     405: "This address does not take that kind of request.",
     413: "That is more than we accept in one go. Please send less.",
+    429: "That was too often in a short time.",
     500: "Something went wrong on our side. It has been noted; please try again in a moment.",
 }
 
@@ -65,7 +67,10 @@ def _fields(detail: dict[str, Any]) -> dict[str, list[str]]:
 
 
 def _page(error: HTTPException) -> str:
-    advice = ADVICE.get(error.code, error.description)
+    said_more = error.description != type(error).description
+    advice = error.description if said_more else ADVICE.get(error.code, error.description)
     if isinstance(error, CSRFError):
         advice += " Go back, reload the page and try again."
+    if wait := getattr(error, "retry_after", None):
+        advice += f" Please wait {wait} second{'s' if wait > 1 else ''}, then try again."
     return render_template("error.html", error=error, advice=advice)

@@ -1,6 +1,6 @@
 """The headers and the cookie that make a browser defend the app's own pages."""
 
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 from flask.sessions import SecureCookieSessionInterface
 
 # Nothing is allowed that is not listed, and nothing inline is. Bootstrap's own icons are data: images.
@@ -45,4 +45,6 @@ def init_app(app: Flask) -> None:
 def _add_headers(response: Response) -> Response:
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
+    if getattr(g.get("_login_user"), "is_authenticated", False):  # where Flask-Login keeps who asks, once it is known
+        response.headers.setdefault("Cache-Control", "private, no-cache")  # no cache between must keep it
     return response

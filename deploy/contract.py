@@ -130,6 +130,21 @@ def _database(value: str) -> str:
         return "its port is not a number between 1 and 65535, or its host is malformed"
 
 
+def _smtp(value: str) -> str:
+    # The value is not repeated: it may hold a password.
+    if not re.match(r"(smtps?://.|$)", value):
+        return "it does not start with smtp:// or smtps://"
+    try:
+        parts = urlsplit(value)
+        return "it names no host, or port 0" if value and (not parts.hostname or parts.port == 0) else ""
+    except ValueError:
+        return "its port is not a number between 1 and 65535, or its host is malformed"
+
+
+def _mailbox(value: str) -> str:
+    return "" if re.fullmatch(r"[^\s@<>]+@[^\s@<>]+", value) else f"{value!r} is no email address"
+
+
 def _redis(value: str) -> str:
     # The value is not repeated: it may hold a password.
     return "" if re.match(r"(rediss?://.|$)", value) else "it does not start with redis:// or rediss://"
@@ -225,6 +240,11 @@ VARIABLES = (
     Variable("SECRET_KEY", "", "generated once, kept in the state directory",
              "signs sessions and forms; at least 16 characters", _secret,
              "python3 -c 'import secrets; print(secrets.token_hex(32))'"),
+    Variable("SMTP_URL", "", "–: mail goes into the log and the folder `mail` of the state directory",
+             "the server that mail goes through; `smtps://` for port 465", _smtp,
+             "smtp://user:password@mail.example.com:587"),
+    Variable("MAIL_FROM", "tripod@localhost", "tripod@localhost", "the address that mail comes from", _mailbox,
+             "tripod@example.com"),
     Variable("RATE_LIMITS", "on", "on",
              "how often one may try to log in, register or write is limited; `off` for load tests",
              lambda value: "" if value in ("on", "off") else f"{value!r} is neither on nor off", "off"),

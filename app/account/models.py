@@ -19,7 +19,7 @@ from app.extensions import db
 USERNAME = re.compile(r"[a-z0-9_]{3,30}")  # it stands in URLs
 ADMIN = "admin"  # the one role that the app knows
 TOKEN_PREFIX = "tripod_"  # so that a leaked token is recognised for what it is
-FAILED_LOGINS_MAX = 10  # in a row; then the account is locked for LOCKED_FOR
+FAILED_LOGINS_MAX = 20  # in a row, however slowly; then the account is locked for LOCKED_FOR
 LOCKED_FOR = timedelta(minutes=15)
 
 roles_users = Table(

@@ -73,6 +73,9 @@ def test_default_and_declaration_are_whole(variable):
         ("DATABASE_URL", "postgresql+psycopg://h/n"),
         ("DATABASE_URL", "sqlite:////var/lib/app.db"),
         ("DATABASE_URL", "postgresql:///n?host=/run/postgresql"),
+        ("SMTP_URL", "smtp://mail"),
+        ("SMTP_URL", "smtps://user%40example.com:p%3Ass@mail.example.com:465"),
+        ("MAIL_FROM", "no-reply+x@example.com"),
         ("SECRET_KEY", "0123456789abcdef"),
         ("LOG_LEVEL", "critical"),
         ("STATE_DIRECTORY", "/x"),
@@ -175,6 +178,9 @@ def test_example_is_a_good_value(variable):
             ("DATABASE_URL", f"postgresql://user:hunter2@{rest}", "port")
             for rest in ("host:port/n", "host:0/n", "host:65536/n", "host:-1/n", "[::1/n", "host:54 32/n")
         ),
+        *(("SMTP_URL", value, "start with") for value in ("mail.example.com", "u:hunter2@h", "http://u:hunter2@h")),
+        *(("SMTP_URL", f"smtp://u:hunter2@{rest}", "port") for rest in ("h:0", "h:x", "[::1", ":25")),
+        *(("MAIL_FROM", value, "is no email address") for value in ("tripod", "a@b@c", "Tripod <a@example.com>")),
         *(("SECRET_KEY", value, f"only {len(value)} characters") for value in ("hunter2", "hunter2hunter2h")),
         *(("LOG_LEVEL", value, ", ".join(contract.LOG_LEVELS)) for value in ("verbose", "INFO", "20")),
         *(
