@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from deploy import contract
-from deploy.cli import apt, build_inputs, console, dotenv, ports, project, requirements, root
+from deploy.cli import apt, build_inputs, console, dotenv, ports, project, requirements, root, venv
 from deploy.cli.console import EX_CONFIG, ROOT, Problem, say
 
 TARGET = ROOT / "deploy" / "targets" / "native"
@@ -90,9 +90,9 @@ def environment():
     return _environment(values, _venv(values["WSGI_SERVER"]))
 
 
-def _environment(values, venv):
+def _environment(values, packages):
     """The environment of all processes."""
-    path = f"{venv}/bin:{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+    path = f"{packages}/bin:{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
     own = {"PATH": path, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
     env = {**os.environ, **dotenv.values(), **values, **own}
     del env["PORT"]  # honcho makes ports of its own out of it, and can't of an empty one
@@ -153,15 +153,7 @@ def _venv(server):
     folder = HOME / "venv"
     uwsgi = server == "uwsgi" or (folder / "bin/uwsgi").exists()
     wanted = requirements.locked(uwsgi=uwsgi, more=["honcho"])
-    installed = folder / "requirements.txt"
-    if not installed.is_file() or installed.read_text() != wanted:
-        console.run("making a virtual environment", [sys.executable, "-m", "venv", folder], todo="./stack up --native")
-        listed = HOME / "requirements.txt"
-        listed.write_text(wanted)
-        pip = [folder / "bin/pip", "install", "--disable-pip-version-check", "--require-hashes", "-r", listed]
-        console.run("installing the packages of Pipfile.lock", list(map(str, pip)), todo="./stack up --native")
-        listed.replace(installed)
-    return folder
+    return venv.ensure(folder, wanted, todo="./stack up --native")
 
 
 def _static(values, env):
@@ -244,8 +236,7 @@ def up(server=None):
     values = settings(server)
     _install(values["WSGI_SERVER"])
     _folders(values)
-    venv = _venv(values["WSGI_SERVER"])
-    env = _environment(values, venv)
+    env = _environment(values, _venv(values["WSGI_SERVER"]))
     fingerprint, known = _fingerprint(values), running()
     if known.get("fingerprint") != fingerprint or not project.health(known["url"]):
         _check_port(values, known)

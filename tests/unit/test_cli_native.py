@@ -6,6 +6,7 @@ import os
 import subprocess
 
 import pytest
+from packaging.requirements import Requirement
 
 from deploy import contract
 from deploy.cli import dotenv, engine, native, requirements
@@ -125,3 +126,11 @@ def test_number_of_an_ended_process_is_not_ours(monkeypatch, tmp_path):
     native.RUNNING.write_text(json.dumps({"pid": os.getpid(), "born": 1, "url": ""}))
     native.down()  # would end these tests
     assert not native.RUNNING.exists()
+
+
+def test_packages_run_on_the_oldest_python():
+    """Every locked package is there for Python 3.11 too, which a plain Debian 12 has."""
+    oldest = {"python_version": ".".join(map(str, native.OLDEST_PYTHON)), "implementation_name": "cpython"}
+    lines = requirements.locked(uwsgi=True, more=["honcho"]).splitlines()
+    named = [Requirement(line.partition(" --hash")[0]) for line in lines]
+    assert [one.name for one in named if one.marker and not one.marker.evaluate(oldest)] == []

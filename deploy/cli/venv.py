@@ -1,0 +1,30 @@
+"""A virtual environment with packages of Pipfile.lock, for what runs on the host itself."""
+
+import importlib.util
+import sys
+
+from deploy.cli import console
+from deploy.cli.console import Problem
+
+
+def ensure(folder, wanted, todo):
+    """Make the environment, or bring it up to date, if it does not hold `wanted`, a text of requirements with hashes.
+
+    `todo` is what to type again when that failed.
+    """
+    installed = folder / "requirements.txt"
+    if installed.is_file() and installed.read_text() == wanted:
+        return folder
+    if not importlib.util.find_spec("ensurepip"):
+        raise Problem(
+            "This Python cannot make virtual environments.",
+            "Debian has that in a package of its own. The packages go into one, nothing into the system.",
+            f"sudo apt-get install python3-venv && {todo}",
+        )
+    console.run("making a virtual environment", [sys.executable, "-m", "venv", folder], todo=todo)
+    listed = folder / "wanted.txt"
+    listed.write_text(wanted)
+    pip = [folder / "bin/pip", "install", "--disable-pip-version-check", "--require-hashes", "-r", listed]
+    console.run("installing the packages of Pipfile.lock", list(map(str, pip)), todo=todo)
+    listed.replace(installed)
+    return folder
