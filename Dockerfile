@@ -1,9 +1,9 @@
 # One base image for everything, so that all servers run the same interpreter and the same packages. Named stages:
 #
 #   base ──┬── python ──┬── build ──┬── lock      is Pipfile.lock fresh? as requirements; ./stack lock runs `build`
-#          │            │           └── venv      all packages; what compiles stays behind here
-#          │            │                ├── app       the app, its own packages and its built static files
-#          │            │                └── test      everything the project's own tests use
+#          │            │           ├── venv      all packages; what compiles stays behind here
+#          │            │           │    └── app       the app, its own packages and its built static files
+#          │            │           └── test      everything the project's own tests use
 #          │            ├── web                   the app and all WSGI servers
 #          │            ├── nginx                 the proxy and its files
 #          │            └── smoke                 asks a running stack from outside
@@ -188,15 +188,20 @@ ENV PATH=/opt/tests/bin:$PATH
 CMD ["pytest", "tests/smoke"]
 
 # --- test: everything the project's own tests use ---------------------------------------------------------------------
-FROM venv AS test
+FROM build AS test
 RUN --mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=cache,target=/var/lib/apt,sharing=locked \
     apt-get update && apt-get install --yes --no-install-recommends \
-        apache2-bin docker-buildx docker-cli docker-compose git iproute2 nginx libnginx-mod-http-brotli-static \
-        postgresql-17 procps systemd
+        apache2-bin chromium chromium-driver docker-buildx docker-cli docker-compose git iproute2 nginx \
+        libnginx-mod-http-brotli-static postgresql-17 procps systemd
+COPY --from=venv /opt/venv /opt/venv
+COPY --from=venv /build/servers/mod_wsgi/.libs/mod_listen_unix.so /usr/lib/apache2/modules/
+ENV PATH=/opt/venv/bin:$PATH
 COPY --from=lock /lock/dev-requirements.txt /tmp/
+COPY tests/browser/requirements.txt /tmp/browser-requirements.txt
 RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
     --mount=type=secret,id=ca_bundle,target=/run/secrets/ca_bundle \
-    /opt/tools/bin/pip --python /opt/venv/bin/python install --require-hashes -r /tmp/dev-requirements.txt
-RUN cp /build/servers/mod_wsgi/.libs/mod_listen_unix.so /usr/lib/apache2/modules/
+    /opt/tools/bin/pip --python /opt/venv/bin/python install --require-hashes -r /tmp/dev-requirements.txt \
+ && /opt/tools/bin/pip --python /opt/venv/bin/python install --require-hashes --no-deps \
+        -r /tmp/browser-requirements.txt
 CMD ["pytest"]
