@@ -1,30 +1,44 @@
 """What the unit tests share: an app on a migrated database, a client, and a real PostgreSQL server."""
 
 import os
-import re
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
 from pathlib import Path
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
+from flask_security import hash_password
+from sqlalchemy import insert
+from werkzeug.test import TestResponse
 
 from app import create_app
+from app.admin.actions import make_admin
+from app.blog.models import Post
 from app.config import database_url
-from app.extensions import db
+from app.database import utc_now
+from app.extensions import db, security
+from tests.unit.web import PASSWORD, csrf_token, log_in
 
 
 @pytest.fixture
-def make_app() -> Iterator[Callable[..., Flask]]:
+def make_app(tmp_path: Path) -> Iterator[Callable[..., Flask]]:
     """Return a function that makes an app for a database URL; its connections are closed after the test."""
     apps = []
 
     def make(url: str, **overrides) -> Flask:
-        settings = {"TESTING": True, "SECRET_KEY": "only for tests", "SQLALCHEMY_DATABASE_URI": url}
+        settings = {
+            "TESTING": True,
+            "SECRET_KEY": "only for tests",
+            "SQLALCHEMY_DATABASE_URI": url,
+            "MAIL_FOLDER": tmp_path / "mail",
+        }
         apps.append(create_app(settings | overrides))
         return apps[-1]
 
@@ -63,29 +77,79 @@ def client(app: Flask) -> FlaskClient:
 
 
 @pytest.fixture
-def publish(client: FlaskClient) -> Callable:
-    """Return a function that fills in the form with a body (text or raw form bytes) and sends it."""
+def add_user(app: Flask) -> Callable[..., int]:
+    """Return a function that adds a user `name`, whose email is name@example.com, and returns the id."""
 
-    def send(body: str | bytes, **options):
-        token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', client.get("/").text)[1]
+    def add(name: str, admin: bool = False, **columns) -> int:
+        with app.app_context():
+            password = {"password": hash_password(PASSWORD)}
+            user = security.datastore.create_user(
+                email=f"{name}@example.com", username=name, **password | columns
+            )
+            if admin:
+                make_admin(user)
+            db.session.commit()
+            return user.id
+
+    return add
+
+
+@pytest.fixture
+def log_in_as(app: Flask, add_user: Callable[..., int]) -> Callable[..., FlaskClient]:
+    """Return a function that adds a user, logs in, and returns the browser's stand-in."""
+
+    def log_in_as(name: str, **options) -> FlaskClient:
+        add_user(name, **options)
+        client = app.test_client()
+        assert log_in(client, f"{name}@example.com").status_code == 302
+        return client
+
+    return log_in_as
+
+
+@pytest.fixture
+def publish(log_in_as: Callable[..., FlaskClient]) -> Callable:
+    """Return a function that fills in the form with a body (text or raw form bytes) and sends it, as `writer`."""
+    writer = log_in_as("writer")
+
+    def send(body: str | bytes, **options) -> TestResponse:
+        token = csrf_token(writer, "/")
         if isinstance(body, str):
-            return client.post("/", data={"csrf_token": token, "body": body}, **options)
+            return writer.post("/", data={"csrf_token": token, "body": body}, **options)
         form = b"csrf_token=" + token.encode() + b"&body=" + body
-        return client.post("/", data=form, content_type="application/x-www-form-urlencoded")
+        return writer.post("/", data=form, content_type="application/x-www-form-urlencoded")
 
     return send
 
 
 @pytest.fixture
-def add_posts(app: Flask) -> Callable[[int], None]:
-    """Return a function that adds so many posts by the API: "post 1", "post 2", …"""
+def add_posts(app: Flask, add_user: Callable[..., int]) -> Callable[..., None]:
+    """Return a function that adds so many posts of a new user: "post 1", "post 2", …"""
 
-    def add(count: int) -> None:
-        for number in range(1, count + 1):
-            response = app.test_client().post("/api/v1/posts", json={"body": f"post {number}"})
-            assert response.status_code == 201
+    def add(count: int, name: str = "author") -> None:
+        author_id = add_user(name)
+        with app.app_context():
+            numbers = range(1, count + 1)
+            rows = [{"body": f"post {n}", "author_id": author_id, "created_at": utc_now()} for n in numbers]
+            db.session.execute(insert(Post), rows)
+            db.session.commit()
 
     return add
+
+
+@pytest.fixture
+def mails(app: Flask) -> Callable[[], list[EmailMessage]]:
+    """Return a function that returns the mails that were sent since it was last called, and forgets them."""
+    folder = Path(app.config["MAIL_FOLDER"])
+
+    def take() -> list[EmailMessage]:
+        files = sorted(folder.glob("*.eml"), key=lambda file: file.stat().st_mtime_ns)
+        found = [message_from_bytes(file.read_bytes(), policy=default) for file in files]
+        for file in files:
+            file.unlink()
+        return found
+
+    return take
 
 
 @pytest.fixture(scope="session")
