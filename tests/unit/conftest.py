@@ -19,6 +19,7 @@ from sqlalchemy import insert
 from werkzeug.test import TestResponse
 
 from app import create_app
+from app.account.models import ApiToken, User
 from app.admin.actions import make_admin
 from app.blog.models import Post
 from app.config import database_url
@@ -150,6 +151,40 @@ def mails(app: Flask) -> Callable[[], list[EmailMessage]]:
         return found
 
     return take
+
+
+@pytest.fixture
+def join(app: Flask) -> Callable[..., dict[str, str]]:
+    """Return a function that makes an account and returns the header by which the API knows it."""
+
+    def make(username: str, within: Flask = app, **more) -> dict[str, str]:
+        with within.app_context():
+            user = User(
+                username=username,
+                email=f"{username}@example.com",
+                password=hash_password(PASSWORD),
+                fs_uniquifier=username,
+                **more,
+            )
+            db.session.add(user)
+            db.session.flush()
+            _, plain_text = ApiToken.issue(user, "tests")
+            db.session.commit()
+        return {"Authorization": f"Bearer {plain_text}"}
+
+    return make
+
+
+@pytest.fixture
+def alice(join: Callable[..., dict[str, str]]) -> dict[str, str]:
+    """Return the header of somebody with an account."""
+    return join("alice")
+
+
+@pytest.fixture
+def bob(join: Callable[..., dict[str, str]]) -> dict[str, str]:
+    """Return the header of somebody else with an account."""
+    return join("bob")
 
 
 @pytest.fixture(scope="session")
