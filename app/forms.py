@@ -3,7 +3,7 @@
 from urllib.parse import parse_qsl
 
 from flask import Flask, Request
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 
 
@@ -39,7 +39,9 @@ class AppRequest(Request):
         try:
             return super().get_json(force, silent, cache)
         except RecursionError as error:
-            return None if silent else self.on_json_loading_failure(ValueError(str(error)))
+            if silent:
+                return None
+            raise BadRequest() from error
 
 
 def init_app(app: Flask) -> None:

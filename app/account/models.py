@@ -55,7 +55,7 @@ class User(UserMixin, db.Model):
     active: Mapped[bool] = mapped_column(default=True)
     fs_uniquifier: Mapped[str] = mapped_column(String(64), unique=True)  # in each session; a new one ends them all
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
-    confirmed_at: Mapped[datetime | None] = mapped_column(UTCDateTime, default=utc_now)  # none: by a mail's link
+    confirmed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # none: by a mail's link
     failed_logins: Mapped[int] = mapped_column(default=0)  # in a row
     locked_until: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
@@ -67,6 +67,10 @@ class User(UserMixin, db.Model):
     current_login_ip: Mapped[str | None] = mapped_column(String(64))
 
     roles: Mapped[list[Role]] = relationship(secondary=roles_users)
+
+    def __init__(self, **values):
+        # Not a column's default, which SQLAlchemy would take for an explicit None as well.
+        super().__init__(**{"confirmed_at": utc_now()} | values)
 
     @property
     def is_admin(self) -> bool:

@@ -25,6 +25,13 @@ KEY_MAX = 255  # characters
 KEPT = timedelta(hours=24)
 
 
+class InProgress(Conflict):
+    """A 409 that is soon over."""
+
+    def get_headers(self, *arguments, **named) -> list[tuple[str, str]]:
+        return [*super().get_headers(*arguments, **named), ("Retry-After", "1")]
+
+
 class Answer(db.Model):
     """What a POST with this key was answered."""
 
@@ -93,7 +100,7 @@ def _lock(key: str) -> None:
     if db.engine.dialect.name == "postgresql":
         lock = func.pg_try_advisory_xact_lock(func.hashtextextended(f"{g.user.id} {key}", 0))
         if not db.session.scalar(select(lock)):
-            raise Conflict("A request with this key is just being answered.")
+            raise InProgress("A request with this key is just being answered.")
 
 
 def _again(stored: Answer) -> Response:

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -11,6 +12,7 @@ from email.policy import default
 from pathlib import Path
 
 import pytest
+import redis
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
@@ -208,6 +210,27 @@ def postgresql() -> Iterator[str]:
             yield f"postgres://tripod@/postgres?host={folder}"
         finally:
             run("pg_ctl", "stop", "--wait", "-m", "immediate")
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """Start a Redis of our own, on a Unix socket alone, and return its URL."""
+    with tempfile.TemporaryDirectory(prefix="redis-") as folder:
+        command = ["redis-server", "--port", "0", "--unixsocket", f"{folder}/s", "--save", "", "--dir", folder]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
+            url = f"redis+unix://{folder}/s"
+            _await_redis(f"{folder}/s")
+            yield url
+            server.terminate()
+
+
+def _await_redis(socket: str) -> None:
+    for _ in range(200):
+        try:
+            return redis.Redis(unix_socket_path=socket).ping() and None
+        except redis.ConnectionError:
+            time.sleep(0.05)
+    pytest.fail("redis-server has not answered within 10 s")
 
 
 @pytest.fixture
