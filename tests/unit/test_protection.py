@@ -4,8 +4,7 @@ import pytest
 from werkzeug.routing import Rule
 
 from app.security import HEADERS
-from tests.unit.conftest import PASSWORD
-from tests.unit.test_api_auth import csrf_token
+from tests.unit.web import log_in
 
 UNSAFE = {"POST", "PUT", "PATCH", "DELETE"}
 POSTS = "/api/v1/posts"
@@ -14,8 +13,7 @@ POSTS = "/api/v1/posts"
 @pytest.fixture
 def browser(client, alice):
     """Return a client that has logged in by the form."""
-    form = {"csrf_token": csrf_token(client, "/login"), "email": "alice@example.com", "password": PASSWORD}
-    assert client.post("/login", data=form).status_code in (302, 303)
+    assert log_in(client, "alice@example.com").status_code == 302
     return client
 
 
