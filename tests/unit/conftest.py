@@ -17,6 +17,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
 from flask_security import hash_password
+from jinja2 import FileSystemBytecodeCache
 from sqlalchemy import insert
 from werkzeug.test import TestResponse
 
@@ -31,7 +32,7 @@ from tests.unit.web import PASSWORD, csrf_token, log_in
 
 
 @pytest.fixture
-def make_app(tmp_path: Path) -> Iterator[Callable[..., Flask]]:
+def make_app(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Flask]]:
     """Return a function that makes an app for a database URL; its connections are closed after the test."""
     apps = []
 
@@ -42,8 +43,11 @@ def make_app(tmp_path: Path) -> Iterator[Callable[..., Flask]]:
             "SQLALCHEMY_DATABASE_URI": url,
             "MAIL_FOLDER": tmp_path / "mail",
         }
-        apps.append(create_app(settings | overrides))
-        return apps[-1]
+        app = create_app(settings | overrides)
+        # Each app would compile the templates again, which takes longer than most tests.
+        app.jinja_env.bytecode_cache = FileSystemBytecodeCache(tmp_path_factory.getbasetemp())
+        apps.append(app)
+        return app
 
     yield make
     for app in apps:

@@ -1,0 +1,106 @@
+"""Mail: by SMTP, or into the log and a folder."""
+
+import logging
+import smtplib
+import socket
+import stat
+import threading
+
+import pytest
+
+from app import mail
+
+MESSAGE = ("tripod@example.com", "ann@example.com", "Sübject", "Höllo\n\nhttps://example.com/" + "x" * 100 + "\n")
+
+
+class Server(threading.Thread):
+    """A mail server of few words on a port of its own, which keeps what it is told."""
+
+    def __init__(self, *extensions: str):
+        super().__init__(daemon=True)
+        self.extensions, self.lines = extensions, []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"127.0.0.1:{self.listener.getsockname()[1]}"
+        self.start()
+
+    def run(self):
+        with self.listener:
+            connection, _ = self.listener.accept()
+        with connection, connection.makefile("rw", newline="\r\n") as stream:
+            self.answer(stream, "220 ready")
+            in_data = False
+            for line in stream:
+                self.lines.append(line := line.rstrip("\r\n"))
+                if in_data:
+                    in_data = line != "."
+                    if not in_data:
+                        self.answer(stream, "250 taken")
+                elif line.upper().startswith("EHLO"):
+                    names = ["127.0.0.1", *self.extensions]
+                    self.answer(stream, *(f"250-{name}" for name in names[:-1]), f"250 {names[-1]}")
+                elif line.upper() == "DATA":
+                    in_data = True
+                    self.answer(stream, "354 go on")
+                elif line.upper() == "QUIT":
+                    return self.answer(stream, "221 bye")
+                else:
+                    self.answer(stream, "250 ok")
+
+    @staticmethod
+    def answer(stream, *lines: str) -> None:
+        stream.write("".join(f"{line}\r\n" for line in lines))
+        stream.flush()
+
+
+def test_mail_goes_to_the_server():
+    """A message reaches the server of SMTP_URL with its sender, recipient and text."""
+    server = Server()
+    mail.send(f"smtp://{server.url}", mail.compose(*MESSAGE))
+    server.join(5)
+    assert "mail from:<tripod@example.com>" in [line.lower().partition(" size")[0] for line in server.lines]
+    assert "rcpt to:<ann@example.com>" in [line.lower() for line in server.lines]
+    assert any(line.startswith("Message-ID: <") and line.endswith("@example.com>") for line in server.lines)
+
+
+def test_no_password_goes_out_in_the_clear():
+    """A server without TLS gets no password, though it asks for one: sending fails instead."""
+    server = Server("AUTH PLAIN LOGIN")
+    with pytest.raises(smtplib.SMTPNotSupportedError):
+        mail.send(f"smtp://ann:hunter2@{server.url}", mail.compose(*MESSAGE))
+    server.join(5)
+    assert not any(line.upper().startswith("AUTH") for line in server.lines)
+
+
+def test_without_a_server_mail_is_kept(tmp_path, caplog):
+    """Without SMTP_URL a message is in the log, and in a file that only the app's own user can read."""
+    mail.keep(tmp_path / "state" / "mail", mail.compose(*MESSAGE))
+    (file,) = (tmp_path / "state" / "mail").iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert MESSAGE[3].strip() in caplog.text
+    assert str(file) in caplog.text
+
+
+def test_mail_that_fails_is_logged_and_breaks_nothing(make_app, sqlite_url, caplog):
+    """A page is answered also while the mail server is down; the log has the reason and no password."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    app = make_app(sqlite_url, SMTP_URL=f"smtp://ann:hunter2@127.0.0.1:{port}")
+    with app.app_context(), caplog.at_level(logging.ERROR):
+        mail.deliver(app, mail.compose(*MESSAGE))
+    assert "mail was not sent" in caplog.text
+    assert "hunter2" not in caplog.text
+
+
+def test_nobody_writes_headers_by_an_address():
+    """A line break in a recipient or subject is refused: it could add headers, and with them recipients."""
+    for bad in (("a@b.c", "x@y.z\nBcc: all@y.z", "s", "b"), ("a@b.c", "x@y.z", "s\r\nBcc: all@y.z", "b")):
+        with pytest.raises(ValueError, match="linefeed"):
+            mail.compose(*bad)
+
+
+def test_development_says_where_mail_goes(make_app, sqlite_url):
+    """Only in development do the forms say that mail goes to a folder."""
+    for debug in (True, False):
+        page = make_app(sqlite_url, DEBUG=debug).test_client().get("/reset").text
+        assert ("there is no SMTP_URL" in page) is debug
