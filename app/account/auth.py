@@ -50,6 +50,7 @@ SETTINGS = {
 }
 
 MESSAGES = {
+    "CONFIRM_REGISTRATION": ("Thank you. If this address is new here, its account is made, and a mail is on its way.", "success"),
     "PASSWORD_RESET_REQUEST": ("If %(email)s has an account, we have sent a link there.", "success"),
     "CONFIRMATION_REQUEST": ("If %(email)s waits to be confirmed, we have sent a link there.", "success"),
     "GENERIC_AUTHN_FAILED": ("Email and password do not match an account.", "error"),
@@ -72,9 +73,7 @@ def init_app(app: Flask) -> None:
     """Let people register, log in and change passwords. Tests may set SECURITY_… of their own."""
     for name, value in SETTINGS.items():
         app.config.setdefault(f"SECURITY_{name}", value)
-    then = "Open the link in our mail, then log in." if app.config["SMTP_URL"] else "You can log in now."
-    joined = {"CONFIRM_REGISTRATION": (f"Thank you. If this address is new here, its account is made. {then}", "success")}
-    for name, message in (MESSAGES | joined).items():
+    for name, message in MESSAGES.items():
         app.config.setdefault(f"SECURITY_MSG_{name}", message)
     app.config.setdefault("SECURITY_PASSWORD_HASH_PASSLIB_OPTIONS", CHEAP_ARGON2 if app.testing else ARGON2)
     app.config.update(PERMANENT_SESSION_LIFETIME=timedelta(days=14), SESSION_REFRESH_EACH_REQUEST=False)

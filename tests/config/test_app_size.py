@@ -11,17 +11,21 @@ NOT_CODE = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, to
 
 
 def lines_of_code(source: str) -> int:
-    """The lines that are neither blank nor comment alone."""
+    """The lines that are neither blank nor comment nor docstring, which is how cloc counts."""
     lines = set()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type not in NOT_CODE:
             lines.update(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):
+            lines -= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
     return len(lines)
 
 
 def test_the_counter_counts_code():
-    """Blank lines and comments do not count; docstrings and statements do, over all their lines."""
-    assert lines_of_code('"""Doc\nstring."""\n\n# comment\nx = (\n    1,  # one\n)\n') == 5
+    """Blank lines, comments and docstrings do not count; statements do, over all their lines."""
+    X
+    assert lines_of_code(source) == 6
 
 
 def test_the_app_is_small():

@@ -21,12 +21,10 @@ POST_CHECKS = (sa.CheckConstraint("length(body) BETWEEN 1 AND 500", name=op.f("c
 
 def upgrade():
     create_accounts()
-    create_tokens()
-    create_follows()
-    create_actions()
+    create_what_belongs_to_accounts()
     with op.batch_alter_table("post", table_args=POST_CHECKS) as post:
         post.drop_index(op.f("ix_post_created_at"))  # posts are ordered by id now
-        post.add_column(sa.Column("author_id", sa.Integer(), nullable=True))
+        post.add_column(sa.Column("author_id", sa.Integer()))
         post.add_column(moment("updated_at"))
         post.add_column(moment("hidden_at"))
     give_posts_an_author()
@@ -51,91 +49,55 @@ def moment(name, nullable=True):
     return sa.Column(name, sa.DateTime(timezone=True), nullable=nullable)
 
 
-def account_id(table, name, nullable=False, **options):
-    reference = sa.ForeignKey("account.id", name=op.f(f"fk_{table}_{name}"), **options)
-    return sa.Column(name, sa.Integer(), reference, nullable=nullable)
+def integer(name, **options):
+    return sa.Column(name, sa.Integer(), **{"nullable": False} | options)
+
+
+def string(name, length, **options):
+    return sa.Column(name, sa.String(length), **{"nullable": False} | options)
+
+
+def reference(name, table="account", ondelete="CASCADE", **options):
+    return sa.Column(name, sa.Integer(), sa.ForeignKey(f"{table}.id", ondelete=ondelete), nullable=False, **options)
 
 
 def create_accounts():
     op.create_table(
         "account",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("email", sa.String(255), nullable=False),
-        sa.Column("username", sa.String(30), nullable=False),
-        sa.Column("password", sa.String(255), nullable=True),
+        integer("id", primary_key=True),
+        string("email", 255, unique=True),
+        string("username", 30, unique=True),
+        string("password", 255, nullable=True),
         sa.Column("active", sa.Boolean(), nullable=False),
-        sa.Column("fs_uniquifier", sa.String(64), nullable=False),
+        string("fs_uniquifier", 64, unique=True),
         moment("created_at", nullable=False),
         moment("confirmed_at"),
-        sa.Column("failed_logins", sa.Integer(), nullable=False),
+        integer("failed_logins"),
         moment("locked_until"),
-        sa.Column("login_count", sa.Integer(), nullable=True),
+        integer("login_count", nullable=True),
         moment("last_login_at"),
-        sa.Column("last_login_ip", sa.String(64), nullable=True),
+        string("last_login_ip", 64, nullable=True),
         moment("current_login_at"),
-        sa.Column("current_login_ip", sa.String(64), nullable=True),
-        sa.CheckConstraint("length(username) BETWEEN 3 AND 30", name=op.f("ck_account_username_length")),
-        sa.CheckConstraint("username = lower(username)", name=op.f("ck_account_username_lower")),
-        sa.CheckConstraint("email = lower(email)", name=op.f("ck_account_email_lower")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_account")),
-        sa.UniqueConstraint("email", name=op.f("uq_account_email")),
-        sa.UniqueConstraint("username", name=op.f("uq_account_username")),
-        sa.UniqueConstraint("fs_uniquifier", name=op.f("uq_account_fs_uniquifier")),
-    )
-    op.create_table(
-        "role",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("name", sa.String(80), nullable=False),
-        sa.Column("description", sa.String(255), nullable=True),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_role")),
-        sa.UniqueConstraint("name", name=op.f("uq_role_name")),
-    )
-    role = sa.ForeignKey("role.id", name=op.f("fk_roles_users_role_id"), ondelete="CASCADE")
-    op.create_table(
-        "roles_users",
-        account_id("roles_users", "user_id", ondelete="CASCADE"),
-        sa.Column("role_id", sa.Integer(), role, nullable=False),
-        sa.PrimaryKeyConstraint("user_id", "role_id", name=op.f("pk_roles_users")),
+        string("current_login_ip", 64, nullable=True),
+        sa.CheckConstraint("length(username) BETWEEN 3 AND 30", name="username_length"),
+        sa.CheckConstraint("username = lower(username)", name="username_lower"),
+        sa.CheckConstraint("email = lower(email)", name="email_lower"),
     )
 
 
-def create_tokens():
-    op.create_table(
-        "api_token",
-        sa.Column("id", sa.Integer(), nullable=False),
-        account_id("api_token", "user_id", ondelete="CASCADE"),
-        sa.Column("name", sa.String(80), nullable=False),
-        sa.Column("digest", sa.String(64), nullable=False),
-        moment("created_at", nullable=False),
-        moment("last_used_at"),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_api_token")),
-        sa.UniqueConstraint("digest", name=op.f("uq_api_token_digest")),
-    )
-    op.create_index(op.f("ix_api_token_user_id"), "api_token", ["user_id"])
-
-
-def create_follows():
-    op.create_table(
-        "follow",
-        account_id("follow", "follower_id", ondelete="CASCADE"),
-        account_id("follow", "followed_id", ondelete="CASCADE"),
-        sa.CheckConstraint("follower_id <> followed_id", name=op.f("ck_follow_not_oneself")),
-        sa.PrimaryKeyConstraint("follower_id", "followed_id", name=op.f("pk_follow")),
-    )
-    op.create_index(op.f("ix_follow_followed_id"), "follow", ["followed_id"])
-
-
-def create_actions():
-    op.create_table(
-        "admin_action",
-        sa.Column("id", sa.Integer(), nullable=False),
-        account_id("admin_action", "admin_id"),
-        sa.Column("action", sa.String(40), nullable=False),
-        sa.Column("target", sa.String(80), nullable=False),
-        moment("created_at", nullable=False),
-        sa.Column("note", sa.Text(), nullable=True),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_admin_action")),
-    )
+def create_what_belongs_to_accounts():
+    identity = integer("id", primary_key=True)
+    op.create_table("role", identity, string("name", 80, unique=True), string("description", 255, nullable=True))
+    role, user = reference("role_id", "role", primary_key=True), reference("user_id", primary_key=True)
+    op.create_table("roles_users", user, role)
+    created = moment("created_at", nullable=False)
+    user, digest = reference("user_id", index=True), string("digest", 64, unique=True)
+    op.create_table("api_token", identity, user, string("name", 80), digest, created, moment("last_used_at"))
+    follower = reference("follower_id", primary_key=True)
+    followed = reference("followed_id", primary_key=True, index=True)
+    op.create_table("follow", follower, followed, sa.CheckConstraint("follower_id <> followed_id", name="not_oneself"))
+    admin, note = reference("admin_id", ondelete=None), sa.Column("note", sa.Text())
+    op.create_table("admin_action", identity, admin, string("action", 40), string("target", 80), created, note)
 
 
 def give_posts_an_author():
