@@ -71,8 +71,9 @@ class Browser:
         """Be a window of so many CSS pixels on a `light` or `dark` desktop."""
         screen = {"width": width, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": width < MOBILE_BELOW}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-        wish = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", wish)
+        wishes = {"prefers-color-scheme": theme, "prefers-reduced-motion": "reduce"}  # else colours fade over
+        features = [{"name": name, "value": value} for name, value in wishes.items()]
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
     def violations(self) -> list[str]:
         """What axe-core finds on this page that is serious or critical: the rule, and the elements."""
