@@ -5,7 +5,7 @@ import secrets
 import uuid
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from itertools import islice, product
+from itertools import count, islice, product
 
 import click
 from flask import Flask
@@ -91,14 +91,14 @@ def seed(posts: int, users: int, force: bool, random_seed: int | None) -> None:
     )
 
 
-def add_users(chance: random.Random, count: int, password: str) -> list[User]:
+def add_users(chance: random.Random, number: int, password: str) -> list[User]:
     """Return so many new users, who all have this password."""
     taken, hashed, now = set(db.session.scalars(select(User.username))), hash_password(password), utc_now()
-    chosen = list(islice((name for name in usernames() if name not in taken), count))
+    chosen = list(islice((name for name in usernames() if name not in taken), number))
     rows = [
         {"username": name, "email": f"{name}@example.com", "password": hashed, "fs_uniquifier": uuid.uuid4().hex,
          "created_at": now - LONGEST_PAST, "confirmed_at": now - LONGEST_PAST}
-        for name in chance.sample(chosen, count)
+        for name in chance.sample(chosen, number)
     ]
     db.session.execute(insert(User), rows)
     by_name = {user.username: user for user in db.session.scalars(select(User).where(User.username.in_(chosen)))}
@@ -106,12 +106,10 @@ def add_users(chance: random.Random, count: int, password: str) -> list[User]:
 
 
 def usernames() -> Iterator[str]:
-    """Yield names without end: ada_abbott, ada_baker, …, ada_abbott2, …"""
-    number = 1
-    while True:
-        for last, first in product(LAST, FIRST):
-            yield f"{first}_{last}{number if number > 1 else ''}"
-        number += 1
+    """Yield names without end, first and last ones well mixed: ada_abbott, ben_baker, …, ada_baker, …, ada_abbott2, …"""
+    for number in count(1):
+        for shift, (place, first) in product(range(len(LAST)), enumerate(FIRST)):
+            yield f"{first}_{LAST[(place + shift) % len(LAST)]}{number if number > 1 else ''}"
 
 
 def add_follows(chance: random.Random, people: list[User]) -> None:
@@ -126,11 +124,11 @@ def add_follows(chance: random.Random, people: list[User]) -> None:
     db.session.execute(insert(Follow), rows)
 
 
-def notes(chance: random.Random, count: int, people: list[User]) -> Iterator[dict]:
+def notes(chance: random.Random, number: int, people: list[User]) -> Iterator[dict]:
     """Yield the rows of so many notes, the oldest first, up to now."""
-    step = min(PACE, LONGEST_PAST / max(count, 1))
-    moment = utc_now() - step * count
-    for _ in range(count):
+    step = min(PACE, LONGEST_PAST / max(number, 1))
+    moment = utc_now() - step * number
+    for _ in range(number):
         yield {"author_id": chance.choice(people).id, "body": text(chance), "created_at": within(chance, moment, step)}
         moment += step
 
