@@ -44,6 +44,11 @@ class Draft:
         self._zip.writestr(MANIFEST, text)
         self._zip.close()
 
+    def give_up(self):
+        """Leave the file alone from now on, which may be closed already when Python would do it."""
+        with contextlib.suppress(OSError, ValueError):
+            self._zip.close()
+
 
 @contextlib.contextmanager
 def create(path):
@@ -52,17 +57,20 @@ def create(path):
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
     except OSError as error:
         raise _unwritable(path, error) from None
-    draft = Path(name)
     try:
         with open(descriptor, "wb") as file:
-            yield Draft(file)
+            draft = Draft(file)
+            try:
+                yield draft
+            finally:
+                draft.give_up()
             file.flush()
             os.fsync(file.fileno())
-        draft.replace(path)
+        os.replace(name, path)
     except OSError as error:
         raise _unwritable(path, error) from None
     finally:
-        draft.unlink(missing_ok=True)
+        Path(name).unlink(missing_ok=True)
 
 
 def _unwritable(path, error):

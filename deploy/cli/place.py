@@ -93,13 +93,15 @@ def piped(title, argv, *, todo, env=None, **streams):
         try:
             with contextlib.suppress(BrokenPipeError):  # its status tells why
                 yield child, step
-                if child.stdin:
-                    child.stdin.close()
         except BaseException:
             child.kill()
             child.wait()
             step.end("stopped")
             raise
+        finally:
+            for stream in filter(None, (child.stdin, child.stdout)):
+                with contextlib.suppress(BrokenPipeError):
+                    stream.close()
         if child.wait():
             step.end("failed")
             said.seek(0)

@@ -57,7 +57,8 @@ class Server:
 
     def _exchange(self, live_becomes, comes):
         # A database with connections can't be renamed. The app is stopped; others, such as a forgotten psql, are ended.
-        self._say(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname IN ('{NAME}', '{comes}')")
+        others = f"FROM pg_stat_activity WHERE datname IN ('{NAME}', '{comes}')"
+        self._say(f"SELECT pg_terminate_backend(pid, 5000) {others}")
         self._say("BEGIN", f"ALTER DATABASE {NAME} RENAME TO {live_becomes}",
                   f"ALTER DATABASE {comes} RENAME TO {NAME}", "COMMIT")
 

@@ -54,9 +54,8 @@ class Browser:
     def _leave(self, xpath: str) -> None:
         self.driver.execute_script("window.left = false")
         self.driver.find_element(By.XPATH, xpath).click()
-        WebDriverWait(self.driver, PATIENCE).until(
-            lambda driver: driver.execute_script("return window.left === undefined && document.readyState == 'complete'")
-        )
+        arrived = "return window.left === undefined && document.readyState == 'complete'"
+        WebDriverWait(self.driver, PATIENCE).until(lambda driver: driver.execute_script(arrived))
 
     def open_menu(self) -> None:
         """Show what one's own account can do."""

@@ -12,7 +12,7 @@ ADMIN = {"email": "chief@example.com", "password": "correct horse battery"}
 
 
 def pytest_addoption(parser):
-    parser.addoption("--screenshots", metavar="FOLDER", type=Path, help="tests/browser: save what every page looks like")
+    parser.addoption("--screenshots", metavar="FOLDER", type=Path, help="tests/browser: save pictures of every page")
 
 
 @pytest.fixture(scope="session")

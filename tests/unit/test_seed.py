@@ -40,7 +40,8 @@ def test_fills_the_database(demo):
     moments = list(db.session.scalars(select(Post.created_at).order_by(Post.id)))
     assert moments == sorted(moments)
     assert all(clean_body(body) == body and len(body) <= BODY_MAX for body in bodies())
-    admin, member, password = re.search(r"as (\S+) \(an admin\) or (\S+);.*: (\S+)$", done.output.strip(), re.S).groups()
+    said = re.search(r"as (\S+) \(an admin\) or (\S+);.*: (\S+)$", done.output.strip(), re.DOTALL)
+    admin, member, password = said.groups()
     found = {user.email: user for user in db.session.scalars(select(User))}
     assert found[admin].is_admin and not found[member].is_admin
     assert all(user.verify_and_update_password(password) for user in (found[admin], found[member]))
