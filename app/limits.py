@@ -64,6 +64,10 @@ FORMS = {
         Limit("forgot", parse("5/hour"), named),
         Limit("forgot-address", parse("20/hour"), address),
     ),
+    "security.send_confirmation": (
+        Limit("confirm", parse("5/hour"), named),
+        Limit("confirm-address", parse("20/hour"), address),
+    ),
     "security.reset_password": (Limit("reset", parse("20/hour"), address),),
     "security.change_password": (Limit("change", parse("10/minute"), person),),
 }

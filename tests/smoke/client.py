@@ -8,6 +8,7 @@ import requests
 CONNECT, READ = 5, 40  # seconds; longer than a stuck request may take, REQUEST_TIMEOUT + 5
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 POSTS = "/api/v1/posts"
+REDIRECT = {302, 303}
 
 
 class Site:
@@ -26,12 +27,15 @@ class Site:
         """Return the answer to `method path`. AssertionError if there is none, or of another `status`."""
         exactly = options.pop("exactly", False)
         url = urljoin(self.url + "/", path)
+        if "Host" in (options.get("headers") or {}):  # requests would keep the cookies of one host from another
+            options["cookies"] = {cookie.name: cookie.value for cookie in self._session.cookies}
         prepared = self._session.prepare_request(requests.Request(method, url, **options))
         if exactly:  # requests would resolve dots and decode what needs no encoding
             prepared.url = self.url + path
         response = self._send(prepared, f"{method} {path}")
-        if response.status_code == 201:
-            self._created.append(response.headers.get("Location", ""))
+        location = response.headers.get("Location", "")
+        if response.status_code == 201 and self.is_here(location):
+            self._created.append(location)
         wanted = status if isinstance(status, set) else {status}
         assert response.status_code in wanted, (
             f"{method} {path} answered {response.status_code}, not {' or '.join(map(str, sorted(wanted)))}"
@@ -53,15 +57,23 @@ class Site:
         """Return a page, parsed."""
         return Page(self.get(path, status, **options).text)
 
-    def fill_form_in(self, text: str, status: int | set[int], **headers) -> requests.Response:
-        """Publish `text` as a browser does: read the page, fill its form in, send it."""
-        token = self.page(headers=headers).fields.get("csrf_token")
-        return self.submit({"csrf_token": token, "body": text}, status, **headers)
+    def publish(self, text: str, status: int | set[int], **headers) -> requests.Response:
+        """Publish `text` by the form of the first page."""
+        return self.fill_in("/", {"body": text}, status, **headers)
 
-    def submit(self, form: dict, status: int | set[int], **headers) -> requests.Response:
+    def fill_in(self, path: str, form: dict, status: int | set[int] = REDIRECT, **headers) -> requests.Response:
+        """Fill a form in as a browser does: read the page it is on, and send its token with the fields."""
+        token = self.page(path, headers=headers).fields.get("csrf_token")
+        return self.submit({"csrf_token": token, **form}, status, path, **headers)
+
+    def submit(self, form: dict, status: int | set[int], path: str = "/", **headers) -> requests.Response:
         """Send a form's fields, and the address of the page it is on, without which TLS sites refuse it."""
-        headers["Referer"] = self._base(headers.get("Host")) + "/"
-        return self.request("POST", "/", status, data=form, headers=headers)
+        headers["Referer"] = self._base(headers.get("Host")) + path
+        return self.request("POST", path, status, data=form, headers=headers)
+
+    def show(self, token: str) -> None:
+        """Show a token of the API with every request from now on."""
+        self._session.headers["Authorization"] = f"Bearer {token}"
 
     def send_json(self, data: bytes, status: int, kind: str = "application/json") -> requests.Response:
         """Send `data` to the API as a new post."""
@@ -69,15 +81,19 @@ class Site:
 
     def find_posts(self, marker: str) -> list[dict]:
         """Return those of the newest posts whose text contains `marker`, as the API lists them."""
-        posts = self.get(POSTS, params={"per_page": 100}).json()["posts"]
+        posts = self.get(POSTS, params={"limit": 100}).json()["posts"]
         return [post for post in posts if marker in post["body"]]
 
     def delete_posts(self, marker: str) -> None:
-        """Delete all posts that this visitor made, or that contain `marker`."""
+        """Delete all posts of this visitor that contain `marker`, and all that it made by the API."""
         for post in self.find_posts(marker):
-            self.request("DELETE", f"{POSTS}/{post['id']}", {204, 404})
-        for location in filter(self.is_here, self._created):
-            self.request("DELETE", location, {204, 404})
+            self.request("DELETE", f"{POSTS}/{post['id']}", {204, 403, 404})
+        self.delete_created()
+
+    def delete_created(self) -> None:
+        """Delete all that this visitor made by the API."""
+        while self._created:
+            self.request("DELETE", self._created.pop(), {204, 404})
 
     def _base(self, host: str | None) -> str:
         return f"{urlsplit(self.url).scheme}://{host}" if host else self.url

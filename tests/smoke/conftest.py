@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from .account import Account
 from .client import Page, Site
 from .table import Table
 
@@ -17,6 +18,9 @@ NO_ANSWER = """{url} does not answer, so no promise was looked at.
 Why: {reason}.
 Type `docker compose up -d --wait` to start the stack here, or name the address of a running one:
     pytest tests/smoke --base-url https://example.com"""
+HALF_AN_ACCOUNT = """Of --user and --password one is missing.
+Why: without both nobody can be logged in, and the tests would make an account of their own instead.
+Type: pytest tests/smoke --user me@example.com --password …, or leave both out."""
 BAD_URL = """--base-url {url} is not the address of a site.
 Why: the stack serves at the root of a host, by http or https.
 Type: pytest tests/smoke --base-url https://example.com"""
@@ -27,6 +31,8 @@ def pytest_addoption(parser, pluginmanager):
     if not pluginmanager.has_plugin("base_url"):  # pytest-base-url, which has the same option
         group.addoption("--base-url", metavar="URL", help=f"the site to test (default: {DEFAULT_URL})")
     group.addoption("--expect-server", metavar="NAME", help="the WSGI server that must answer, such as uwsgi")
+    group.addoption("--user", metavar="EMAIL", help="an account there (default: one is made, then closed)")
+    group.addoption("--password", metavar="PASSWORD", help="its password")
     group.addoption(
         "--max-body", metavar="BYTES", type=int, default=MAX_BODY, help="the site's MAX_BODY_SIZE"
     )
@@ -75,6 +81,8 @@ def pytest_sessionstart(session):
     config = session.config
     if not asked_for(config) or config.option.collectonly:
         return
+    if bool(config.getoption("user")) != bool(config.getoption("password")):
+        raise pytest.UsageError(HALF_AN_ACCOUNT)
     site = Site(_site_url(config))
     try:
         answer = site.get("/healthz", status=set(range(100, 600)))
@@ -102,6 +110,33 @@ def _server_name(answer) -> str:
 @pytest.fixture(scope="session")
 def base_url(request) -> str:
     return _site_url(request.config)
+
+
+@pytest.fixture(scope="session")
+def account(request, base_url):
+    """Somebody with an account: the one of --user, or one that is made now and closed at the end."""
+    given = request.config.getoption("user"), request.config.getoption("password")
+    with Account.of(base_url, *given) if all(given) else Account.new(base_url) as account:
+        yield account
+
+
+@pytest.fixture(scope="session")
+def other(base_url):
+    """Somebody else, with an account of their own."""
+    with Account.new(base_url) as account:
+        yield account
+
+
+@pytest.fixture(scope="session")
+def member(account) -> Site:
+    """A visitor who is logged in."""
+    return account.browser
+
+
+@pytest.fixture(scope="session")
+def program(account) -> Site:
+    """A program of the member, which shows a token."""
+    return account.program
 
 
 @pytest.fixture
@@ -141,11 +176,11 @@ def files(page) -> list[str]:
 
 
 @pytest.fixture
-def marker(site):
-    """A text that no other post contains. Posts that do, and all that `site` made, are deleted afterwards."""
+def marker(program):
+    """A text that no other post contains. Posts that do, and all that `program` made, are deleted afterwards."""
     text = f"smoke-test-{uuid.uuid4().hex}"
     yield text
-    site.delete_posts(text)
+    program.delete_posts(text)
 
 
 @pytest.fixture

@@ -23,23 +23,23 @@ def _json(text: str) -> bytes:
         pytest.param(_json("MARKER").replace(b"R", b"R\xff\xfe"), id="not UTF-8"),
     ],
 )
-def test_bad_json(site, marker, data):
+def test_bad_json(program, marker, data):
     """JSON that is empty, malformed, too long or not UTF-8 gets 422, and the name of the field."""
-    answer = site.send_json(data.replace(b"MARKER", marker.encode()), 422)
+    answer = program.send_json(data.replace(b"MARKER", marker.encode()), 422)
     assert answer.json().get("fields"), f"no field is named: {answer.text[:80]!r}"
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "application/xml"])
-def test_other_content_type(site, marker, kind):
+def test_other_content_type(program, marker, kind):
     """The API takes JSON alone: any other type gets 415."""
-    site.send_json(_json(marker), 415, kind)
+    program.send_json(_json(marker), 415, kind)
 
 
-def test_bad_form(site, marker):
+def test_bad_form(member, marker):
     """A text that is too long comes back in the form, with 422, and is not published."""
-    answer = site.fill_form_in(marker + 5000 * "x", 422)
+    answer = member.publish(marker + 5000 * "x", 422)
     assert marker in answer.text, "what was typed is lost"
-    assert not site.find_posts(marker), "it was published nevertheless"
+    assert not member.find_posts(marker), "it was published nevertheless"
 
 
 @pytest.mark.parametrize(
@@ -57,10 +57,10 @@ def test_too_large(site, marker, max_body, path, kind, start):
     site.get("/healthz")
 
 
-def test_largest(site, marker, max_body):
+def test_largest(program, marker, max_body):
     """A body of exactly the limit is read to its end, and refused for its content alone (422)."""
     filler = max_body - len(_json(marker))
-    answer = site.send_json(_json(marker + filler * "x"), 422)
+    answer = program.send_json(_json(marker + filler * "x"), 422)
     assert "body" in answer.json().get("fields", {}), f"the field is not named: {answer.text[:80]!r}"
 
 

@@ -12,11 +12,16 @@ def test_page_is_html(site):
 
 
 def test_page_content(page):
-    """The first page has a title, the form with its CSRF token, and a style sheet under /static/."""
+    """The first page has a title, and a style sheet under /static/."""
     assert page.title.strip(), "there is no title"
+    assert page.style_sheets, "there is no style sheet under /static/"
+
+
+def test_page_of_member(member):
+    """Who is logged in gets a form on the first page, with its CSRF token."""
+    page = member.page()
     assert page.fields.get("csrf_token"), "there is no csrf_token field"
     assert "body" in page.fields, "there is no field for the text"
-    assert page.style_sheets, "there is no style sheet under /static/"
 
 
 @pytest.mark.parametrize("path", ["/", "/no-such-page"])
@@ -51,7 +56,7 @@ def test_no_version(site, path):
 
 def test_cookie_flags(site):
     """The session cookie is HttpOnly and SameSite, and Secure where the site has TLS."""
-    cookies = site.get("/").raw.headers.getlist("Set-Cookie")
+    cookies = site.get("/login").raw.headers.getlist("Set-Cookie")
     assert cookies, "the page sets no cookie"
     for cookie in cookies:
         flags = {part.partition("=")[0].strip().lower() for part in cookie.split(";")[1:]}

@@ -24,7 +24,7 @@ def test_a_password_opens_the_api(client, alice, name):
 
 @pytest.mark.parametrize(
     "value",
-    ["Bearer", "Bearer x", "Bearer tripod_\xff", "Basic", "Basic !", "Basic YWxpY2U6eA==", "Basic AAA6AAA=", "Digest x"],
+    ["Bearer", "Bearer x", "Bearer tripod_\xff", "Basic", "Basic !", "Basic YWxpY2U6eA==", "Basic AAA6AAA=", "Digest"],
 )
 @pytest.mark.parametrize("path", [ME, POSTS])
 def test_bad_credentials_are_refused(client, alice, value, path):

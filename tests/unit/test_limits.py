@@ -194,7 +194,8 @@ def test_forms_that_send_mail_are_limited(client, alice, path, form, allowed):
 
 def test_a_network_of_ipv6_counts_as_one(app):
     """A client of IPv6 has 2^64 addresses to try from, so its network is what counts."""
-    for address, key in (("2001:db8::1", "2001:db8::/64"), ("2001:db8::ffff", "2001:db8::/64"), ("192.0.2.1", "192.0.2.1")):
+    keys = {"2001:db8::1": "2001:db8::/64", "2001:db8::ffff": "2001:db8::/64", "192.0.2.1": "192.0.2.1"}
+    for address, key in keys.items():
         with app.test_request_context(environ_base={"REMOTE_ADDR": address}):
             assert limits.address() == key
 
