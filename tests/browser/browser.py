@@ -74,10 +74,15 @@ class Browser:
         features = [{"name": name, "value": value} for name, value in wishes.items()]
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
-    def violations(self) -> list[str]:
-        """What axe-core finds on this page that is serious or critical: the rule, and the elements."""
+    def violations(self, rules: tuple[str, ...] = ()) -> list[str]:
+        """What axe-core finds on this page that is serious or critical: the rule, and the elements.
+
+        By all its rules, or only those given.
+        """
         self.driver.execute_script(f"if (!window.axe) {{ {AXE} }}")
-        found = self.driver.execute_async_script("axe.run(document, {resultTypes: ['violations']}).then(arguments[0])")
+        options = {"resultTypes": ["violations"], **({"runOnly": rules} if rules else {})}
+        run = "axe.run(document, arguments[0]).then(arguments[1])"
+        found = self.driver.execute_async_script(run, options)
         return [f"{one['id']}: {' '.join(node['html'] for node in one['nodes'])}"
                 for one in found["violations"] if one["impact"] in SERIOUS]
 

@@ -114,6 +114,20 @@ def test_switch(host):
     assert checked.returncode == 0, checked.stdout + host.log()
 
 
+def test_backup(host):
+    """`./stack backup` and `./stack restore` work without containers: key and database come back, the app goes on."""
+    key = host.folder / ".stack/native/state/secret_key"
+    before = key.read_text()
+    file = host.folder / "backup.zip"
+    saved = host.stack("backup", str(file))
+    assert saved.returncode == 0, saved.stdout + saved.stderr
+    key.write_text("another key, of another time")
+    restored = host.stack("restore", str(file), "--yes")
+    assert restored.returncode == 0, restored.stdout + restored.stderr
+    assert key.read_text() == before
+    assert requests.get(f"{host.url}/readyz", timeout=10).status_code == 200
+
+
 @pytest.mark.parametrize("server", native.SERVERS)
 def test_stop_finishes_what_is_in_flight(host, server):
     """`./stack down` lets a request of 2 s finish, and leaves no process behind."""

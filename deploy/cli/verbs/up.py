@@ -18,6 +18,7 @@ from deploy.cli.console import Problem, say
 
 HEALTHY_LIMIT = 180  # seconds; a container that is not healthy by then will not be
 LOG_LINES = 25
+DEMO = ("flask seed", "people and notes to look at")
 
 
 def add_arguments(parser):
@@ -54,6 +55,7 @@ def _native(args):
         _remember(args.server)
     other = next(name for name in native.SERVERS if name != answer.get("wsgi_server"))
     _report(url, answer, time.monotonic() - started, (
+        DEMO,
         (f"up --native --server {other}", "the same app under another server"),
         ("logs --follow", "watch it work"),
         ("down", "stop it gracefully"),
@@ -78,7 +80,9 @@ def _containers(args):
         _remember(args.server)
     server = answer.get("wsgi_server")
     other = next((name for name in project.servers() if name != server), server)
+    is_ours = not config["services"]["web"]["environment"].get("APP_DIR")
     _report(compose.url(config["name"]), answer, time.monotonic() - started, (
+        *([DEMO] if is_ours else []),
         ("smoke", "check that it keeps its promises"),
         (f"up --server {other}", "the same app under another server"),
         ("logs --follow", "watch it work"),
