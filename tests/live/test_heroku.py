@@ -21,10 +21,11 @@ from deploy.targets.heroku import addon, dyno, memory, push
 from deploy.targets.heroku.refusal import Refusal
 from deploy.targets.heroku.rehearsal import CACHE
 from tests.live.stack import smoke
+from tests.smoke.account import Account
+from tests.smoke.client import POSTS
 
 SERVERS = ("gunicorn", "uwsgi")
 PROBE = {"WSGI_APP": "tests.live.probe:application"}
-POSTS = "/api/v1/posts"
 
 
 def git(folder: Path, *words: str) -> str:
@@ -107,7 +108,8 @@ def test_smoke(slug, config, server):
 def test_posts_survive_dynos_and_servers(slug, config):
     """A post made on one dyno is there on the next, also when a config var has switched the server in between."""
     with web(slug, config, "gunicorn") as running:
-        made = requests.post(running.url + POSTS, json={"body": secrets.token_hex()}, timeout=10).json()
+        program = Account.register(running.url).program
+        made = program.request("POST", POSTS, 201, json={"body": secrets.token_hex()}).json()
         assert running.stop()[0] == 0
     with web(slug, config, "uwsgi") as running:
         assert requests.get(f"{running.url}{POSTS}/{made['id']}", timeout=10).json() == made

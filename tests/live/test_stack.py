@@ -10,6 +10,8 @@ import requests
 
 from deploy import contract
 from tests.live.stack import Door, free_port
+from tests.smoke.account import Account
+from tests.smoke.client import POSTS
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +94,7 @@ def test_up_mends_it(stack):
 
 def test_down_keeps_data(stack):
     """`./stack down` ends the containers, and data is still there after the next start."""
-    requests.post(f"{stack.url}/api/v1/posts", json={"body": "kept"}, timeout=10)
+    Account.register(stack.url).program.request("POST", POSTS, 201, json={"body": "kept"})
     assert stack("down").returncode == 0
     assert stack.containers() == []
     assert stack("up").returncode == 0

@@ -5,24 +5,28 @@ import requests
 
 from deploy import contract
 from tests.live.stack import smoke
+from tests.smoke.account import Account
+from tests.smoke.client import POSTS
 
 
 @pytest.fixture(scope="module")
 def stack(make_stack):
     stack = make_stack()
     stack.up()
-    stack.post = requests.post(f"{stack.url}/api/v1/posts", json={"body": "written before the switch"}, timeout=10)
+    stack.account = Account.register(stack.url)
+    stack.post = stack.account.program.request("POST", POSTS, 201, json={"body": "written before the switch"}).json()
     return stack
 
 
 @pytest.mark.parametrize("server", [*contract.servers(), contract.servers()[0]])
 def test_switch(stack, server):
-    """WSGI_SERVER alone switches the server: the smoke tests pass on it and earlier posts are still there."""
+    """WSGI_SERVER alone switches the server: the smoke tests pass, and posts, sessions and tokens are still good."""
     stack.up(WSGI_SERVER=server)
     answer = requests.get(f"{stack.url}/healthz", timeout=10).json()
     assert answer["wsgi_server"] == server
-    kept = requests.get(f"{stack.url}/api/v1/posts/{stack.post.json()['id']}", timeout=10)
-    assert (kept.status_code, kept.json()["body"]) == (200, "written before the switch")
+    assert stack.account.program.get(f"{POSTS}/{stack.post['id']}").json() == stack.post
+    for visitor in (stack.account.browser, stack.account.program):
+        assert visitor.get("/api/v1/me").json()["username"] == stack.account.username
     done = smoke(stack.url, "--expect-server", server)
     assert done.returncode == 0, done.stdout + done.stderr
 

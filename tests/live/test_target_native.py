@@ -7,12 +7,13 @@ import tempfile
 from pathlib import Path
 
 import pytest
-import requests
 
 from deploy.cli import native
 from tests.config.conftest import tracked
 from tests.live.stack import ROOT, free_port, smoke
 from tests.live.test_stop import in_background
+from tests.smoke.account import Account
+from tests.smoke.client import POSTS
 
 
 class Host:
@@ -106,10 +107,11 @@ def test_status_and_logs(host):
 
 def test_switch(host):
     """`./stack up --server uwsgi` switches the server; what was written before is still there, the smoke tests pass."""
-    post = requests.post(f"{host.url}/api/v1/posts", json={"body": "written before"}, timeout=10).json()
+    program = Account.register(host.url).program
+    post = program.request("POST", POSTS, 201, json={"body": "written before"}).json()
     done = host.stack("up", "--server", "uwsgi")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert requests.get(f"{host.url}/api/v1/posts/{post['id']}", timeout=10).json()["body"] == "written before"
+    assert program.get(f"{POSTS}/{post['id']}").json() == post
     checked = smoke(host.url, "--expect-server", "uwsgi")
     assert checked.returncode == 0, checked.stdout + host.log()
 

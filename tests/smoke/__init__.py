@@ -10,6 +10,6 @@
 
 They run only when this folder, or a file in it, is named on the command line. Each test's docstring is one
 promise; a table at the end says which are kept, and --tb=short or -v show more. The tests make two accounts,
-which they close again, and a few posts, which they delete. Exit status 0: all promises are kept; 1: some are not; 4: an option is wrong, or the
-site does not answer at all.
+which they close again, and a few posts, which they delete. Exit status 0: all promises are kept; 1: some are
+not; 4: an option is wrong, or the site does not answer at all.
 """

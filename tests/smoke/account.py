@@ -1,16 +1,14 @@
 """Somebody with an account on the site, as a browser and as a program."""
 
 import secrets
-from contextlib import contextmanager
 
 from .client import REDIRECT, Site
 
-NOT_LET_IN = """nobody was let in with email and password: a site that has each address confirmed by mail needs \
---user and --password of an account that is there"""
+NOT_LET_IN = "nobody is let in: where mails confirm addresses, --user and --password name accounts that are there"
 
 
 class Account:
-    """Logged in by `browser`; `program` shows a token, which is revoked at the end."""
+    """Logged in by `browser`; `program` shows a token."""
 
     def __init__(self, url: str, email: str, password: str):
         self.email, self.password = email, password
@@ -30,22 +28,20 @@ class Account:
         assert answer.status_code in REDIRECT, NOT_LET_IN
 
     @classmethod
-    @contextmanager
-    def of(cls, url: str, email: str, password: str):
-        """An account that is there, and stays."""
-        account = cls(url, email, password)
-        yield account
-        account.program.request("DELETE", account.token, {204, 404})
-
-    @classmethod
-    @contextmanager
-    def new(cls, url: str):
-        """An account that is made now and closed at the end: accounts are never deleted, their names stay taken."""
+    def register(cls, url: str) -> "Account":
+        """Make an account, and log in."""
         username, password = f"smoke_{secrets.token_hex(6)}", secrets.token_urlsafe(16)
         email = f"{username}@example.com"
         form = {"username": username, "email": email, "password": password, "password_confirm": password}
         Site(url).fill_in("/register", form)
-        account = cls(url, email, password)
-        yield account
-        account.program.delete_created()
-        account.browser.fill_in("/account/deactivate", {"password": password})
+        return cls(url, email, password)
+
+    def leave(self) -> None:
+        """Leave nothing behind, and the account as it was."""
+        self.program.delete_created()
+        self.program.request("DELETE", self.token, {204, 404})
+
+    def close(self) -> None:
+        """Leave nothing behind, and close the account: none is ever deleted, and its name stays taken."""
+        self.program.delete_created()
+        self.browser.fill_in("/account/deactivate", {"password": self.password})

@@ -18,8 +18,8 @@ NO_ANSWER = """{url} does not answer, so no promise was looked at.
 Why: {reason}.
 Type `docker compose up -d --wait` to start the stack here, or name the address of a running one:
     pytest tests/smoke --base-url https://example.com"""
-HALF_AN_ACCOUNT = """Of --user and --password one is missing.
-Why: without both nobody can be logged in, and the tests would make an account of their own instead.
+HALF_AN_ACCOUNT = """There is not one --password for each --user.
+Why: without it nobody can be logged in.
 Type: pytest tests/smoke --user me@example.com --password …, or leave both out."""
 BAD_URL = """--base-url {url} is not the address of a site.
 Why: the stack serves at the root of a host, by http or https.
@@ -31,8 +31,11 @@ def pytest_addoption(parser, pluginmanager):
     if not pluginmanager.has_plugin("base_url"):  # pytest-base-url, which has the same option
         group.addoption("--base-url", metavar="URL", help=f"the site to test (default: {DEFAULT_URL})")
     group.addoption("--expect-server", metavar="NAME", help="the WSGI server that must answer, such as uwsgi")
-    group.addoption("--user", metavar="EMAIL", help="an account there (default: one is made, then closed)")
-    group.addoption("--password", metavar="PASSWORD", help="its password")
+    for option, meaning in (
+        ("--user", "an account there, by email; twice, for the tests that need two (default: made, then closed)"),
+        ("--password", "its password"),
+    ):
+        group.addoption(option, metavar=option[2:].upper(), action="append", default=[], help=meaning)
     group.addoption(
         "--max-body", metavar="BYTES", type=int, default=MAX_BODY, help="the site's MAX_BODY_SIZE"
     )
@@ -81,7 +84,7 @@ def pytest_sessionstart(session):
     config = session.config
     if not asked_for(config) or config.option.collectonly:
         return
-    if bool(config.getoption("user")) != bool(config.getoption("password")):
+    if len(config.getoption("user")) != len(config.getoption("password")):
         raise pytest.UsageError(HALF_AN_ACCOUNT)
     site = Site(_site_url(config))
     try:
@@ -114,17 +117,25 @@ def base_url(request) -> str:
 
 @pytest.fixture(scope="session")
 def account(request, base_url):
-    """Somebody with an account: the one of --user, or one that is made now and closed at the end."""
-    given = request.config.getoption("user"), request.config.getoption("password")
-    with Account.of(base_url, *given) if all(given) else Account.new(base_url) as account:
-        yield account
+    """Somebody with an account."""
+    yield from _somebody(request.config, base_url, 0)
 
 
 @pytest.fixture(scope="session")
-def other(base_url):
-    """Somebody else, with an account of their own."""
-    with Account.new(base_url) as account:
-        yield account
+def other(request, base_url):
+    """Somebody else with an account."""
+    yield from _somebody(request.config, base_url, 1)
+
+
+def _somebody(config, base_url: str, number: int):
+    """Yield the account of the first or second --user; or one that is made now and closed at the end."""
+    given = list(zip(config.getoption("user"), config.getoption("password"), strict=True))[number : number + 1]
+    account = Account(base_url, *given[0]) if given else Account.register(base_url)
+    yield account
+    if given:
+        account.leave()
+    else:
+        account.close()
 
 
 @pytest.fixture(scope="session")
