@@ -6,22 +6,7 @@ from typing import Any
 from apiflask import APIFlask
 from flask import Flask
 
-from app import (
-    account,
-    admin,
-    api,
-    assets,
-    blog,
-    config,
-    errors,
-    extensions,
-    forms,
-    health,
-    limits,
-    security,
-    seed,
-    text,
-)
+from app import account, admin, api, assets, blog, config, errors, extensions, forms, health, limits, security, seed
 
 
 def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
@@ -33,7 +18,7 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     # docs_path=None: APIFlask's page of documentation loads scripts from a CDN, which security.py forbids.
     app = APIFlask(__name__, title="Tripod", version="1", json_errors=False, docs_path=None, spec_path=api.SPEC_PATH)
     config.init_app(app, overrides or {})
-    for concern in (forms, extensions, account, limits, api, assets, text, security, errors, seed):
+    for concern in (forms, extensions, account, limits, api, assets, security, errors, seed):
         concern.init_app(app)
     for module in (blog, account, admin, api, health):
         app.register_blueprint(module.bp)

@@ -67,8 +67,7 @@ def _fields(detail: dict[str, Any]) -> dict[str, list[str]]:
 
 
 def _page(error: HTTPException) -> str:
-    said_more = error.description != type(error).description
-    advice = error.description if said_more else ADVICE.get(error.code, error.description)
+    advice = ADVICE.get(error.code, error.description) if _reason(error) == error.name else error.description
     if isinstance(error, CSRFError):
         advice += " Go back, reload the page and try again."
     if wait := getattr(error, "retry_after", None):

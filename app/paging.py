@@ -1,4 +1,7 @@
-"""Keyset paging: page 1000 costs what page 1 does, and nothing shifts when something is added meanwhile."""
+"""Lists, and which part of one is asked for.
+
+By keyset: page 1000 costs what page 1 does, and nothing shifts when something is added meanwhile.
+"""
 
 from dataclasses import dataclass
 
@@ -7,6 +10,7 @@ from sqlalchemy import ColumnElement, select
 
 from app.database import ID_MAX
 from app.extensions import db
+from app.text import NOT_PLAIN
 
 PER_PAGE = 50
 
@@ -30,3 +34,9 @@ def requested_before() -> int | None:
     """Return the `?before=` of this request; None, for the newest, if it makes no sense."""
     before = request.args.get("before", type=int)
     return before if before and 0 < before <= ID_MAX else None
+
+
+def requested_text() -> str:
+    """Return the `?q=` of this request; nothing if it has what cannot be stored, and so cannot be found."""
+    text = request.args.get("q", "").strip()
+    return "" if NOT_PLAIN.search(text) else text

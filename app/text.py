@@ -3,22 +3,23 @@
 import re
 from datetime import datetime
 
-from flask import Flask
 from markupsafe import Markup, escape
+from wtforms import Field, Form, ValidationError
 
 # Control characters but tab and newline (PostgreSQL cannot store NUL), lone surrogates (UTF-8 has none), and
 # U+FFFD, to which bytes that are not UTF-8 have been decoded.
 NOT_PLAIN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffd]")
 
-URL = re.compile(r"\bhttps?://[^\s<>\"']+", re.IGNORECASE)
+URL = re.compile(r"\bhttps?://(?=\w)[^\s<>\"']+", re.IGNORECASE)
 CLOSING = {")": "(", "]": "[", "}": "{"}
 LINK = Markup('<a href="{0}" rel="nofollow noopener ugc">{0}</a>')
 
 
-def init_app(app: Flask) -> None:
-    """Let templates write `| linkify` and `| time`."""
-    app.add_template_filter(linkify)
-    app.add_template_filter(time)
+def plain_text(form: Form, field: Field) -> None:
+    """Strip a field of WTForms, and refuse what cannot be stored."""
+    field.data = (field.data or "").strip()
+    if NOT_PLAIN.search(field.data):
+        raise ValidationError("This text contains characters that cannot be stored.")
 
 
 def linkify(text: str) -> Markup:

@@ -7,13 +7,7 @@ password). The one exception is whoever reads that mailbox.
 from datetime import timedelta
 
 from flask import Flask, session
-from flask_security import SQLAlchemyUserDatastore, hash_password, uia_email_mapper
-from flask_security.signals import (
-    confirm_instructions_sent,
-    password_reset,
-    reset_password_instructions_sent,
-    user_authenticated,
-)
+from flask_security import SQLAlchemyUserDatastore, hash_password, signals, uia_email_mapper
 
 from app.account.forms import LoginForm, RegisterForm
 from app.account.models import Role, User
@@ -23,7 +17,6 @@ from app.extensions import db, security
 # What OWASP advises at least. The library's own 64 MiB, times the threads of a server, would fill a small machine.
 # https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html
 ARGON2 = {"argon2__memory_cost": 19 * 1024, "argon2__time_cost": 2, "argon2__parallelism": 1}
-CHEAP_ARGON2 = {"argon2__memory_cost": 8, "argon2__time_cost": 1, "argon2__parallelism": 1}  # for tests
 
 SETTINGS = {
     "REGISTERABLE": True,
@@ -36,6 +29,7 @@ SETTINGS = {
     "EMAIL_VALIDATOR_ARGS": {"check_deliverability": False},  # default: asks the DNS
     "EMAIL_HTML": False,
     "PASSWORD_SCHEMES": ["argon2"],
+    "PASSWORD_HASH_PASSLIB_OPTIONS": ARGON2,
     "PASSWORD_SINGLE_HASH": ["argon2"],  # default: an HMAC as well, with one more secret to keep for ever
     "HASHING_SCHEMES": ["hex_sha256"],  # in mailed links; the default takes 0.3 s, by which one could tell who has one
     "EMAIL_SUBJECT_REGISTER": "Your account",
@@ -50,11 +44,10 @@ SETTINGS = {
 }
 
 MESSAGES = {
-    "CONFIRM_REGISTRATION": ("Thank you. If this address is new here, its account is made, and a mail is on its way.", "success"),
+    "CONFIRM_REGISTRATION": ("Thank you. If this address is new here, it has an account now, and mail.", "success"),
     "PASSWORD_RESET_REQUEST": ("If %(email)s has an account, we have sent a link there.", "success"),
     "CONFIRMATION_REQUEST": ("If %(email)s waits to be confirmed, we have sent a link there.", "success"),
     "GENERIC_AUTHN_FAILED": ("Email and password do not match an account.", "error"),
-    "FORGOT_PASSWORD": ("Forgot your password?", "info"),
     "PASSWORD_CHANGE": ("Your password is changed. Everywhere else you are logged out now.", "success"),
     "PASSWORD_RESET_NO_LOGIN": ("Your password is changed. Please log in with it.", "success"),
     "INVALID_RESET_PASSWORD_TOKEN": ("This link has been used, or is not complete. Ask for a new one.", "error"),
@@ -75,14 +68,13 @@ def init_app(app: Flask) -> None:
         app.config.setdefault(f"SECURITY_{name}", value)
     for name, message in MESSAGES.items():
         app.config.setdefault(f"SECURITY_MSG_{name}", message)
-    app.config.setdefault("SECURITY_PASSWORD_HASH_PASSLIB_OPTIONS", CHEAP_ARGON2 if app.testing else ARGON2)
     app.config.update(PERMANENT_SESSION_LIFETIME=timedelta(days=14), SESSION_REFRESH_EACH_REQUEST=False)
     datastore = SQLAlchemyUserDatastore(db, User, Role)
     security.init_app(app, datastore, login_form=LoginForm, register_form=RegisterForm)
     security.want_json(lambda request: False)  # these pages are for people
-    user_authenticated.connect(begin_session, app)
-    password_reset.connect(forget_failures, app)
-    for signal in (reset_password_instructions_sent, confirm_instructions_sent):
+    signals.user_authenticated.connect(begin_session, app)
+    signals.password_reset.connect(forget_failures, app)
+    for signal in (signals.reset_password_instructions_sent, signals.confirm_instructions_sent):
         signal.connect(take_as_long, app)
 
 

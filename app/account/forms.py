@@ -5,11 +5,11 @@ from flask_security import RegisterFormV2, current_user
 from flask_security.forms import LoginForm as SecurityLoginForm
 from flask_wtf import FlaskForm
 from wtforms import Field, PasswordField, StringField, ValidationError
-from wtforms.validators import InputRequired, Length
+from wtforms.validators import DataRequired, InputRequired, Length
 
 from app.account.models import USERNAME, User
 from app.database import utc_now
-from app.text import NOT_PLAIN
+from app.text import plain_text
 
 
 class LoginForm(SecurityLoginForm):
@@ -59,10 +59,5 @@ class TokenForm(FlaskForm):
     name = StringField(
         "What is it for?",
         description="So that you know it again, such as “backup script”.",
-        validators=[InputRequired("Give the token a name."), Length(max=80)],
+        validators=[plain_text, DataRequired("Give the token a name."), Length(max=80)],
     )
-
-    def validate_name(self, field: Field) -> None:
-        field.data = field.data.strip()
-        if not field.data or NOT_PLAIN.search(field.data):
-            raise ValidationError("A name is plain text.")

@@ -1,7 +1,6 @@
 """`flask admin EMAIL`: makes the first admin."""
 
 import click
-from flask.cli import with_appcontext
 from flask_security import hash_password
 
 from app.account.models import USERNAME, User
@@ -14,7 +13,6 @@ from app.extensions import db, security
 @click.argument("email")
 @click.option("--username", help="of a new account; default: the first part of the email")
 @click.option("--password", help="of a new account; default: asked for")
-@with_appcontext
 def admin(email: str, username: str | None, password: str | None) -> None:
     """Make the account of EMAIL an admin; make the account first if there is none."""
     email = _valid_email(email)
@@ -28,22 +26,18 @@ def _valid_email(email: str) -> str:
     try:
         return security.mail_util.validate(email)
     except ValueError:
-        raise click.ClickException(
-            f"{email!r} is not an email address.\nPeople log in with theirs.\nType: flask admin you@example.com"
-        ) from None
+        advice = "People log in with theirs.\nType: flask admin you@example.com"
+        raise click.ClickException(f"{email!r} is not an email address.\n{advice}") from None
 
 
 def _create(email: str, username: str | None, password: str | None) -> User:
-    username = username or email.partition("@")[0].lower()
+    username = username or email.partition("@")[0]
     if not USERNAME.fullmatch(username) or User.named(username):
-        raise click.ClickException(
-            f"{username!r} is taken, or not 3 to 30 of a-z, 0-9 and _.\nIt stands in the address of a user's page.\n"
-            f"Choose one: flask admin {email} --username NAME"
-        )
+        advice = f"It stands in the address of a user's page.\nChoose one: flask admin {email} --username NAME"
+        raise click.ClickException(f"{username!r} is taken, or not 3 to 30 of a-z, 0-9 and _.\n{advice}")
     password = password or click.prompt("Password", hide_input=True, confirmation_prompt=True)
     problems, password = security.password_util.validate(password, True)
     if problems:
-        raise click.ClickException(
-            f"{problems[0]}.\nThis account will be able to close all others.\nChoose a longer password."
-        )
+        advice = "This account will be able to close all others.\nChoose a longer password."
+        raise click.ClickException(f"{problems[0]}.\n{advice}")
     return security.datastore.create_user(email=email, username=username, password=hash_password(password))

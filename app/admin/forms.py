@@ -1,20 +1,13 @@
 """The one form of the admins."""
 
 from flask_wtf import FlaskForm
-from wtforms import Field, StringField, ValidationError
+from wtforms import StringField
 from wtforms.validators import Length
 
-from app.text import NOT_PLAIN
-
-NOTE_MAX = 200
+from app.text import plain_text
 
 
 class NoteForm(FlaskForm):
     """Why something is done, for the record."""
 
-    note = StringField("Reason, for the record", validators=[Length(max=NOTE_MAX)])
-
-    def validate_note(self, field: Field) -> None:
-        field.data = (field.data or "").strip()
-        if NOT_PLAIN.search(field.data):
-            raise ValidationError("A reason is plain text.")
+    note = StringField("Reason, for the record", validators=[plain_text, Length(max=200)])

@@ -39,12 +39,12 @@ class AdminAction(db.Model):
 def find_users(text: str, before: int | None) -> Page:
     """Return the users whose name or email contains `text`, newest first."""
     found = [column.icontains(text, autoescape=True) for column in (User.username, User.email)]
-    return part_of(User, before, *([or_(*found)] if text else []))
+    return part_of(User, before, or_(*found))
 
 
 def find_posts(text: str, before: int | None) -> Page:
     """Return the posts whose body contains `text`, newest first, hidden ones as well."""
-    return part_of(Post, before, *([Post.body.icontains(text, autoescape=True)] if text else []))
+    return part_of(Post, before, Post.body.icontains(text, autoescape=True))
 
 
 def figures() -> dict[str, int]:

@@ -1,7 +1,7 @@
 """The pages of the admins. Each action is a POST, leaves a record and leads back to where it was chosen."""
 
 from apiflask import APIBlueprint
-from flask import abort, current_app, flash, redirect, render_template, request, url_for
+from flask import abort, current_app, flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 from flask_security import current_user
 
@@ -12,8 +12,7 @@ from app.admin.models import AdminAction, figures, find_posts, find_users
 from app.blog.models import Post
 from app.database import ID_MAX
 from app.extensions import db
-from app.paging import requested_before
-from app.text import NOT_PLAIN
+from app.paging import requested_before, requested_text
 
 # No plain Blueprint, because of before_request: APIFlask then looks for what only its own has.
 bp = APIBlueprint(
@@ -40,7 +39,8 @@ def index() -> ResponseReturnValue:
 @bp.get("/users")
 def users() -> ResponseReturnValue:
     """List the users whose name or email contains `?q=`, newest first."""
-    return render_template("admin/users.html", text=_text(), page=find_users(_text(), requested_before()))
+    text = requested_text()
+    return render_template("admin/users.html", text=text, page=find_users(text, requested_before()))
 
 
 @bp.get(f"/users/{ID}")
@@ -63,7 +63,8 @@ def change_user(target_id: int, action: str) -> ResponseReturnValue:
 @bp.get("/posts")
 def posts() -> ResponseReturnValue:
     """List the posts that contain `?q=`, newest first, hidden ones as well."""
-    return render_template("admin/posts.html", text=_text(), page=find_posts(_text(), requested_before()))
+    text = requested_text()
+    return render_template("admin/posts.html", text=text, page=find_posts(text, requested_before()))
 
 
 @bp.get(f"/posts/{ID}")
@@ -92,9 +93,3 @@ def _do(actions: dict, name: str, found: User | Post, target: str) -> None:
     AdminAction.record(current_user, name, target, form.note.data or None)
     db.session.commit()
     flash(f"Done: {actions[name].label.lower()}, {target}.")
-
-
-def _text() -> str:
-    text = request.args.get("q", "").strip()
-    return "" if NOT_PLAIN.search(text) else text
-

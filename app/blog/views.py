@@ -12,10 +12,12 @@ from app.blog.forms import PostForm
 from app.blog.models import Follow, Post
 from app.database import ID_MAX
 from app.extensions import db
-from app.paging import requested_before
-from app.text import NOT_PLAIN
+from app.paging import requested_before, requested_text
+from app.text import linkify, time
 
 bp = Blueprint("blog", __name__, template_folder="templates")
+bp.add_app_template_filter(linkify)
+bp.add_app_template_filter(time)
 
 POST_URL = f"/posts/<int(max={ID_MAX}):post_id>"
 
@@ -23,15 +25,8 @@ POST_URL = f"/posts/<int(max={ID_MAX}):post_id>"
 @bp.app_template_filter()
 def post_html(post: Post) -> Markup:
     """Return a post as HTML. The newest are on nearly every page, so it is kept; whatever it shows is in its key."""
-    return _post_html(
-        root=request.script_root,
-        id=post.id,
-        body=post.body,
-        author_id=post.author_id,
-        username=post.author.username,
-        created_at=post.created_at,
-        updated_at=post.updated_at,
-    )
+    fields = {name: getattr(post, name) for name in ("id", "body", "author_id", "created_at", "updated_at")}
+    return _post_html(root=request.script_root, username=post.author.username, **fields)
 
 
 @lru_cache(maxsize=1000)  # about 1 MB in each process
@@ -69,9 +64,8 @@ def following() -> ResponseReturnValue:
 @bp.get("/search")
 def search() -> ResponseReturnValue:
     """Show the posts that contain the text `?q=`."""
-    text = request.args.get("q", "").strip()
-    asked = bool(text) and not NOT_PLAIN.search(text)  # what cannot be stored cannot be found
-    page = Post.timeline(requested_before(), search=text) if asked else None
+    text = requested_text()
+    page = Post.timeline(requested_before(), search=text) if text else None
     return render_template("blog/search.html", text=text, page=page)
 
 

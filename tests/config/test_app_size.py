@@ -24,7 +24,7 @@ def lines_of_code(source: str) -> int:
 
 def test_the_counter_counts_code():
     """Blank lines, comments and docstrings do not count; statements do, over all their lines."""
-    X
+    source = "'''Doc\nstring.'''\n\n# comment\nx = (\n    1,  # one\n)\ndef f():\n    'Doc.'\n    return '''\na'''\n"
     assert lines_of_code(source) == 6
 
 

@@ -31,6 +31,10 @@ from app.extensions import db, security
 from tests.unit.web import PASSWORD, csrf_token, log_in
 
 
+# What production uses takes the most of a test's time.
+CHEAP_ARGON2 = {"argon2__memory_cost": 8, "argon2__time_cost": 1, "argon2__parallelism": 1}
+
+
 @pytest.fixture
 def make_app(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Flask]]:
     """Return a function that makes an app for a database URL; its connections are closed after the test."""
@@ -42,6 +46,7 @@ def make_app(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             "SECRET_KEY": "only for tests",
             "SQLALCHEMY_DATABASE_URI": url,
             "MAIL_FOLDER": tmp_path / "mail",
+            "SECURITY_PASSWORD_HASH_PASSLIB_OPTIONS": CHEAP_ARGON2,
         }
         app = create_app(settings | overrides)
         # Each app would compile the templates again, which takes longer than most tests.

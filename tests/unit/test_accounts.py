@@ -317,7 +317,7 @@ def test_the_owners_browser_passes_a_lock(app, log_in_as):
 
 def test_passwords_cost_what_owasp_advises(make_app, sqlite_url):
     """In production a hash is argon2id with the memory and time that OWASP asks for at least."""
-    app = make_app(sqlite_url, TESTING=False)
+    app = make_app(sqlite_url, SECURITY_PASSWORD_HASH_PASSLIB_OPTIONS=auth.ARGON2)
     with app.app_context():
         hashed = security.pwd_context.hash(PASSWORD)
     memory, time = (auth.ARGON2[f"argon2__{name}_cost"] for name in ("memory", "time"))

@@ -5,7 +5,6 @@ makes hidden ones public again, and forgets who wrote them.
 """
 
 import uuid
-from datetime import datetime, timezone
 
 import sqlalchemy as sa
 from alembic import op
@@ -104,15 +103,7 @@ def give_posts_an_author():
     connection = op.get_bind()
     if not connection.scalar(sa.text("SELECT count(*) FROM post")):
         return
-    account = {
-        "email": "anonymous@localhost",
-        "username": "anonymous",
-        "active": False,
-        "fs_uniquifier": uuid.uuid4().hex,
-        "created_at": datetime.now(timezone.utc),
-        "failed_logins": 0,
-    }
-    types = {"created_at": sa.DateTime(timezone=True)}  # else sqlite3 would have to guess
-    table = sa.table("account", *(sa.column(name, types.get(name)) for name in account))
-    connection.execute(table.insert().values(account))
-    connection.execute(sa.text("UPDATE post SET author_id = (SELECT id FROM account WHERE username = 'anonymous')"))
+    columns = "email, username, active, fs_uniquifier, created_at, failed_logins"
+    values = "'anonymous@localhost', 'anonymous', false, :unique, CURRENT_TIMESTAMP, 0"
+    connection.execute(sa.text(f"INSERT INTO account ({columns}) VALUES ({values})"), {"unique": uuid.uuid4().hex})
+    connection.execute(sa.text("UPDATE post SET author_id = (SELECT id FROM account)"))
