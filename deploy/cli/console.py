@@ -87,6 +87,18 @@ class Step:
         sys.stdout.flush()
 
 
+@contextlib.contextmanager
+def step(title):
+    """A Step around what is done in this process; a Problem ends it as failed, Ctrl-C as stopped."""
+    shown = Step(title)
+    try:
+        yield shown
+    except BaseException as error:
+        shown.end("failed" if isinstance(error, Problem) else "stopped")
+        raise
+    shown.end()
+
+
 def quiet(argv, env=None, timeout=60):
     """Ask something that is answered at once; returns the completed process, its output captured."""
     try:
