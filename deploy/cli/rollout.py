@@ -16,8 +16,8 @@ from deploy.cli.console import ROOT, Problem, say
 from deploy.cli.front import Front
 
 READY_WITHIN = 90  # seconds from the container's start; the sample app takes one
-TRIAL = 5  # seconds of real requests before the handover, for servers that die of their first ones
-WATCH = 5  # seconds after it in which the way back is short
+TRIAL = 4  # seconds of real requests before the handover, for servers that die of their first ones
+WATCH = 4  # seconds after it in which the way back is short
 LOOK_EVERY = 0.2  # seconds
 STAND_IN_WITHIN = 15  # seconds; a container that stands by looks every 10, with its health check
 LOG_LINES = 15
@@ -102,7 +102,23 @@ def alone():
                 "Two at once would take each other's containers for leftovers.",
                 "./stack status   (and this again, when that one is done)",
             ) from None
+        _await_orphan()
         yield
+
+
+def _await_orphan():
+    """Compose goes on when a ./stack that called it is killed: what it makes would come after `mend` has looked."""
+    with _compose_lock() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with console.step("waiting for a Compose call that an interrupted ./stack has left"):
+                fcntl.flock(file, fcntl.LOCK_EX)
+
+
+def _compose_lock():
+    """Held by Compose itself while it makes the second container."""
+    return (ROOT / "Dockerfile").open()
 
 
 def webs(stack):
@@ -216,6 +232,8 @@ def _prepare(old, change):
     """The image, and whether its migrations let the old container go on."""
     if change.build:
         console.run("building the image", compose.command("build", "web"), env=change.env, todo="./stack release")
+    elif image_id(old.image) != old.image_id:
+        say(f"  {old.image} has been built anew since {old.name} was started: it is released too.")
     if not change.allow_breaking:
         _refuse_breaking(old)
 
@@ -244,9 +262,11 @@ def _start_beside(stack, old, change):
     """
     console.quiet(compose.command("rm", "--force", "migrate"), env=change.env)
     words = ("up", "--detach", "--no-build", "--no-recreate", "--scale", "web=2", "web")
+    title = "running the migrations, then starting a second web container"
     try:
-        title = "running the migrations, then starting a second web container"
-        console.run(title, compose.command(*words), env=change.env, todo="./stack logs web")
+        with _compose_lock() as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            console.run(title, compose.command(*words), env=change.env, todo="./stack logs web", hold=[file.fileno()])
     except Problem as problem:
         raise _migration_failed(stack) or problem from None
     image = image_id(old.image)
