@@ -30,11 +30,12 @@ def check_server(name):
 
 def remember_server(server):
     """Write WSGI_SERVER to .env, so that plain `docker compose up` keeps to it; says so, or why it does not hold."""
+    known = dotenv.values().get("WSGI_SERVER") == server
     if not dotenv.remember("WSGI_SERVER", server):
         say("  .env sets WSGI_SERVER more than once: change it there yourself, or the next start goes back.")
     elif os.environ.get("WSGI_SERVER", server) != server:
         say(f"  .env now says {server}; your shell's WSGI_SERVER={os.environ['WSGI_SERVER']} wins next time.")
-    else:
+    elif not known:
         say(f"  .env now says WSGI_SERVER={server}, so it stays.")
 
 

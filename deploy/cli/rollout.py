@@ -187,7 +187,8 @@ def _await_serving(stack, front):
 def keep_only(stack, one):
     """Back to one web container: Nginx is pointed at it, every other is drained, stopped and removed.
 
-    The image's name means what that one runs, so that `docker compose up` has nothing to change.
+    Then `docker compose up` has nothing to change: the image's name means what that one runs, and there is no container
+    of the migrations, which perhaps were those of another image; Compose would replace it, and web with it.
     """
     front = Front.of(stack)
     if front.serving()[0] != one.host:
@@ -195,6 +196,8 @@ def keep_only(stack, one):
     for other in webs(stack):
         if other.id != one.id:
             _retire(front, other)
+    for migrate in _migrates(stack):
+        _remove(migrate)
     if image_id(one.image) != one.image_id:
         console.quiet(["docker", "tag", one.image_id, one.image])
 
@@ -209,8 +212,17 @@ def _retire(front, one):
     with console.step(f"letting {one.name} ({server(one)}) finish, and removing it") as step:
         if one.state == "running":
             _drain(front, one, step)
-        console.quiet(["docker", "stop", one.id], timeout=90)  # by its own signal, within its own grace
-        console.quiet(["docker", "rm", "--force", one.id])
+        _remove(one)
+
+
+def _remove(one):
+    """Stops a container by its own signal, within its own grace, and removes it."""
+    console.quiet(["docker", "stop", one.id], timeout=90)
+    console.quiet(["docker", "rm", "--force", one.id])
+
+
+def _migrates(stack):
+    return [one for one in compose.containers(stack) if one.service == "migrate"]
 
 
 def _drain(front, one, step):
@@ -242,7 +254,7 @@ def _refuse_breaking(old):
     ask = ["python3", "-m", "deploy.migrations"]
     shown = console.quiet(["docker", "run", "--rm", "--network", "none", old.image, *ask])
     if shown.returncode:
-        raise Problem("The new image can't be asked for its migrations.", shown.stderr.strip(), "./stack logs migrate")
+        raise Problem("The new image can't be asked for its migrations.", shown.stderr.strip(), "./stack status")
     known = json.loads(console.quiet(["docker", "exec", old.id, *ask]).stdout or "{}")
     found = {path: reason for path, reason in json.loads(shown.stdout).items() if path not in known}
     if found:
@@ -257,16 +269,17 @@ def _refuse_breaking(old):
 def _start_beside(stack, old, change):
     """The new container: Compose runs the migrations, then makes it a second one of its service.
 
-    --no-recreate leaves all others as they are, so `migrate` has to go first. Not --no-deps: a container that Compose
-    makes without its dependencies has another hash, and the next `docker compose up` would replace it.
+    --no-recreate leaves all others as they are, so those of `migrate` have to go first. Not --no-deps: a container that
+    Compose makes without its dependencies has another hash, and the next `docker compose up` would replace it.
     """
-    console.quiet(compose.command("rm", "--force", "migrate"), env=change.env)
+    for migrate in _migrates(stack):
+        _remove(migrate)
     words = ("up", "--detach", "--no-build", "--no-recreate", "--scale", "web=2", "web")
     title = "running the migrations, then starting a second web container"
     try:
         with _compose_lock() as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            console.run(title, compose.command(*words), env=change.env, todo="./stack logs web", hold=[file.fileno()])
+            console.run(title, compose.command(*words), env=change.env, todo="./stack status", hold=[file.fileno()])
     except Problem as problem:
         raise _migration_failed(stack) or problem from None
     image = image_id(old.image)
@@ -277,12 +290,12 @@ def _start_beside(stack, old, change):
 
 
 def _migration_failed(stack):
-    migrate = next((one for one in compose.containers(stack) if one.service == "migrate"), None)
-    if migrate is None or not migrate.exit_code:
-        return None
-    return Problem(
-        f"the migrations ended with status {migrate.exit_code}", _last_lines(migrate.id), "./stack logs migrate"
-    )
+    """The Problem of the migrations, if it was they that failed."""
+    for one in _migrates(stack):
+        if one.exit_code:
+            reason = f"the migrations ended with status {one.exit_code}"
+            return Problem(reason, _last_lines(one.id), "mend them, and then this again")
+    return None
 
 
 def _await_ready(stack, new, within):
@@ -345,7 +358,7 @@ def point_at(one):
 
 def _failed(new, reason):
     """The Problem of the new container; it is removed soon, and its log with it."""
-    return Problem(reason, _last_lines(new.id), "./stack status")
+    return Problem(reason, _last_lines(new.id), "mend it, and then this again; ./stack status tells what serves")
 
 
 def _last_lines(container):

@@ -17,6 +17,8 @@ SETTINGS = {
     "READY_PATH": "/ready",
     "RELEASE_COMMAND": "python3 migrate.py",
     "WSGI_SERVER": "gunicorn",
+    "WEB_CONCURRENCY": "2",
+    "WEB_THREADS": "4",
 }
 
 

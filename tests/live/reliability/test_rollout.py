@@ -3,6 +3,7 @@
 import re
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
@@ -16,6 +17,7 @@ ROUND = ("uwsgi", "mod_wsgi", "gunicorn", "mod_wsgi", "uwsgi", "gunicorn")
 REQUESTS = 20_000
 LONG_HANDOVERS, LONG_REQUESTS = 100, 1_000_000
 HANDOVER_WITHIN = 2  # seconds
+THREADS = 8  # of the web container: the checkout has two processes of four
 
 BAD = {  # the app's behaviour → a part of the sentence that tells why it was taken back
     "never ready": "it was not ready within 8 s",
@@ -24,7 +26,7 @@ BAD = {  # the app's behaviour → a part of the sentence that tells why it was 
     "server dies": "it ended with status|it did not stay alive|got no answer",
     "workers die": "got no answer|answered 50",
 }
-STEPS = ("building", "running the migrations", "waiting until", "trying it out", "handing over", "watching", "letting")
+STEPS = ("building", "running the migrations,", "waiting until", "trying it out", "handing over", "watching", "letting")
 
 
 @pytest.fixture(scope="module")
@@ -120,15 +122,31 @@ def taken_back(checkout, reason: str) -> bool:
     return done.returncode == 1 and bool(matches)
 
 
+def test_what_waits_for_the_old_one_is_answered(checkout, record):
+    """Requests that wait in the old container's queue when Nginx is pointed at the new one are answered by the old one,
+    however long that takes: stopping it any earlier would close the queue.
+    """
+    target = "uwsgi" if healthz(checkout)["wsgi_server"] == "gunicorn" else "gunicorn"
+    answers = []
+    with checkout.start("switch", target) as process, ThreadPoolExecutor(4 * THREADS) as pool:
+        for line in process.stdout:
+            if line.startswith("- trying it out") and not answers:
+                answers = [pool.submit(requests.get, f"{checkout.url}/sleep/6", timeout=60) for _ in range(4 * THREADS)]
+        statuses = [answer.result().status_code for answer in answers]
+    lost = len(statuses) - statuses.count(200)
+    record(SECTION, "requests of 6 s, four for each thread, that wait during a switch", len(statuses), lost)
+    assert (process.returncode, statuses) == (0, [200] * 4 * THREADS)
+
+
 def kill_at(checkout, step: str, how: signal.Signals, *words: str) -> str:
     """Starts ./stack, and ends it when it says that it has come to the step; returns what it said."""
-    process, said = checkout.start(*words), ""
-    for line in process.stdout:
-        said += line
-        if line.startswith(f"- {step}"):
-            process.send_signal(how)
-            how = signal.SIGCONT  # once
-    process.wait()
+    said = ""
+    with checkout.start(*words) as process:
+        for line in process.stdout:
+            said += line
+            if line.startswith(f"- {step} "):
+                process.send_signal(how)
+                step = "nothing more"
     assert process.returncode != 0, f"it ended before it was killed:\n{said}"
     return said
 
@@ -174,12 +192,12 @@ def test_ctrl_c_goes_back(checkout):
 
 def test_two_at_once(checkout):
     """A second call while one is at work is refused at once, and disturbs nothing."""
-    first = checkout.start("switch", "uwsgi")
-    for line in first.stdout:
-        if "trying it out" in line:
-            break
-    second = checkout.run("./stack", "switch", "mod_wsgi")
-    first.communicate()
+    with checkout.start("switch", "uwsgi") as first:
+        for line in first.stdout:
+            if "trying it out" in line:
+                break
+        second = checkout.run("./stack", "switch", "mod_wsgi")
+        first.stdout.read()
     assert (first.returncode, second.returncode) == (0, 1)
     assert "is at work in this folder" in second.stdout
     assert (len(checkout.webs()), healthz(checkout)["wsgi_server"]) == (1, "uwsgi")
