@@ -33,6 +33,7 @@ class Change:
     """What is to serve from now on."""
 
     title: str  # of the whole, as in "the switch to uwsgi"
+    image: str  # its name, as Compose has it
     server: str = ""  # instead of the one that shell or .env name
     build: bool = False
     allow_breaking: bool = False
@@ -146,7 +147,8 @@ def server(one):
 
 
 def _setting(one, name):
-    return contract.load(one.environment, only={name})[name]
+    """A value that the container was made with; not checked, since what it was made of may be another release."""
+    return one.environment.get(name) or contract.load({}, only={name})[name]
 
 
 # --- what an interruption has left ----------------------------------------------------------------------------
@@ -244,15 +246,15 @@ def _prepare(old, change):
     """The image, and whether its migrations let the old container go on."""
     if change.build:
         console.run("building the image", compose.command("build", "web"), env=change.env, todo="./stack release")
-    elif image_id(old.image) != old.image_id:
-        say(f"  {old.image} has been built anew since {old.name} was started: it is released too.")
+    elif change.server and image_id(change.image) != old.image_id:
+        say(f"  {change.image} is not the image of {old.name}: it is released too.")
     if not change.allow_breaking:
-        _refuse_breaking(old)
+        _refuse_breaking(old, change.image)
 
 
-def _refuse_breaking(old):
+def _refuse_breaking(old, image):
     ask = ["python3", "-m", "deploy.migrations"]
-    shown = console.quiet(["docker", "run", "--rm", "--network", "none", old.image, *ask])
+    shown = console.quiet(["docker", "run", "--rm", "--network", "none", image, *ask])
     if shown.returncode:
         raise Problem("The new image can't be asked for its migrations.", shown.stderr.strip(), "./stack status")
     known = json.loads(console.quiet(["docker", "exec", old.id, *ask]).stdout or "{}")
@@ -282,7 +284,7 @@ def _start_beside(stack, old, change):
             console.run(title, compose.command(*words), env=change.env, todo="./stack status", hold=[file.fileno()])
     except Problem as problem:
         raise _migration_failed(stack) or problem from None
-    image = image_id(old.image)
+    image = image_id(change.image)
     for one in webs(stack):
         if one.id != old.id and one.image_id == image and change.server in ("", server(one)):
             return one

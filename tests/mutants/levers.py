@@ -77,7 +77,7 @@ LEVERS = (
     Lever(CLI_ROLLOUT, "            _drain(front, one, step)\n", "            pass\n", ROLLOUT + " -k waits"),
     Lever(CLI_ROLLOUT, '"--no-recreate", ', "", ROLLOUT + " -k waits"),
     Lever(CLI_ROLLOUT, "    keep_only(stack, one)\n    return one\n", "    return one\n",
-          ROLLOUT + " -k kill_9_at"),
+          "tests/live/reliability/test_rollout_interrupted.py -k kill_9_at"),
     Lever("Dockerfile", "STOPSIGNAL SIGTERM", "STOPSIGNAL SIGKILL", STOP + " -k flight"),
     # --- the contract ---
     Lever("deploy/contract.py", "problems.append(problem)", "pass", UNIT + "contract.py"),

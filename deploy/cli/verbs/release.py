@@ -13,6 +13,7 @@ from deploy.cli.verbs.up import base_of
 def add_arguments(parser):
     """The options of `release`."""
     rollout.add_arguments(parser)
+    parser.add_argument("--no-build", action="store_true", help="release the image that is there, pulled perhaps")
 
 
 def run(args):
@@ -20,9 +21,10 @@ def run(args):
     rollout.require()
     config = compose.config()
     project.check_contract(config)
-    base_image.ensure(base_of(config))
-    change = rollout.Change(f"the release of {build_inputs.release()}", "", True,
-                            args.allow_breaking, args.ready_within, args.paths)
+    if not args.no_build:
+        base_image.ensure(base_of(config))
+    change = rollout.Change(f"the release of {build_inputs.release()}", config["services"]["web"]["image"], "",
+                            not args.no_build, args.allow_breaking, args.ready_within, args.paths)
     with rollout.alone():
         rollout.replace(config["name"], rollout.mend(config["name"]), change)
     return 0

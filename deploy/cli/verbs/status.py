@@ -16,7 +16,8 @@ def run(args):
     if native.running():
         return native.status()
     engine.require()
-    name = compose.config()["name"]
+    config = compose.config()
+    name = config["name"]
     found = project.require_containers(name)
     rows = [("CONTAINER", "STATE", "HEALTH", "SINCE", "IMAGE")]
     rows += [(one.name, _state(one), one.health or "-", age(one.since), one.image) for one in found]
@@ -24,7 +25,7 @@ def run(args):
     for row in rows:
         say("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
     say()
-    for line in _serving(name):
+    for line in _serving(name, config["services"]["web"]["image"]):
         say(line)
     url = compose.url(name)
     answer = project.health(url) if url else {}
@@ -42,7 +43,7 @@ def _answered(answer):
     return f"answered by {answer.get('wsgi_server')}, release {answer.get('release')}"
 
 
-def _serving(stack):
+def _serving(stack, image):
     """Which web container Nginx hands requests to, and what to do about any other."""
     try:
         front = Front.of(stack)
@@ -59,8 +60,8 @@ def _serving(stack):
         if other.id != one.id:
             yield (f"{other.name} ({rollout.server(other)}, {_state(other)}) does not serve: a change is under way, "
                    f"or was interrupted; then type: ./stack switch {rollout.server(one)}")
-    if rollout.image_id(one.image) != one.image_id:
-        yield f"{one.image} has been built anew since; type: ./stack release"
+    if rollout.image_id(image) != one.image_id:
+        yield f"{image} is another image by now; type: ./stack release"
 
 
 def age(stamp, now=None):

@@ -71,7 +71,7 @@ def _containers(args):
     # Nothing of the project has been touched so far.
     env = {**compose.environment(), **settings}
     console.run("building the images", compose.command("build"), env=env, todo="./stack up")
-    _without_a_gap(config["name"], args.server)
+    _without_a_gap(config, args.server)
     _start(config["name"], env)
     answer = project.await_health(compose.url(config["name"]), args.server)
     if args.server:
@@ -86,17 +86,18 @@ def _containers(args):
     return 0
 
 
-def _without_a_gap(stack, server):
+def _without_a_gap(config, server):
     """Where a container serves already, another server takes over from it as with `switch`.
 
     And what an interrupted switch has left goes first: Compose would keep the older container, whichever serves.
     """
+    stack, image = config["name"], config["services"]["web"]["image"]
     if not rollout.serves(stack):
         return
     with rollout.alone():
         old = rollout.mend(stack)
         if server and rollout.server(old) != server:
-            rollout.replace(stack, old, rollout.Change(f"the switch to {server}", server))
+            rollout.replace(stack, old, rollout.Change(f"the switch to {server}", image, server))
 
 
 def base_of(config):

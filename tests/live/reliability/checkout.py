@@ -6,7 +6,11 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import requests
+
+from tests.live.reliability.clients import Clients
 from tests.live.stack import ROOT, docker, free_port, image_name, running
+
 
 LEFT_OUT = shutil.ignore_patterns(".git", ".stack", "__pycache__", ".env")
 APP = "tests/live/reliability/app"
@@ -99,3 +103,25 @@ class Checkout:
 def settings_of(folder: Path) -> dict[str, str]:
     """What the .env of a checkout says."""
     return dict(line.split("=", 1) for line in (folder / ".env").read_text().splitlines())
+
+
+def healthz(checkout) -> dict:
+    return requests.get(f"{checkout.url}/healthz", timeout=10).json()
+
+
+def assert_nothing_to_change(checkout) -> None:
+    """`docker compose up` leaves the one web container as it is."""
+    before = checkout.webs()
+    assert len(before) == 1
+    checkout.plain_up()
+    assert checkout.webs() == before
+
+
+def judge(record, section: str, what: str, load: Clients, checkout, note: str = "") -> None:
+    """Writes the row, then fails if anything was lost."""
+    wrong = load.wrong_in_ledger(checkout.ledger())
+    parts = ", ".join(f"{count:,} {action.replace('_', ' ')}" for action, count in sorted(load.counts.items()))
+    remark = f"{note}{parts}; slowest page {load.slowest:.1f} s; {len(load.acknowledged):,} POSTs in the ledger once"
+    record(section, what, load.total, len(load.failures) + len(wrong), remark)
+    assert load.failures == []
+    assert wrong == []

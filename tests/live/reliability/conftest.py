@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.live.reliability.checkout import Checkout
 from tests.live.reliability.report import Report
 
 
@@ -21,3 +22,14 @@ def record(pytestconfig):
     file = pytestconfig.getoption("--write-report", None)
     if file:
         report.write(Path(file))
+
+
+@pytest.fixture(scope="module")
+def checkout():
+    """A running stack of its own, as on a host."""
+    checkout = Checkout()
+    try:
+        checkout.up()
+        yield checkout
+    finally:
+        checkout.down()
