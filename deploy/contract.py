@@ -25,6 +25,7 @@ LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 SAMPLE_APP = "app.wsgi:application"
 
 MOST_WORKERS = 256
+MOST_WAITING = 4096  # net.core.somaxconn of Linux since 5.4
 
 # More than the longest SHUTDOWN_GRACE; docker-compose.yml's stop_grace_period (65s) is a little more than this.
 LONGEST_GRACE = 60
@@ -186,6 +187,12 @@ def _default_database(values: Mapping[str, str]) -> str:
     return profile_database() or f"sqlite:///{values['STATE_DIRECTORY']}/app.db"
 
 
+def _queue(values: Mapping[str, str]) -> str:
+    # Who waits behind sixteen others for each thread waits sixteen times as long as a request takes.
+    threads = int(values["WEB_CONCURRENCY"]) * int(values["WEB_THREADS"])
+    return str(min(MOST_WAITING, 16 * threads))
+
+
 def _release_command(values: Mapping[str, str]) -> str:
     # A brought app says itself what it runs before a release; ours migrates its database.
     ours = values["WSGI_APP"] == SAMPLE_APP and not values["APP_DIR"]
@@ -214,6 +221,15 @@ VARIABLES = (
              "worker processes; the default looks at the container's CPU and memory limits",
              _number(1, MOST_WORKERS), "2"),
     Variable("WEB_THREADS", "4", "4", "threads in each worker process", _number(1, 256), "4"),
+    Variable("WEB_QUEUE", _queue, "16 for each thread",
+             "requests that may wait for a free thread; those beyond get 503 with `Retry-After` at once",
+             _number(1, MOST_WAITING), "64"),
+    Variable("CLIENT_CONNECTIONS", "1000", "1000",
+             "requests that one client's address may have open at once, 0 for any number; those beyond get 429",
+             _number(0, 65535), "100"),
+    Variable("CLIENT_RATE", "0", "0 (off)",
+             "requests a second that one client's address may send to the app; those beyond get 429",
+             _number(0, 1_000_000), "50"),
     Variable("REQUEST_TIMEOUT", "30", "30",
              "seconds; a request stuck for longer is ended, on every server alike", _number(1, 3600), "30"),
     Variable("SHUTDOWN_GRACE", "25", "25", "seconds that requests in flight get on SIGTERM",

@@ -3,6 +3,13 @@
 Nginx connects to /run/tripod/current.sock, a symbolic link, and resolves it at every connect. So new requests go to
 the new server at that instant, requests that the old one has accepted finish there, and Nginx is neither reloaded nor
 told anything.
+
+A container takes over by itself only where nobody serves. Beside one that does it stands by: `./stack switch` tries it
+out and then runs
+
+    python3 -m deploy.handover
+
+in it. Whoever stands by takes over by itself, at its next health check, when the one that serves is gone.
 """
 
 import http.client
@@ -31,14 +38,14 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def ask(settings: Mapping[str, str], path: str) -> tuple[int, bytes]:
+def ask(settings: Mapping[str, str], path: str, host: str = "localhost") -> tuple[int, bytes]:
     """Status and body of GET `path`, asked of this container's own server; OSError or HTTPException if it is not up."""
     if settings["PORT"]:
         connection = http.client.HTTPConnection("127.0.0.1", int(settings["PORT"]), timeout=ANSWER_WITHIN)
     else:
         connection = _UnixConnection(contract.socket_path(settings), ANSWER_WITHIN)
     try:
-        connection.request("GET", path, headers={"Host": "localhost", "Connection": "close"})
+        connection.request("GET", path, headers={"Host": host, "Connection": "close"})
         response = connection.getresponse()
         return response.status, response.read()
     finally:
@@ -46,7 +53,7 @@ def ask(settings: Mapping[str, str], path: str) -> tuple[int, bytes]:
 
 
 def mark(settings: Mapping[str, str]) -> Path:
-    """The file that tells deploy/health that the handover is done, beside this container's own socket."""
+    """The file that tells deploy/health that this container serves or stands by, beside its own socket."""
     return Path(contract.socket_path(settings)).with_suffix(".done")
 
 
@@ -61,10 +68,32 @@ def is_ready(settings: Mapping[str, str]) -> bool:
 def take_over(settings: Mapping[str, str]) -> None:
     """Points current.sock at this container's socket; readers see the old link or the new one, never none."""
     own = Path(contract.socket_path(settings))
-    fresh = own.with_suffix(".link")
+    fresh = own.with_suffix(f".{os.getpid()}.link")  # a health check may do the same at the same time
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(own.name)
     fresh.replace(own.with_name(LINK))
+
+
+def stand_in(settings: Mapping[str, str]) -> None:
+    """Takes over unless somebody serves: then this container stands by."""
+    own = Path(contract.socket_path(settings))
+    link = own.with_name(LINK)
+    target = link.with_name(os.readlink(link)) if link.is_symlink() else None
+    if target is None or target != own and not _listens(target):
+        take_over(settings)
+
+
+def _listens(path: Path) -> bool:
+    """Whether somebody accepts connections at the socket, or will as soon as they are less busy."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError:
+            pass  # its queue is full
+    return True
 
 
 def forget_the_dead(settings: Mapping[str, str]) -> None:
@@ -72,19 +101,13 @@ def forget_the_dead(settings: Mapping[str, str]) -> None:
     for path in Path(settings["RUNTIME_DIRECTORY"]).glob("*.sock"):
         if path.is_symlink() or time.time() - path.lstat().st_mtime < YOUNG:
             continue
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            probe.setblocking(False)
-            try:
-                probe.connect(str(path))
-            except ConnectionRefusedError:
-                path.unlink(missing_ok=True)
-                path.with_suffix(".done").unlink(missing_ok=True)
-            except OSError:
-                pass  # somebody is there, but busy
+        if not _listens(path):
+            path.unlink(missing_ok=True)
+            path.with_suffix(".done").unlink(missing_ok=True)
 
 
 def when_ready(settings: Mapping[str, str]) -> None:
-    """Waits in a process of its own, while deploy/start becomes the server; ends with the handover.
+    """Waits in a process of its own, while deploy/start becomes the server; ends when that can take traffic.
 
     It waits for as long as the container runs: a database that comes back after an hour makes the app ready then.
     """
@@ -94,9 +117,13 @@ def when_ready(settings: Mapping[str, str]) -> None:
         return
     while os.getppid() == server:
         if is_ready(settings):
-            take_over(settings)
+            stand_in(settings)
             mark(settings).touch()
             forget_the_dead(settings)
             break
         time.sleep(ASK_EVERY)
     os._exit(0)
+
+
+if __name__ == "__main__":
+    take_over(contract.load(os.environ))

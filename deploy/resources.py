@@ -11,9 +11,6 @@ CGROUP = Path("/sys/fs/cgroup")
 # A worker of the sample app takes 60…70 MB resident; brought apps are often twice that.
 MEMORY_PER_WORKER = 128 * 1024**2
 
-# uWSGI refuses to start, and Linux silently cuts the others, when the backlog is above net.core.somaxconn.
-WANTED_BACKLOG = 1024  # defaults: Gunicorn 2048, uWSGI 100, Apache 511
-
 
 def _read(path: Path) -> str:
     try:
@@ -45,7 +42,10 @@ def default_workers(cgroup: Path = CGROUP) -> int:
     return max(1, min(cpus(cgroup), memory(cgroup) // MEMORY_PER_WORKER))
 
 
-def backlog(somaxconn: Path = Path("/proc/sys/net/core/somaxconn")) -> int:
-    """How many connections may wait to be accepted."""
+def backlog(wanted: int, somaxconn: Path = Path("/proc/sys/net/core/somaxconn")) -> int:
+    """How many connections may wait to be accepted: `wanted`, as far as the kernel allows.
+
+    uWSGI refuses to start, and Linux silently cuts the others, when it is above net.core.somaxconn.
+    """
     limit = _read(somaxconn)
-    return min(WANTED_BACKLOG, int(limit)) if limit.isdigit() else WANTED_BACKLOG
+    return min(wanted, int(limit)) if limit.isdigit() else wanted

@@ -51,6 +51,11 @@ class Container:
     exit_code: int
     since: str
     ports: dict = field(default_factory=dict)
+    name: str = ""
+    host: str = ""  # the name of the host inside, which its socket is named after
+    image_id: str = ""
+    environment: dict = field(default_factory=dict)
+    restarts: int = 0
 
     @property
     def has_failed(self):
@@ -89,6 +94,11 @@ def _container(one):
             for inner, bindings in (one["NetworkSettings"]["Ports"] or {}).items()
             if bindings
         },
+        name=one["Name"].lstrip("/"),
+        host=one["Config"]["Hostname"],
+        image_id=one["Image"],
+        environment=dict(line.split("=", 1) for line in one["Config"]["Env"] or [] if "=" in line),
+        restarts=one["RestartCount"],
     )
 
 

@@ -87,6 +87,18 @@ class Step:
         sys.stdout.flush()
 
 
+@contextlib.contextmanager
+def step(title):
+    """A Step around what is done in this process; a Problem ends it as failed, Ctrl-C as stopped."""
+    shown = Step(title)
+    try:
+        yield shown
+    except BaseException as error:
+        shown.end("failed" if isinstance(error, Problem) else "stopped")
+        raise
+    shown.end()
+
+
 def quiet(argv, env=None, timeout=60):
     """Ask something that is answered at once; returns the completed process, its output captured."""
     try:
@@ -99,10 +111,11 @@ def quiet(argv, env=None, timeout=60):
         return subprocess.CompletedProcess(argv, 124, "", f"{argv[0]} did not answer within {timeout} s")
 
 
-def run(title, argv, *, todo, env=None, limit=None, silence=None):
+def run(title, argv, *, todo, env=None, limit=None, silence=None, hold=()):
     """Run a command as one step with progress; a failure is a Problem that shows the end of its output.
 
-    limit: the seconds it may take. silence: the seconds in which its first line of output must come.
+    limit: the seconds it may take. silence: the seconds in which its first line of output must come. hold: files, by
+    their descriptors, that it keeps open, and with them their locks, even if ./stack is killed.
     """
     step = Step(title)
     child = subprocess.Popen(
@@ -114,6 +127,7 @@ def run(title, argv, *, todo, env=None, limit=None, silence=None):
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
+        pass_fds=hold,
     )
     tail = collections.deque(maxlen=TAIL)
     reader = threading.Thread(target=_read, args=(child.stdout, tail, argv), daemon=True)

@@ -1,11 +1,12 @@
 """What has to be true before the stack is started or asked, and what it answers."""
 
 import json
+import os
 import time
 import urllib.request
 
-from deploy.cli import compose, console, ports
-from deploy.cli.console import EX_CONFIG, Problem
+from deploy.cli import compose, console, dotenv, ports
+from deploy.cli.console import EX_CONFIG, Problem, say
 
 SERVERS = console.ROOT / "deploy" / "servers"
 ANSWER_LIMIT = 15  # seconds; healthy containers answer at once, a handover takes about one
@@ -25,6 +26,17 @@ def check_server(name):
             f"./stack up --server {servers()[0] if servers() else 'NAME'}",
             status=EX_CONFIG,
         )
+
+
+def remember_server(server):
+    """Write WSGI_SERVER to .env, so that plain `docker compose up` keeps to it; says so, or why it does not hold."""
+    known = dotenv.values().get("WSGI_SERVER") == server
+    if not dotenv.remember("WSGI_SERVER", server):
+        say("  .env sets WSGI_SERVER more than once: change it there yourself, or the next start goes back.")
+    elif os.environ.get("WSGI_SERVER", server) != server:
+        say(f"  .env now says {server}; your shell's WSGI_SERVER={os.environ['WSGI_SERVER']} wins next time.")
+    elif not known:
+        say(f"  .env now says WSGI_SERVER={server}, so it stays.")
 
 
 def check_contract(config):

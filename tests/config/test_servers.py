@@ -112,6 +112,22 @@ def test_timeouts_are_in_order(run_server, monkeypatch, timeout):
     assert last < min(nginx, gunicorn, apache)
 
 
+@pytest.mark.parametrize("number", [1, 9, 30, 95, 1000, 3599, 3600])
+def test_nginx_compares_numbers(number):
+    """The regular expression that stands for "this number or more" takes exactly those."""
+    pattern = re.compile(script("nginx/start").at_least(number))
+    assert [other for other in range(12_000) if bool(pattern.fullmatch(str(other))) != (other >= number)] == []
+
+
+def test_requests_wait_in_one_place(run_server):
+    """Behind Nginx no server accepts more than its threads work on: what waits does so in the queue that is bounded."""
+    given = {"WEB_CONCURRENCY": "3", "WEB_THREADS": "7"}
+    assert gunicorn_values(run_server, **given)["worker_connections"] == "7"
+    assert run_server("mod_wsgi", "apache2", 'echo "$ALL_THREADS"', **given).stdout.strip() == "21"
+    httpd = (ROOT / "deploy/servers/mod_wsgi/httpd.conf").read_text()
+    assert "MaxRequestWorkers ${ALL_THREADS}\n" in httpd
+
+
 def test_gunicorn_has_the_contracts_numbers(run_server):
     """Workers, threads, grace and recycling are those of the contract."""
     given = {"WEB_CONCURRENCY": "3", "WEB_THREADS": "7", "SHUTDOWN_GRACE": "9", "MAX_REQUESTS": "1000"}

@@ -8,6 +8,16 @@ from tests.live.stack import Stack, running
 LONGEST_LOG_LINE = 300  # characters; tracebacks in JSON would hide the failure itself
 
 
+def pytest_addoption(parser):
+    parser.addoption("--long", action="store_true", help="the counts that docs/ is published with")
+
+
+@pytest.fixture(scope="session")
+def is_long(pytestconfig) -> bool:
+    """Whether --long was given. A run of all tests loads this file too late for its options: hence the default."""
+    return pytestconfig.getoption("--long", False)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     report = yield

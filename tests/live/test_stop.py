@@ -65,10 +65,12 @@ def test_stuck_in_python(stack, server):
 
 
 def test_stuck_in_c(stack, server):
-    """Threads stuck in C code cost their worker process, which is replaced: the server answers again by itself."""
+    """Threads stuck in C code cost their worker process, which is replaced: the clients get 504, and the server answers
+    again by itself.
+    """
     stack.up(WSGI_SERVER=server, REQUEST_TIMEOUT="2")
     stuck = [in_background(f"{stack.url}/sleep/60") for _ in range(4)]  # WEB_THREADS
-    assert {answer().status_code for answer in stuck} <= {502, 504}
+    assert {answer().status_code for answer in stuck} == {504}
     stack.up()
     assert requests.get(f"{stack.url}/echo", timeout=10).status_code == 200
 

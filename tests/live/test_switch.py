@@ -50,7 +50,7 @@ def test_static_without_web(stack):
 def test_own_error_page(stack, path, kind):
     """Without a web container Nginx answers in its own words: a page, or JSON under /api/, with Retry-After."""
     answer = requests.get(stack.url + path, timeout=10)
-    assert answer.status_code == 502
+    assert answer.status_code == 503
     assert answer.headers["Content-Type"].startswith(kind)
     assert answer.headers["Retry-After"] == "5"
     assert answer.headers["X-Request-ID"] in answer.text

@@ -19,6 +19,8 @@ LEVELLING = "deploy/middleware/levelling.py"
 DEADLINE = "deploy/middleware/deadline.py"
 UNIT = "tests/unit/test_deploy_"
 STOP = "tests/live/test_stop.py"
+CLI_ROLLOUT = "deploy/cli/rollout.py"
+ROLLOUT = "tests/live/reliability/test_rollout.py"
 
 LEVERS = (
     # --- requests and responses are the same on every server ---
@@ -63,6 +65,20 @@ LEVERS = (
     Lever("deploy/assets.py", "draft.replace(target)", "pass", UNIT + "assets.py"),
     Lever("deploy/assets.py", "    _touch_last(Path(dest))\n", "", UNIT + "assets.py"),
     Lever("deploy/state.py", "os.link(draft.name, path)", "path.write_text(secrets.token_hex(32))", UNIT + "state.py"),
+    Lever("deploy/handover.py", "target is None or target != own and not _listens(target)", "True",
+          UNIT + "handover.py"),
+    Lever("deploy/handover.py", "    if target is None or target", "    if target is not None and target",
+          UNIT + "handover.py"),
+    Lever("deploy/trial.py", "else status < 500", "else True", UNIT + "trial.py"),
+    Lever("deploy/migrations.py", "if MARK in names and", "if False and", UNIT + "migrations.py"),
+    # --- a switch and a release ---
+    Lever(CLI_ROLLOUT, "        _try_out(stack, new, change.paths)\n        _hand_over(stack, new)\n",
+          "        _hand_over(stack, new)\n        _try_out(stack, new, change.paths)\n", ROLLOUT + " -k bad"),
+    Lever(CLI_ROLLOUT, "            _drain(front, one, step)\n", "            pass\n", ROLLOUT + " -k waits"),
+    Lever(CLI_ROLLOUT, '"--no-recreate", ', "", ROLLOUT + " -k waits"),
+    Lever(CLI_ROLLOUT, "    keep_only(stack, one)\n    return one\n", "    return one\n",
+          "tests/live/reliability/test_rollout_interrupted.py -k kill_9_at"),
+    Lever("Dockerfile", "STOPSIGNAL SIGTERM", "STOPSIGNAL SIGKILL", STOP + " -k flight"),
     # --- the contract ---
     Lever("deploy/contract.py", "problems.append(problem)", "pass", UNIT + "contract.py"),
     Lever("deploy/start", "        raise contract.ContractError([contract.Problem(\n            \"WSGI_APP\"",

@@ -32,8 +32,16 @@ CONFIG = {
     },
 }
 INSPECTED = {
+    "Name": "/tripod-nginx-1",
+    "Image": "sha256:2",
+    "RestartCount": 0,
     "Id": "abc",
-    "Config": {"Image": "tripod-nginx", "Labels": {"com.docker.compose.service": "nginx"}},
+    "Config": {
+        "Image": "tripod-nginx",
+        "Hostname": "abcdef",
+        "Env": ["RELEASE=v1", "EMPTY="],
+        "Labels": {"com.docker.compose.service": "nginx"},
+    },
     "State": {
         "Status": "running",
         "Health": {"Status": "healthy"},
@@ -104,6 +112,7 @@ def test_containers_are_read(monkeypatch):
     monkeypatch.setattr(compose, "containers", lambda name, real=compose._container: [real(INSPECTED)])
     (one,) = compose.containers("tripod")
     assert (one.service, one.state, one.health, one.ports) == ("nginx", "running", "healthy", {8080: 9090})
+    assert (one.name, one.host, one.environment) == ("tripod-nginx-1", "abcdef", {"RELEASE": "v1", "EMPTY": ""})
     assert compose.url("tripod") == "http://127.0.0.1:9090"
 
 

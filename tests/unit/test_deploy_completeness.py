@@ -19,7 +19,7 @@ DECLARED = {variable.name: variable for variable in contract.VARIABLES}
 
 # Names that are no part of the contract: nobody who runs the stack sets them, or they belong to another tool.
 OTHERS = {
-    "BACKLOG": "deploy/start → servers: what the kernel allows",
+    "BACKLOG": "deploy/start → servers: WEB_QUEUE, as far as the kernel allows",
     "SOCKET": "deploy/start → servers: this container's own socket",
     "LOG_FD": "deploy/start → deploy/logs.py: the container's stderr",
     "APACHE_FRONT": "deploy/targets/apache/compose.yml → mod_wsgi's run: the file that makes Apache the front",
@@ -44,6 +44,8 @@ NOT_PASSED = {
     "RUNTIME_DIRECTORY": "a volume is mounted at the default",
     "ASSETS_DIRECTORY": "a volume is mounted at the default",
     "CACHE_DIRECTORY": "Nginx's own: a volume is mounted at the default",
+    "CLIENT_CONNECTIONS": "Nginx's own",
+    "CLIENT_RATE": "Nginx's own",
     "STATIC_ROOT": "the image says where it holds the files",
 }
 

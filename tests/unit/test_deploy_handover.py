@@ -141,6 +141,28 @@ def test_no_server_is_not_ready(place):
         thread.join()
 
 
+def test_stands_by_while_another_serves(place):
+    """A container that is ready beside one that serves leaves the link alone, and takes over when that one is gone."""
+    folder = Path(place["RUNTIME_DIRECTORY"])
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(folder / "other.sock"))
+        other.listen()
+        link(place).symlink_to("other.sock")
+        handover.stand_in(place)
+        assert os.readlink(link(place)) == "other.sock"
+    handover.stand_in(place)
+    assert os.readlink(link(place)) == Path(contract.socket_path(place)).name
+
+
+@pytest.mark.parametrize("left", [None, "gone.sock"])
+def test_takes_over_where_nobody_serves(place, left):
+    """No link yet, or one that leads nowhere: the first container that is ready serves."""
+    if left:
+        link(place).symlink_to(left)
+    handover.stand_in(place)
+    assert os.readlink(link(place)) == Path(contract.socket_path(place)).name
+
+
 def left_behind(place, name: str) -> Path:
     """A socket whose server is gone, since a minute ago."""
     path = Path(place["RUNTIME_DIRECTORY"]) / name

@@ -1,14 +1,17 @@
-"""Prove that the servers are interchangeable, and write docs/conformance.md.
+"""Prove that the servers are interchangeable and nothing is lost: writes docs/conformance.md and docs/reliability.md.
 
-Asks every server the same and compares: see tests/live/conformance. The exit status is pytest's.
+Asks every server the same and compares (tests/live/conformance); switches, releases, breaks and overloads the stack
+and counts what fails of it (tests/live/reliability). The exit status is pytest's.
   ./stack prove                    what ./stack test does too: 2,000 requests of the fuzzer
-  ./stack prove --long             20,000 of them, 10,000 canaries, 20,000 POSTs to each server: some 20 minutes
+  ./stack prove --long             20,000 of them, 10,000 canaries, 20,000 POSTs to each server; 100 handovers
+  ./stack prove -k switch          some of it; of docs/reliability.md only these sections are written anew
   ./stack prove --requests 5000    so many of the fuzzer's; --seed N repeats a run
 """
 
 from deploy.cli.verbs import test
 
-TABLE = "docs/conformance.md"
+TESTS = ("tests/live/conformance", "tests/live/reliability")
+FILES = ("--write-table=docs/conformance.md", "--write-report=docs/reliability.md")
 
 
 def add_arguments(parser):
@@ -18,5 +21,5 @@ def add_arguments(parser):
 
 
 def run(args):
-    """The conformance tests, which write the table."""
-    return test.run_in_image(["pytest", "tests/live/conformance", f"--write-table={TABLE}", *args.rest])
+    """The tests that write the two files."""
+    return test.run_in_image(["pytest", *TESTS, *FILES, *args.rest])

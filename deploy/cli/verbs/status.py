@@ -1,9 +1,10 @@
-"""Show what runs, how it is, and who answers where."""
+"""Show what runs, how it is, which web container serves, and who answers where."""
 
 import datetime
 
-from deploy.cli import compose, engine, native, project
-from deploy.cli.console import say
+from deploy.cli import compose, engine, native, project, rollout
+from deploy.cli.console import Problem, say
+from deploy.cli.front import Front
 
 
 def add_arguments(parser):
@@ -15,16 +16,20 @@ def run(args):
     if native.running():
         return native.status()
     engine.require()
-    name = compose.config()["name"]
+    config = compose.config()
+    name = config["name"]
     found = project.require_containers(name)
-    rows = [("SERVICE", "STATE", "HEALTH", "SINCE", "IMAGE")]
-    rows += [(one.service, _state(one), one.health or "-", age(one.since), one.image) for one in found]
+    rows = [("CONTAINER", "STATE", "HEALTH", "SINCE", "IMAGE")]
+    rows += [(one.name, _state(one), one.health or "-", age(one.since), one.image) for one in found]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         say("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+    say()
+    for line in _serving(name, config["services"]["web"]["image"]):
+        say(line)
     url = compose.url(name)
     answer = project.health(url) if url else {}
-    say(f"\n{url or 'no port is published'}   {_answered(answer)}")
+    say(f"{url or 'no port is published'}   {_answered(answer)}")
     return 0 if answer and not any(one.has_failed for one in found) else 1
 
 
@@ -36,6 +41,27 @@ def _answered(answer):
     if not answer:
         return "nobody answers; type: ./stack logs"
     return f"answered by {answer.get('wsgi_server')}, release {answer.get('release')}"
+
+
+def _serving(stack, image):
+    """Which web container Nginx hands requests to, and what to do about any other."""
+    try:
+        front = Front.of(stack)
+    except Problem:  # Apache alone, or nothing runs
+        return
+    one, (_, since) = rollout.serving(stack, front), front.serving()
+    if one is None:
+        yield "no web container serves; type: ./stack up"
+        return
+    moment = datetime.datetime.fromtimestamp(since, datetime.timezone.utc).isoformat()
+    yield (f"{one.name} serves since {age(moment)}: {rollout.server(one)}, release {one.environment.get('RELEASE')}, "
+           f"image {one.image_id.removeprefix('sha256:')[:12]}")
+    for other in rollout.webs(stack):
+        if other.id != one.id:
+            yield (f"{other.name} ({rollout.server(other)}, {_state(other)}) does not serve: a change is under way, "
+                   f"or was interrupted; then type: ./stack switch {rollout.server(one)}")
+    if rollout.image_id(image) != one.image_id:
+        yield f"{image} is another image by now; type: ./stack release"
 
 
 def age(stamp, now=None):

@@ -6,14 +6,13 @@ Run again, it is quick and changes nothing.
 Where no engine can be had the same processes run without containers, from
 .stack/native; --native asks for that (deploy/targets/native/README.md).
 
---server NAME switches the WSGI server and remembers it in .env, so that plain
-`docker compose up` keeps to it.
+--server NAME switches the WSGI server, as `switch` does where the stack runs, and
+remembers it in .env, so that plain `docker compose up` keeps to it.
 """
 
-import os
 import time
 
-from deploy.cli import base_image, compose, console, dotenv, engine, native, project
+from deploy.cli import base_image, compose, console, engine, native, project, rollout
 from deploy.cli.console import Problem, say
 
 HEALTHY_LIMIT = 180  # seconds; a container that is not healthy by then will not be
@@ -52,7 +51,7 @@ def _native(args):
     started = time.monotonic()
     url, answer = native.up(args.server)
     if args.server:
-        _remember(args.server)
+        project.remember_server(args.server)
     other = next(name for name in native.SERVERS if name != answer.get("wsgi_server"))
     _report(url, answer, time.monotonic() - started, (
         DEMO,
@@ -74,10 +73,11 @@ def _containers(args):
     # Nothing of the project has been touched so far.
     env = {**compose.environment(), **settings}
     console.run("building the images", compose.command("build"), env=env, todo="./stack up")
+    _without_a_gap(config, args.server)
     _start(config["name"], env)
     answer = project.await_health(compose.url(config["name"]), args.server)
     if args.server:
-        _remember(args.server)
+        project.remember_server(args.server)
     server = answer.get("wsgi_server")
     other = next((name for name in project.servers() if name != server), server)
     is_ours = not config["services"]["web"]["environment"].get("APP_DIR")
@@ -88,6 +88,20 @@ def _containers(args):
         ("logs --follow", "watch it work"),
     ))
     return 0
+
+
+def _without_a_gap(config, server):
+    """Where a container serves already, another server takes over from it as with `switch`.
+
+    And what an interrupted switch has left goes first: Compose would keep the older container, whichever serves.
+    """
+    stack, image = config["name"], config["services"]["web"]["image"]
+    if not rollout.serves(stack):
+        return
+    with rollout.alone():
+        old = rollout.mend(stack)
+        if server and rollout.server(old) != server:
+            rollout.replace(stack, old, rollout.Change(f"the switch to {server}", image, server))
 
 
 def base_of(config):
@@ -129,15 +143,6 @@ def fate(one):
 def _last_lines(container):
     shown = console.quiet(["docker", "logs", "--tail", str(LOG_LINES), container])
     return "\n".join(f"  {line}" for line in (shown.stdout + shown.stderr).splitlines()[-LOG_LINES:])
-
-
-def _remember(server):
-    if not dotenv.remember("WSGI_SERVER", server):
-        say("  .env sets WSGI_SERVER more than once: change it there yourself, or the next start goes back.")
-    elif os.environ.get("WSGI_SERVER", server) != server:
-        say(f"  .env now says {server}; your shell's WSGI_SERVER={os.environ['WSGI_SERVER']} wins next time.")
-    else:
-        say(f"  .env now says WSGI_SERVER={server}, so it stays.")
 
 
 def _report(url, answer, seconds, hints):

@@ -14,7 +14,7 @@ bind = f"0.0.0.0:{_setting('PORT')}" if _setting("PORT") else f"unix:{_setting('
 # Nginx runs as another user and needs to write to the socket to connect. Default: 0, which makes it 0777 as well;
 # said here because the socket's folder, not its mode, is what keeps others out.
 umask = 0o007 if _setting("PORT") else 0
-# Default: 2048. The same on all three servers, and not above net.core.somaxconn.
+# Default: 2048. The same on all three servers: behind Nginx the one place where requests wait (WEB_QUEUE).
 backlog = int(_setting("BACKLOG"))
 
 # --- how it works -----------------------------------------------------------------------------------------------------
@@ -22,6 +22,9 @@ backlog = int(_setting("BACKLOG"))
 worker_class = "gthread"
 workers = int(_setting("WEB_CONCURRENCY"))
 threads = int(_setting("WEB_THREADS"))
+# Default: 1000 for each worker, which would wait in it for its threads, uncounted, and be lost with it. Without Nginx
+# clients keep connections, which count too.
+worker_connections = 1000 if _setting("PORT") else threads
 # The worker's heartbeat lives in memory: in a container's /tmp on a slow disk workers seem to freeze.
 worker_tmp_dir = "/dev/shm"
 # Default: 0, off. Jitter of a tenth, so that workers do not all leave at once.
@@ -36,7 +39,7 @@ timeout = int(_setting("REQUEST_TIMEOUT")) + 5
 graceful_timeout = int(_setting("SHUTDOWN_GRACE"))
 # Default: 2. Nginx closes each connection after one request; only without Nginx do clients keep theirs. More than
 # the 90 s for which Heroku's router keeps one, else a request meets a connection that is just being closed.
-keepalive = 95
+keepalive = 95 if _setting("PORT") else 0
 
 # --- what it accepts --------------------------------------------------------------------------------------------------
 # Default: 4094. Nginx lets 8 KiB through (large_client_header_buffers) and may make more of it, percent-encoding what

@@ -25,15 +25,14 @@ LONG = Counts(fuzzed=20_000, canaries=10_000, posts=20_000, framings=100_000)
 def pytest_addoption(parser):
     group = parser.getgroup("conformance")
     group.addoption("--requests", type=int, help="how many requests the fuzzer sends")
-    group.addoption("--long", action="store_true", help="the counts that docs/conformance.md is published with")
     group.addoption("--seed", type=int, help="the fuzzer's seed; the same each time by default")
     group.addoption("--write-table", metavar="FILE", help="write the table of behaviours to this file")
 
 
 # With a default each, because a run of all tests loads this file too late for its options.
 @pytest.fixture(scope="session")
-def counts(pytestconfig) -> Counts:
-    counts = LONG if pytestconfig.getoption("--long", False) else IN_CI
+def counts(pytestconfig, is_long) -> Counts:
+    counts = LONG if is_long else IN_CI
     fuzzed = pytestconfig.getoption("--requests", None)
     return replace(counts, fuzzed=fuzzed) if fuzzed else counts
 

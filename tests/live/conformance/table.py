@@ -5,8 +5,8 @@ import json
 from collections import defaultdict
 from pathlib import Path
 
+from tests.live import versions
 from tests.live.conformance import known
-from tests.live.stack import docker
 
 HEAD = """# Conformance
 
@@ -48,7 +48,7 @@ class Table:
                 date=datetime.date.today(),
                 release=next(iter(alive.values()))["release"],
                 summary=summary,
-                versions=", ".join(_versions(fleet)),
+                versions=", ".join(versions.of_the_images()),
             )
         ]
         for group, rows in self._rows.items():
@@ -64,18 +64,3 @@ class Table:
 def _markdown(head: list[str], rows: list[list[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
-
-
-def _versions(fleet) -> list[str]:
-    """Of everything between the client and the app, as the containers report them."""
-    stack = fleet.servers[0].stack
-    nginx = docker("exec", stack.container("nginx"), "nginx", "-v").stderr.strip()
-    packages = (*(server.name for server in fleet.servers), "werkzeug")
-    code = (
-        "import sys, importlib.metadata as m;"
-        "print('Python', sys.version.split()[0]);"
-        f"[print(d.name, d.version) for n in {packages} for d in m.distributions(name=n)]"
-    )
-    inside = docker("exec", stack.container("web"), "python3", "-c", code).stdout.splitlines()
-    apache = docker("exec", stack.container("web"), "apache2", "-v").stdout.split("\n")[0].rpartition(":")[2].strip()
-    return [nginx.rpartition(" ")[2].replace("/", " "), *inside, apache]

@@ -1,0 +1,102 @@
+"""./stack switch and release lose no request, no POST and no session, whatever is released."""
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+import requests
+
+from tests.live.reliability.checkout import assert_nothing_to_change, healthz, judge, settings_of
+from tests.live.reliability.clients import Clients
+
+SECTION = "Switch and release"
+# Each of the six ordered pairs once.
+ROUND = ("uwsgi", "mod_wsgi", "gunicorn", "mod_wsgi", "uwsgi", "gunicorn")
+REQUESTS = 20_000
+LONG_HANDOVERS, LONG_REQUESTS = 100, 1_000_000
+HANDOVER_WITHIN = 2  # seconds
+THREADS = 8  # of the web container: the checkout has two processes of four
+
+BAD = {  # the app's behaviour → a part of the sentence that tells why it was taken back
+    "never ready": "it was not ready within 8 s",
+    "answers 500": "GET / answered 500",
+    "does not import": "it ended with status 78",
+    "server dies": "it ended with status|it did not stay alive|got no answer",
+    "workers die": "got no answer|answered 50",
+}
+
+
+def seconds_of_handovers(said: str) -> list[float]:
+    """How long each took, of all that ./stack has said."""
+    return [float(found) for found in re.findall(r"^- handing over: ok \(([0-9.]+) s\)", said, re.MULTILINE)]
+
+
+def test_switches_and_a_release_lose_nothing(checkout, record, is_long):
+    """All six ordered pairs of servers, then a new image, under 32 clients: no request fails, each POST is applied
+    exactly once, every session holds; and `docker compose up` finds nothing to change.
+    """
+    rounds = LONG_HANDOVERS // (len(ROUND) + 1) + 1 if is_long else 1
+    said = ""
+    with Clients(checkout.address(), pause=0.03 if is_long else 0.07) as load:
+        for number in range(rounds):
+            for server in ROUND:
+                said += checkout.stack("switch", server)
+                assert healthz(checkout)["wsgi_server"] == server
+                assert settings_of(checkout.folder)["WSGI_SERVER"] == server
+            checkout.write("ledger.py", "def _front", f"# release {number}\ndef _front")
+            said += checkout.stack("release", RELEASE=f"release-{number}")
+            assert healthz(checkout)["release"] == f"release-{number}"
+        while load.total < (LONG_REQUESTS if is_long else REQUESTS):
+            load.await_more(1000)
+    handovers = seconds_of_handovers(said)
+    note = f"{len(handovers)} handovers, each at most {max(handovers):.1f} s; "
+    judge(record, SECTION, f"requests during {rounds * len(ROUND)} switches and {rounds} releases", load, checkout, note)
+    assert len(handovers) == rounds * (len(ROUND) + 1)
+    assert max(handovers) < HANDOVER_WITHIN
+    assert_nothing_to_change(checkout)
+
+
+def test_bad_releases_are_taken_back(checkout, record):
+    """Whatever is wrong with a release, it is taken back by itself with the reason, no request fails, and the image's
+    name means the old one again.
+    """
+    before, served, back = checkout.webs(), healthz(checkout), []
+    with Clients(checkout.address()) as load:
+        for behaviour, reason in BAD.items():
+            checkout.write("ledger.py", 'BEHAVIOUR = "good"', f'BEHAVIOUR = "{behaviour}"')
+            back.append(taken_back(checkout, reason))
+            checkout.write("ledger.py", f'BEHAVIOUR = "{behaviour}"', 'BEHAVIOUR = "good"')
+            assert (checkout.webs(), healthz(checkout)) == (before, served)
+        checkout.write("migrate.py", "STATUS = 0", "STATUS = 3")
+        back.append(taken_back(checkout, "the migrations ended with status 3"))
+        checkout.write("migrate.py", "STATUS = 3", "STATUS = 0")
+    record(SECTION, f"bad releases: {', '.join([*BAD, 'its migration fails'])}", len(back), back.count(False),
+           "taken back by itself, with the reason in one sentence")
+    judge(record, SECTION, "requests during these", load, checkout)
+    assert all(back)
+    assert_nothing_to_change(checkout)
+    assert (checkout.webs(), healthz(checkout)) == (before, served)
+
+
+def taken_back(checkout, reason: str) -> bool:
+    """Whether a release ends with status 1 and this reason."""
+    done = checkout.run("./stack", "release", "--ready-within", "8", RELEASE="bad")
+    matches = re.search(f"^wrong: The release of .* was taken back: .*({reason})", done.stdout, re.MULTILINE)
+    if done.returncode != 1 or not matches:
+        print(done.stdout)
+    return done.returncode == 1 and bool(matches)
+
+
+def test_what_waits_for_the_old_one_is_answered(checkout, record):
+    """Requests that wait in the old container's queue when Nginx is pointed at the new one are answered by the old one,
+    however long that takes: stopping it any earlier would close the queue.
+    """
+    target = "uwsgi" if healthz(checkout)["wsgi_server"] == "gunicorn" else "gunicorn"
+    answers = []
+    with checkout.start("switch", target) as process, ThreadPoolExecutor(4 * THREADS) as pool:
+        for line in process.stdout:
+            if line.startswith("- trying it out") and not answers:
+                answers = [pool.submit(requests.get, f"{checkout.url}/sleep/6", timeout=60) for _ in range(4 * THREADS)]
+        statuses = [answer.result().status_code for answer in answers]
+    lost = len(statuses) - statuses.count(200)
+    record(SECTION, "requests of 6 s, four for each thread, that wait during a switch", len(statuses), lost)
+    assert (process.returncode, statuses) == (0, [200] * 4 * THREADS)
