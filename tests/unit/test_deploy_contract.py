@@ -7,6 +7,8 @@ import pytest
 from deploy import contract, resources
 
 NAMES = [variable.name for variable in contract.VARIABLES]
+# What another variable must be before this one can be set.
+NEEDS = {"SMTP_URL": {"ALLOWED_HOSTS": "example.com"}}
 
 
 def problems(only: set[str] | None = None, **environ: str) -> list[contract.Problem]:
@@ -85,13 +87,14 @@ def test_default_and_declaration_are_whole(variable):
 )
 def test_good_value_is_taken_as_it_is(name, value):
     """A value that is allowed comes out of load() unchanged."""
-    assert contract.load({name: value})[name] == value
+    assert contract.load({name: value} | NEEDS.get(name, {}))[name] == value
 
 
 @pytest.mark.parametrize("variable", contract.VARIABLES, ids=NAMES)
 def test_example_is_a_good_value(variable):
     """What an error tells people to type is itself accepted."""
-    assert contract.load({variable.name: variable.example})[variable.name] == variable.example
+    environ = {variable.name: variable.example} | NEEDS.get(variable.name, {})
+    assert contract.load(environ)[variable.name] == variable.example
 
 
 @pytest.mark.parametrize(
@@ -215,7 +218,7 @@ def test_name_file_gives_the_value(name, tmp_path):
     example = next(variable.example for variable in contract.VARIABLES if variable.name == name)
     file = tmp_path / "secret"
     file.write_text(f"\n {example}\n\n")
-    assert contract.load({f"{name}_FILE": str(file)})[name] == example
+    assert contract.load({f"{name}_FILE": str(file)} | NEEDS.get(name, {}))[name] == example
 
 
 def test_name_wins_over_name_file(tmp_path):
@@ -335,3 +338,14 @@ def test_server_without_its_program_is_refused(tmp_path, monkeypatch):
     contract.require_program("uwsgi")
     with pytest.raises(contract.ContractError, match="(?s)mod_wsgi cannot run here.*set WSGI_SERVER=uwsgi"):
         contract.require_program("mod_wsgi")
+
+
+def test_mailed_links_lead_to_known_hosts_only():
+    """With SMTP_URL the hosts must be named, else a stranger could choose where a mailed link leads."""
+    mail = {"SMTP_URL": "smtp://mail.example.com"}
+    for environ in (mail, mail | {"ALLOWED_HOSTS": "example.com,*"}):
+        (problem,) = problems(**environ)
+        assert (problem.variable, "SMTP_URL is set" in problem.what) == ("ALLOWED_HOSTS", True)
+    assert contract.load(mail | NEEDS["SMTP_URL"])["SMTP_URL"] == mail["SMTP_URL"]
+    assert contract.load(mail | {"APP_DIR": "../shop"})["ALLOWED_HOSTS"] == "*"  # another app may send no links
+    assert contract.load(mail, {"MAX_BODY_SIZE"})  # Nginx asks for what it reads, and gets only that
