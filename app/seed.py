@@ -106,7 +106,7 @@ def add_users(chance: random.Random, number: int, password: str) -> list[User]:
 
 
 def usernames() -> Iterator[str]:
-    """Yield names without end, first and last ones well mixed: ada_abbott, ben_baker, …, ada_baker, …, ada_abbott2, …"""
+    """Yield names without end, well mixed: ada_abbott, ben_baker, …, ada_baker, …, ada_abbott2, …"""
     for number in count(1):
         for shift, (place, first) in product(range(len(LAST)), enumerate(FIRST)):
             yield f"{first}_{LAST[(place + shift) % len(LAST)]}{number if number > 1 else ''}"

@@ -1,4 +1,4 @@
-"""./stack dev as people use it, on a host without Docker: an edit is there with the next request, an error is explained."""
+"""`./stack dev` as people use it, on a host without Docker: edits are there at once, errors are explained."""
 
 import os
 import signal

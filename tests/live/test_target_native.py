@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import requests
 
 from deploy.cli import native
 from tests.config.conftest import tracked
