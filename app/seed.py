@@ -121,7 +121,8 @@ def add_follows(chance: random.Random, people: list[User]) -> None:
         for followed in chance.sample(ids, chance.randint(1, min(MOST_FOLLOWED, len(ids))))
         if followed != follower
     ]
-    db.session.execute(insert(Follow), rows)
+    if rows:  # with two people chance may have drawn nobody
+        db.session.execute(insert(Follow), rows)
 
 
 def notes(chance: random.Random, number: int, people: list[User]) -> Iterator[dict]:
