@@ -53,11 +53,14 @@ def _read(path):
 def _check_same_kind(manifest, found, path):
     if manifest["kind"] == found["kind"]:
         return
-    other = "COMPOSE_PROFILES=postgres ./stack up" if manifest["kind"] == "postgresql" else "docker compose down -v"
+    setting = {
+        "postgresql": "COMPOSE_PROFILES=postgres",
+        "sqlite": "DATABASE_URL=sqlite:////var/lib/tripod/app.db",
+    }[manifest["kind"]]
     raise Problem(
         f"{path} is a backup of {in_words(manifest)}, and this stack runs on {in_words(found)}.",
         "One cannot be put into the other. Nothing was changed.",
-        f"{other}   (a stack on the backup's kind of database), then: ./stack restore {path}",
+        f"{setting} ./stack up, and with the same setting: ./stack restore {path}",
     )
 
 
