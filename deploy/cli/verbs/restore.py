@@ -28,7 +28,7 @@ def run(args):
     here = place.current()
     found = place.describe(here)
     check_kind(found)
-    _check_same_kind(backup.manifest, found, args.file)
+    _check_same_database(backup.manifest, found, args.file)
     if not args.yes:
         _confirm(backup.manifest, args.file)
     restored = Restored(here, backup, found)
@@ -50,12 +50,12 @@ def _read(path):
     return backup
 
 
-def _check_same_kind(manifest, found, path):
-    if manifest["kind"] == found["kind"]:
+def _check_same_database(manifest, found, path):
+    if (manifest["kind"], manifest["file"]) == (found["kind"], found["file"]):
         return
     setting = {
         "postgresql": "COMPOSE_PROFILES=postgres",
-        "sqlite": "DATABASE_URL=sqlite:////var/lib/tripod/app.db",
+        "sqlite": f"DATABASE_URL=sqlite:///{found['folder']}/{manifest['file']}",
     }[manifest["kind"]]
     raise Problem(
         f"{path} is a backup of {in_words(manifest)}, and this stack runs on {in_words(found)}.",
