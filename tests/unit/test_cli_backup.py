@@ -15,7 +15,7 @@ from deploy.cli.console import Problem
 from deploy.cli.verbs import backup, restore
 
 FOUND = {"kind": "sqlite", "profile": False, "folder": "/state", "file": "app.db", "schema": "0002", "release": "v1"}
-MANIFEST = {"kind": "sqlite", "file": "app.db", "schema": "0002", "release": "v1", "made_at": "2026-01-01T00:00:00+00:00"}
+MANIFEST = {key: FOUND[key] for key in ("kind", "file", "schema", "release")} | {"made_at": "2026-01-01T00:00:00+00:00"}
 
 
 def nothing(text=""):
