@@ -71,6 +71,10 @@ def test_default_and_declaration_are_whole(variable):
         ("ALLOWED_HOSTS", "example.com"),
         ("ALLOWED_HOSTS", ".example.com, a-b.example.org localhost 127.0.0.1"),
         ("ALLOWED_HOSTS", "*"),
+        ("RATE_LIMITS", "off"),
+        ("REDIS_URL", "rediss://:password@host:6380/1"),
+        ("CORS_ORIGINS", "https://app.example.com, http://localhost:3000"),
+        ("CORS_ORIGINS", "*"),
         ("DATABASE_URL", "postgres://user:p%40ss@host:5432/name"),
         ("DATABASE_URL", "postgresql+psycopg://h/n"),
         ("DATABASE_URL", "sqlite:////var/lib/app.db"),
@@ -160,6 +164,12 @@ def test_example_is_a_good_value(variable):
             for value in ("ten", "10mb", "10 m", "-1", "1.5m", "m", "٣m", "10t")
         ),
         *(("MAX_BODY_SIZE", value, "not between 1k and 4g") for value in ("0", "0m", "1023", "5g", "4097m")),
+        *(("RATE_LIMITS", value, "neither on nor off") for value in ("yes", "0", "On")),
+        *(("REDIS_URL", value, "does not start with redis://") for value in ("host:6379", "http://host", "redis://")),
+        *(
+            ("CORS_ORIGINS", value, "no origin")
+            for value in ("app.example.com", "https://app.example.com/", "https://*.example.com", "null", "ftp://a.example")
+        ),
         *(
             ("ALLOWED_HOSTS", value, "no host name")
             for value in (
