@@ -33,7 +33,10 @@ class Limit:
 
 def address() -> str:
     """Return where the request came from. A client of IPv6 commands a whole /64 network, which counts as one."""
-    client = ipaddress.ip_address(request.remote_addr or "::")
+    try:
+        client = ipaddress.ip_address(request.remote_addr or "::")
+    except ValueError:  # a proxy may write what it likes
+        return request.remote_addr[:64]
     return str(client if client.version == 4 else ipaddress.ip_network((client, 64), strict=False))
 
 
