@@ -47,9 +47,9 @@ def person() -> str:
 
 def named() -> str:
     """Return the account that a form names, whether there is such a one or not: both are counted alike."""
-    form = request.get_json(silent=True) if request.is_json else request.form
-    email = form.get("email") if hasattr(form, "get") else None
-    return account(str(email or ""))
+    sent = request.get_json(silent=True)  # Flask-Security takes either
+    form = sent if isinstance(sent, dict) else request.form
+    return account(str(form.get("email") or ""))
 
 
 def account(email: str) -> str:
