@@ -42,9 +42,7 @@ def _remember(app: Flask, user, **ignored) -> None:
 
     @after_this_request
     def set_cookie(response: Response) -> Response:
-        response.set_cookie(
-            COOKIE, value, max_age=LASTS, secure=request.is_secure, httponly=True, samesite="Lax"
-        )
+        response.set_cookie(COOKIE, value, max_age=LASTS, secure=request.is_secure, httponly=True, samesite="Lax")
         return response
 
 

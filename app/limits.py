@@ -33,7 +33,10 @@ class Limit:
 
 def address() -> str:
     """Return where the request came from. A client of IPv6 commands a whole /64 network, which counts as one."""
-    client = ipaddress.ip_address(request.remote_addr or "::")
+    try:
+        client = ipaddress.ip_address(request.remote_addr or "::")
+    except ValueError:  # a proxy may write what it likes
+        return request.remote_addr[:64]
     return str(client if client.version == 4 else ipaddress.ip_network((client, 64), strict=False))
 
 
@@ -44,9 +47,9 @@ def person() -> str:
 
 def named() -> str:
     """Return the account that a form names, whether there is such a one or not: both are counted alike."""
-    form = request.get_json(silent=True) if request.is_json else request.form
-    email = form.get("email") if hasattr(form, "get") else None
-    return account(str(email or ""))
+    sent = request.get_json(silent=True)  # Flask-Security takes either
+    form = sent if isinstance(sent, dict) else request.form
+    return account(str(form.get("email") or ""))
 
 
 def account(email: str) -> str:

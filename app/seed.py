@@ -106,7 +106,7 @@ def add_users(chance: random.Random, number: int, password: str) -> list[User]:
 
 
 def usernames() -> Iterator[str]:
-    """Yield names without end, first and last ones well mixed: ada_abbott, ben_baker, …, ada_baker, …, ada_abbott2, …"""
+    """Yield names without end, well mixed: ada_abbott, ben_baker, …, ada_baker, …, ada_abbott2, …"""
     for number in count(1):
         for shift, (place, first) in product(range(len(LAST)), enumerate(FIRST)):
             yield f"{first}_{LAST[(place + shift) % len(LAST)]}{number if number > 1 else ''}"
@@ -121,7 +121,8 @@ def add_follows(chance: random.Random, people: list[User]) -> None:
         for followed in chance.sample(ids, chance.randint(1, min(MOST_FOLLOWED, len(ids))))
         if followed != follower
     ]
-    db.session.execute(insert(Follow), rows)
+    if rows:  # with two people chance may have drawn nobody
+        db.session.execute(insert(Follow), rows)
 
 
 def notes(chance: random.Random, number: int, people: list[User]) -> Iterator[dict]:

@@ -328,6 +328,18 @@ def _value(variable: Variable, environ: Mapping[str, str], values: Mapping[str, 
     )
 
 
+def _contradictions(values: Mapping[str, str]) -> list[Problem]:
+    """What is wrong with values that are right each by itself."""
+    ours = values["WSGI_APP"] == SAMPLE_APP and not values["APP_DIR"]
+    if not (ours and values["SMTP_URL"] and "*" in values["ALLOWED_HOSTS"]):
+        return []
+    return [Problem(
+        "ALLOWED_HOSTS", "it allows any host, and SMTP_URL is set",
+        "a mailed link names the host that was asked for: a stranger could make somebody's link to reset the password "
+        "lead to a host of the stranger's own", "set ALLOWED_HOSTS=app.example.com, the host names of this app",
+    )]
+
+
 def load(environ: Mapping[str, str], only: set[str] | None = None) -> dict[str, str]:
     """Every variable (or only those named) with its value, defaults filled in; ContractError if any is wrong."""
     names = [variable.name for variable in VARIABLES if only is None or variable.name in only]
@@ -338,6 +350,7 @@ def load(environ: Mapping[str, str], only: set[str] | None = None) -> dict[str, 
         values[variable.name], problem = _value(variable, environ, values)
         if problem and variable.name in names:
             problems.append(problem)
+    problems += [problem for problem in _contradictions(values) if problem.variable in names]
     if problems:
         raise ContractError(problems)
     return {name: values[name] for name in names}

@@ -2,14 +2,16 @@
 
 from xdist.scheduler import LoadScopeScheduling
 
-TOGETHER = "tests/live/conformance"  # its files share one fleet of stacks and write one table
+# The files of these folders share what takes long to start: a fleet of stacks; a stack and a browser.
+TOGETHER = ("tests/live/conformance", "tests/browser")
 
 
 class ByFile(LoadScopeScheduling):
     """A file's tests share fixtures, and often follow from one another."""
 
     def _split_scope(self, nodeid):
-        return TOGETHER if nodeid.startswith(TOGETHER) else nodeid.split("::")[0]
+        file = nodeid.split("::")[0]
+        return next((folder for folder in TOGETHER if file.startswith(folder)), file)
 
 
 def pytest_xdist_make_scheduler(config, log):

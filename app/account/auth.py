@@ -19,11 +19,7 @@ from app.extensions import db, security
 ARGON2 = {"argon2__memory_cost": 19 * 1024, "argon2__time_cost": 2, "argon2__parallelism": 1}
 
 SETTINGS = {
-    "REGISTERABLE": True,
-    "CONFIRMABLE": True,
-    "RECOVERABLE": True,
-    "CHANGEABLE": True,
-    "TRACKABLE": True,
+    **dict.fromkeys(("REGISTERABLE", "CONFIRMABLE", "RECOVERABLE", "CHANGEABLE", "TRACKABLE"), True),
     "RETURN_GENERIC_RESPONSES": True,
     "USER_IDENTITY_ATTRIBUTES": [{"email": {"mapper": uia_email_mapper, "case_insensitive": False}}],  # all are lower
     "EMAIL_VALIDATOR_ARGS": {"check_deliverability": False},  # default: asks the DNS

@@ -27,6 +27,7 @@ def hold_the_lock(connection: Connection) -> None:
     else:
         # To alter a table SQLite must copy and drop it, and the drop would delete the rows that refer to it.
         connection.connection.execute("PRAGMA foreign_keys = OFF")
+        connection.connection.execute("PRAGMA busy_timeout = 600000")  # milliseconds: another's migration may take long
 
 
 def render_item(kind, item, autogen_context):

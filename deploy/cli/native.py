@@ -108,7 +108,7 @@ def missing_packages(server):
         "nginx": shutil.which("nginx", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"),
         "libnginx-mod-http-brotli-static": BROTLI.exists(),
     }
-    if not _given_venv():
+    if not venv.given():
         needed["python3-venv"] = importlib.util.find_spec("ensurepip")
         if server == "uwsgi":  # compiled on this host
             needed["gcc"] = shutil.which("gcc")
@@ -142,14 +142,8 @@ def _install(server):
         console.quiet(root.command(["sh", "-c", stop]))
 
 
-def _given_venv():
-    return os.environ.get("TRIPOD_VENV", "")
-
-
 def _venv(server):
     """The virtual environment, made or brought up to date."""
-    if _given_venv():
-        return Path(_given_venv())
     folder = HOME / "venv"
     uwsgi = server == "uwsgi" or (folder / "bin/uwsgi").exists()
     wanted = requirements.locked(uwsgi=uwsgi, more=["honcho"])

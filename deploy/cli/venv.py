@@ -1,17 +1,26 @@
 """A virtual environment with packages of Pipfile.lock, for what runs on the host itself."""
 
 import importlib.util
+import os
 import sys
+from pathlib import Path
 
 from deploy.cli import console
 from deploy.cli.console import Problem
 
 
+def given():
+    """One that is there already, to be used as it is; empty if nobody names one."""
+    return os.environ.get("TRIPOD_VENV", "")
+
+
 def ensure(folder, wanted, todo):
-    """Make the environment, or bring it up to date, if it does not hold `wanted`, a text of requirements with hashes.
+    """The environment, made or brought up to date if it does not hold `wanted`, a text of requirements with hashes.
 
     `todo` is what to type again when that failed.
     """
+    if given():
+        return Path(given())
     installed = folder / "requirements.txt"
     if installed.is_file() and installed.read_text() == wanted:
         return folder

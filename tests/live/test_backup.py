@@ -107,7 +107,7 @@ def test_backup_says_what_it_holds(stack, backup):
     """The file belongs to its owner alone; its size, the kind of database and the schema are said."""
     file, _, _, said = backup
     assert file.stat().st_mode & 0o777 == 0o600
-    kind = "PostgreSQL" if stack.env["COMPOSE_PROFILES"] else "SQLite"
+    kind = "PostgreSQL" if stack.env["COMPOSE_PROFILES"] else "SQLite in app.db"
     assert re.search(rf"{file}   \d+(\.\d)? (kB|MB)\n\n  {kind} at schema \d+, the secret key", said)
 
 

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import requests
 
 from deploy.cli import native
 from tests.config.conftest import tracked
@@ -27,7 +28,7 @@ class Host:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, target)
         shutil.copy(ROOT / "tests/live/probe.py", self.folder)
-        self._env = {
+        self.env = {
             "PATH": self._path_without_docker(folder / "bin"),
             "HTTP_PORT": str(self.port),
             "TRIPOD_VENV": "/opt/venv",  # the packages are here already; making an environment takes half a minute
@@ -46,7 +47,7 @@ class Host:
         return str(folder)
 
     def stack(self, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(["/usr/bin/python3", self.folder / "stack", *args], env=self._env | env, cwd="/",
+        return subprocess.run(["/usr/bin/python3", self.folder / "stack", *args], env=self.env | env, cwd="/",
                               text=True, capture_output=True, timeout=100)
 
     def processes(self) -> dict[str, str]:

@@ -15,7 +15,7 @@ from deploy.cli.console import Problem
 from deploy.cli.verbs import backup, restore
 
 FOUND = {"kind": "sqlite", "profile": False, "folder": "/state", "file": "app.db", "schema": "0002", "release": "v1"}
-MANIFEST = {"kind": "sqlite", "schema": "0002", "release": "v1", "made_at": "2026-01-01T00:00:00+00:00"}
+MANIFEST = {key: FOUND[key] for key in ("kind", "file", "schema", "release")} | {"made_at": "2026-01-01T00:00:00+00:00"}
 
 
 def nothing(text=""):
@@ -171,7 +171,7 @@ def test_restore(restored):
 def test_schema_that_is_not_known(restored):
     """A release command that refuses the copy ends the restore while the app still runs."""
     here = Here(refuse="deploy/release")
-    with pytest.raises(Problem, match="SQLite at schema 0002"):
+    with pytest.raises(Problem, match="SQLite in app.db at schema 0002"):
         restored(here)
     assert here.done == ["unpack", "deploy/release", "forget"]
 
@@ -200,9 +200,17 @@ def test_old_data_is_kept_when_the_way_back_fails(restored):
     assert "forget" not in here.done
 
 
-def test_other_kind(restored):
-    """A backup of one kind of database is not put into another."""
+@pytest.mark.parametrize(
+    "found, expected",
+    [
+        ({"kind": "postgresql", "profile": True, "file": None}, "PostgreSQL"),
+        ({"file": "shop.db"}, "SQLite in shop.db"),
+    ],
+)
+def test_other_database(restored, found, expected):
+    """A backup of one kind of database, or file, is not put where another is in use; how to get there is said."""
     here = Here()
-    with pytest.raises(Problem, match="backup of SQLite at schema 0002.*runs on PostgreSQL"):
-        restored(here, kind="postgresql", profile=True)
+    with pytest.raises(Problem, match=f"backup of SQLite in app.db at schema 0002.*runs on {expected}") as raised:
+        restored(here, **found)
+    assert "DATABASE_URL=sqlite:////state/app.db ./stack up" in raised.value.todo
     assert here.done == []

@@ -48,6 +48,13 @@ def test_words_for_pytest_keep_their_order(monkeypatch):
     ]
 
 
+@pytest.mark.parametrize("verb", ["flask", "dev"])
+def test_words_for_the_app_keep_their_options(verb, monkeypatch):
+    """Everything behind a flask command is its own, --help too."""
+    monkeypatch.setattr(f"deploy.cli.verbs.{verb}.run", lambda args: args.words)
+    assert cli.main([verb, "seed", "--help", "--posts", "5"]) == ["seed", "--help", "--posts", "5"]
+
+
 def test_words_that_a_verb_does_not_know_are_refused(capsys):
     """A wrong option stops before anything is done."""
     with pytest.raises(SystemExit) as ended:

@@ -64,6 +64,21 @@ def test_other_databases_are_left_alone():
     assert database_url("sqlite:////var/lib/postgres://x.db") == "sqlite:////var/lib/postgres://x.db"
 
 
+@pytest.mark.parametrize(("text", "found"), [("on", True), ("off", False)])
+def test_a_switch_is_on_or_off(text, found):
+    """RATE_LIMITS is one of two words; any other is refused, for it could leave a protection away unnoticed."""
+    assert from_environment({"RATE_LIMITS": text})["RATE_LIMITS"] is found
+    with pytest.raises(ConfigError, match=r"(?s)RATE_LIMITS is 'no'.*RATE_LIMITS=on"):
+        from_environment({"RATE_LIMITS": "no"})
+
+
+def test_origins_are_a_list():
+    """CORS_ORIGINS is separated by commas or blanks; nobody is named by default."""
+    assert from_environment({})["CORS_ORIGINS"] == []
+    found = from_environment({"CORS_ORIGINS": "https://a.example, https://b.example"})["CORS_ORIGINS"]
+    assert found == ["https://a.example", "https://b.example"]
+
+
 @pytest.mark.parametrize(
     ("text", "bytes_"),
     [("512", 512), ("64k", 65536), ("10m", 10485760), ("10M", 10485760), ("1g", 1073741824), ("0", None)],

@@ -30,7 +30,7 @@ OTHERS = {
     "IMAGE_TAG": "Compose: which build of the images",
     "PATH": "the system's",
     "TRIPOD_REENTERED": "deploy/cli: ./stack has already called itself again",
-    "TRIPOD_VENV": "deploy/cli/native.py: a virtual environment that is there already, instead of one of its own",
+    "TRIPOD_VENV": "deploy/cli/venv.py: a virtual environment that is there already, instead of one of its own",
     "PGDATA": "PostgreSQL's own, set in the Dockerfile",
 }
 

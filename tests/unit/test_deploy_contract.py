@@ -7,6 +7,8 @@ import pytest
 from deploy import contract, resources
 
 NAMES = [variable.name for variable in contract.VARIABLES]
+# What another variable must be before this one can be set.
+NEEDS = {"SMTP_URL": {"ALLOWED_HOSTS": "example.com"}}
 
 
 def problems(only: set[str] | None = None, **environ: str) -> list[contract.Problem]:
@@ -69,6 +71,10 @@ def test_default_and_declaration_are_whole(variable):
         ("ALLOWED_HOSTS", "example.com"),
         ("ALLOWED_HOSTS", ".example.com, a-b.example.org localhost 127.0.0.1"),
         ("ALLOWED_HOSTS", "*"),
+        ("RATE_LIMITS", "off"),
+        ("REDIS_URL", "rediss://:password@host:6380/1"),
+        ("CORS_ORIGINS", "https://app.example.com, http://localhost:3000"),
+        ("CORS_ORIGINS", "*"),
         ("DATABASE_URL", "postgres://user:p%40ss@host:5432/name"),
         ("DATABASE_URL", "postgresql+psycopg://h/n"),
         ("DATABASE_URL", "sqlite:////var/lib/app.db"),
@@ -85,13 +91,14 @@ def test_default_and_declaration_are_whole(variable):
 )
 def test_good_value_is_taken_as_it_is(name, value):
     """A value that is allowed comes out of load() unchanged."""
-    assert contract.load({name: value})[name] == value
+    assert contract.load({name: value} | NEEDS.get(name, {}))[name] == value
 
 
 @pytest.mark.parametrize("variable", contract.VARIABLES, ids=NAMES)
 def test_example_is_a_good_value(variable):
     """What an error tells people to type is itself accepted."""
-    assert contract.load({variable.name: variable.example})[variable.name] == variable.example
+    environ = {variable.name: variable.example} | NEEDS.get(variable.name, {})
+    assert contract.load(environ)[variable.name] == variable.example
 
 
 @pytest.mark.parametrize(
@@ -157,6 +164,12 @@ def test_example_is_a_good_value(variable):
             for value in ("ten", "10mb", "10 m", "-1", "1.5m", "m", "٣m", "10t")
         ),
         *(("MAX_BODY_SIZE", value, "not between 1k and 4g") for value in ("0", "0m", "1023", "5g", "4097m")),
+        *(("RATE_LIMITS", value, "neither on nor off") for value in ("yes", "0", "On")),
+        *(("REDIS_URL", value, "does not start with redis://") for value in ("host:6379", "http://host", "redis://")),
+        *(
+            ("CORS_ORIGINS", value, "no origin")
+            for value in ("app.example.com", "https://app.example.com/", "https://*.example.com", "null", "ftp://a.example")
+        ),
         *(
             ("ALLOWED_HOSTS", value, "no host name")
             for value in (
@@ -215,7 +228,7 @@ def test_name_file_gives_the_value(name, tmp_path):
     example = next(variable.example for variable in contract.VARIABLES if variable.name == name)
     file = tmp_path / "secret"
     file.write_text(f"\n {example}\n\n")
-    assert contract.load({f"{name}_FILE": str(file)})[name] == example
+    assert contract.load({f"{name}_FILE": str(file)} | NEEDS.get(name, {}))[name] == example
 
 
 def test_name_wins_over_name_file(tmp_path):
@@ -335,3 +348,14 @@ def test_server_without_its_program_is_refused(tmp_path, monkeypatch):
     contract.require_program("uwsgi")
     with pytest.raises(contract.ContractError, match="(?s)mod_wsgi cannot run here.*set WSGI_SERVER=uwsgi"):
         contract.require_program("mod_wsgi")
+
+
+def test_mailed_links_lead_to_known_hosts_only():
+    """With SMTP_URL the hosts must be named, else a stranger could choose where a mailed link leads."""
+    mail = {"SMTP_URL": "smtp://mail.example.com"}
+    for environ in (mail, mail | {"ALLOWED_HOSTS": "example.com,*"}):
+        (problem,) = problems(**environ)
+        assert (problem.variable, "SMTP_URL is set" in problem.what) == ("ALLOWED_HOSTS", True)
+    assert contract.load(mail | NEEDS["SMTP_URL"])["SMTP_URL"] == mail["SMTP_URL"]
+    assert contract.load(mail | {"APP_DIR": "../shop"})["ALLOWED_HOSTS"] == "*"  # another app may send no links
+    assert contract.load(mail, {"MAX_BODY_SIZE"})  # Nginx asks for what it reads, and gets only that

@@ -195,6 +195,7 @@ def test_forms_that_send_mail_are_limited(client, alice, path, form, allowed):
 def test_a_network_of_ipv6_counts_as_one(app):
     """A client of IPv6 has 2^64 addresses to try from, so its network is what counts."""
     keys = {"2001:db8::1": "2001:db8::/64", "2001:db8::ffff": "2001:db8::/64", "192.0.2.1": "192.0.2.1"}
+    keys |= {"192.0.2.1:443": "192.0.2.1:443", "": "::/64"}  # nothing that a proxy writes may end in a 500
     for address, key in keys.items():
         with app.test_request_context(environ_base={"REMOTE_ADDR": address}):
             assert limits.address() == key

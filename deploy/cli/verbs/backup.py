@@ -32,7 +32,7 @@ def run(args):
             _save(draft, archive.DUMP, "dumping PostgreSQL", server.dump())
         _save(draft, archive.STATE, "copying the state directory",
               here.command("python3", "-m", "deploy.snapshot", "write"), here.env)
-        draft.finish(kind=found["kind"], schema=found["schema"], release=found["release"],
+        draft.finish(kind=found["kind"], file=found["file"], schema=found["schema"], release=found["release"],
                      made_at=now.isoformat(timespec="seconds"))
     say(f"\n{file}   {archive.in_words(file.stat().st_size)}\n")
     say(f"  {in_words(found)}, the secret key, and what else is in {found['folder']}")
@@ -53,7 +53,7 @@ def check_kind(found):
 
 def in_words(found):
     """The kind of database and its schema, as people say it."""
-    kind = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}[found["kind"]]
+    kind = {"sqlite": f"SQLite in {found['file']}", "postgresql": "PostgreSQL"}[found["kind"]]
     return f"{kind} at schema {found['schema']}" if found["schema"] else kind
 
 

@@ -28,7 +28,7 @@ def run(args):
     here = place.current()
     found = place.describe(here)
     check_kind(found)
-    _check_same_kind(backup.manifest, found, args.file)
+    _check_same_database(backup.manifest, found, args.file)
     if not args.yes:
         _confirm(backup.manifest, args.file)
     restored = Restored(here, backup, found)
@@ -50,14 +50,17 @@ def _read(path):
     return backup
 
 
-def _check_same_kind(manifest, found, path):
-    if manifest["kind"] == found["kind"]:
+def _check_same_database(manifest, found, path):
+    if (manifest["kind"], manifest["file"]) == (found["kind"], found["file"]):
         return
-    other = "COMPOSE_PROFILES=postgres ./stack up" if manifest["kind"] == "postgresql" else "docker compose down -v"
+    setting = {
+        "postgresql": "COMPOSE_PROFILES=postgres",
+        "sqlite": f"DATABASE_URL=sqlite:///{found['folder']}/{manifest['file']}",
+    }[manifest["kind"]]
     raise Problem(
         f"{path} is a backup of {in_words(manifest)}, and this stack runs on {in_words(found)}.",
         "One cannot be put into the other. Nothing was changed.",
-        f"{other}   (a stack on the backup's kind of database), then: ./stack restore {path}",
+        f"{setting} ./stack up, and with the same setting: ./stack restore {path}",
     )
 
 

@@ -14,6 +14,9 @@ def add_arguments(parser):
     """The options of `smoke`."""
     parser.add_argument("url", nargs="?", metavar="URL", help="such as https://app.example")
     parser.add_argument("--expect-server", metavar="NAME", help="fail unless this WSGI server answers")
+    for option, meaning in (("--user", "an account there, instead of a new one; twice, to make none"),
+                            ("--password", "its password")):
+        parser.add_argument(option, metavar=option[2:].upper(), action="append", default=[], help=meaning)
 
 
 def run(args):
@@ -30,6 +33,7 @@ def run(args):
     base_image.ensure(base_of(config))
     test_image.build(IMAGE)
     expected = ["--expect-server", args.expect_server] if args.expect_server else []
-    tests = ["pytest", "-p", "no:cacheprovider", "tests/smoke", "--base-url", url, *expected]
+    accounts = [f"--user={user}" for user in args.user] + [f"--password={word}" for word in args.password]
+    tests = ["pytest", "-p", "no:cacheprovider", "tests/smoke", "--base-url", url, *expected, *accounts]
     options = ["--volume", f"{ROOT}:/src:ro", "--workdir", "/src"]
     return test_image.run(config["services"][IMAGE]["image"], options, tests)
