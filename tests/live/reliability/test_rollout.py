@@ -49,7 +49,8 @@ def test_switches_and_a_release_lose_nothing(checkout, record, is_long):
             load.await_more(1000)
     handovers = seconds_of_handovers(said)
     note = f"{len(handovers)} handovers, each at most {max(handovers):.1f} s; "
-    judge(record, SECTION, f"requests during {rounds * len(ROUND)} switches and {rounds} releases", load, checkout, note)
+    what = f"requests during {rounds * len(ROUND)} switches, every pair, and {rounds} releases"
+    judge(record, SECTION, what, load, checkout, note)
     assert len(handovers) == rounds * (len(ROUND) + 1)
     assert max(handovers) < HANDOVER_WITHIN
     assert_nothing_to_change(checkout)
