@@ -4,17 +4,22 @@ from typing import Any
 
 from apiflask import HTTPError, Schema
 from apiflask.fields import Dict, List, String
-from flask import Flask, Response, jsonify, render_template, request
+from flask import Flask, Response, current_app, jsonify, render_template, request
 from flask_wtf.csrf import CSRFError
-from werkzeug.exceptions import HTTPException
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
+from werkzeug.exceptions import HTTPException, ServiceUnavailable
 
 # What a person can do about it. Any other error shows the description that Werkzeug gives it.
 ADVICE = {
     404: "There is nothing at this address. It may have moved, or have been mistyped.",
     405: "This address does not take that kind of request.",
     413: "That is more than we accept in one go. Please send less.",
+    503: "Our database does not answer just now. Nothing that was saved is lost; please try again in a few seconds.",
     500: "Something went wrong on our side. It has been noted; please try again in a moment.",
 }
+
+
+RETRY_AFTER = 5  # seconds, with a 503; as Nginx says it (nginx/conf.d/errors.conf)
 
 
 class ErrorOut(Schema):
@@ -29,6 +34,8 @@ def init_app(app: Flask) -> None:
     app.config.update(HTTP_ERROR_SCHEMA=ErrorOut, VALIDATION_ERROR_SCHEMA=ErrorOut)
     app.register_error_handler(HTTPException, http_error)
     app.register_error_handler(HTTPError, invalid_input)
+    for away in (OperationalError, InterfaceError, TimeoutError):
+        app.register_error_handler(away, database_away)
 
 
 def http_error(error: HTTPException) -> Response:
@@ -39,6 +46,13 @@ def http_error(error: HTTPException) -> Response:
     else:
         response.data, response.mimetype = _page(error), "text/html"
     return response
+
+
+def database_away(error: DBAPIError | TimeoutError) -> Response:
+    """Return 503: the database is gone, hangs, is locked or full. A person has to do nothing but wait."""
+    # Without the statement and its values, which SQLAlchemy would add.
+    current_app.logger.error("the database failed: %s", getattr(error, "orig", error))
+    return http_error(ServiceUnavailable(retry_after=RETRY_AFTER))
 
 
 def invalid_input(error: HTTPError) -> tuple[Response, int]:

@@ -35,7 +35,7 @@ def host(stack) -> str:
 
 
 def on_the_host(*command: str) -> None:
-    """Runs a command as root among all processes of the machine: a container's process 1 hears no SIGKILL from inside."""
+    """Runs a command as root among all processes of the machine: process 1 hears no SIGKILL from inside."""
     docker("run", "--rm", "--pid", "host", "--user", "0", "--cap-add", "KILL", "--network", "none",
            image_name("nginx"), "sh", "-c", " ".join(command))  # fmt: skip
 
