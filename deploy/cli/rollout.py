@@ -254,7 +254,7 @@ def _prepare(old, change):
 
 def _refuse_breaking(old, image):
     ask = ["python3", "-m", "deploy.migrations"]
-    shown = console.quiet(["docker", "run", "--rm", "--network", "none", image, *ask])
+    shown = console.quiet(["docker", "run", "--rm", "--no-healthcheck", "--network", "none", image, *ask])
     if shown.returncode:
         raise Problem("The new image can't be asked for its migrations.", shown.stderr.strip(), "./stack status")
     known = json.loads(console.quiet(["docker", "exec", old.id, *ask]).stdout or "{}")
