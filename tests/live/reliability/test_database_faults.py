@@ -137,6 +137,25 @@ def test_postgres_closes_connections(postgres, record):
     assert failed == 0
 
 
+def test_answers_are_not_mixed(postgres, record):
+    """Workers and threads share no connection: each of many requests at once gets the row that it asked for, and each
+    worker has server processes of its own.
+    """
+    url = postgres.url + API
+    rows = [requests.post(url, json={"body": f"row {number}"}, timeout=20).json()["id"] for number in range(20)]
+
+    async def read() -> list[tuple[int, load.Answer]]:
+        host = load.address(postgres)
+        wanted = [number for number in range(20) for _ in range(3)]
+        answers = await asyncio.gather(*(load.ask(host, f"{API}/{rows[number]}") for number in wanted))
+        return list(zip(wanted, answers, strict=True))
+
+    found = [pair for _ in range(10) for pair in asyncio.run(read())]
+    mixed = sum(json.loads(answer.body)["body"] != f"row {number}" for number, answer in found)
+    record(SECTION, "reads of a row by many at once, from 2 workers of 4 threads", len(found), mixed)
+    assert mixed == 0
+
+
 def test_sqlite_busy(sqlite):
     """While somebody holds SQLite's write lock pages are read, and who wants to write gets 503 in less than 2 s."""
     host = load.address(sqlite)
