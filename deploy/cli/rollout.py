@@ -315,8 +315,8 @@ def _look(stack, new):
     """The container as it is now; a Problem if it has ended, even if it was started again since."""
     now = next((one for one in webs(stack) if one.id == new.id), None)
     if now is None or now.state != "running" or now.restarts:
-        ended = f"ended with status {now.exit_code}" if now and now.exit_code else "did not stay alive"
-        raise _failed(new, f"it {ended}")
+        status = f" with status {now.exit_code}" if now and now.exit_code else ""  # not told once it runs again
+        raise _failed(new, f"it ended{status}")
     return now
 
 
