@@ -138,7 +138,8 @@ LABEL org.opencontainers.image.title="Tripod web" org.opencontainers.image.versi
 USER tripod
 # deploy/servers/mod_wsgi/run translates it for Apache, so SIGTERM is right for all servers.
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=6s --start-period=60s --start-interval=0.25s --retries=3 CMD ["deploy/health"]
+# The check itself waits 5 s for an answer, and has to live on after that to end a dead server, however busy the host is.
+HEALTHCHECK --interval=10s --timeout=20s --start-period=60s --start-interval=0.25s --retries=3 CMD ["deploy/health"]
 CMD ["deploy/start"]
 
 # --- nginx ------------------------------------------------------------------------------------------------------------

@@ -6,6 +6,8 @@ from typing import Any
 from flask import has_request_context, request
 from sqlalchemy import DateTime, Engine, MetaData, TypeDecorator, event, make_url
 
+from app import patience
+
 # Names for all constraints: SQLite has none of its own, and a migration can only drop what has a name.
 METADATA = MetaData(
     naming_convention={
@@ -18,24 +20,24 @@ METADATA = MetaData(
 )
 
 POSTGRESQL = {
-    # A connection that died while it lay in the pool (restart, failover) is replaced, not handed out.
-    "pool_pre_ping": True,
     # Per worker process 5 kept and 5 more in a rush; times the workers it must stay below the server's
     # max_connections (100 by default).
     "pool_size": 5,
     "max_overflow": 5,
     # Seconds to wait for a free connection. Short: a queue that takes longer only grows.
-    "pool_timeout": 3,
+    "pool_timeout": 1,
     "connect_args": {
-        # Seconds; the least that libpq accepts. A server that is up answers in milliseconds.
+        # Seconds; the least that libpq accepts. patience.py is stricter.
         "connect_timeout": 2,
-        # Milliseconds. Less than any request may take, so that the database gives up before the client has.
-        "options": "-c statement_timeout=15000",
+        # Milliseconds. Less than any request may take, so that the database gives up before the client has; and a lock
+        # that somebody keeps for longer than moments is as good as a database that is away.
+        "options": "-c statement_timeout=8000 -c lock_timeout=1500",
     },
 }
 
 SQLITE = (
-    "PRAGMA busy_timeout = 5000",  # milliseconds to wait for another writer; first, for the next may have to
+    # Milliseconds to wait for another writer: the answer, then 503, is to come in 2 s. First, for the next may have to.
+    "PRAGMA busy_timeout = 1800",
     "PRAGMA journal_mode = WAL",  # readers and the one writer do not wait for each other
     "PRAGMA synchronous = FULL",  # with NORMAL a power cut loses commits that were already acknowledged
     "PRAGMA foreign_keys = ON",  # off by default, and set per connection
@@ -71,10 +73,12 @@ def engine_options(url: str) -> dict[str, Any]:
 
 
 def listen(engine: Engine) -> None:
-    """Give a SQLite `engine` its settings and its transactions; leave every other engine alone."""
+    """Give a SQLite `engine` its settings and its transactions, a PostgreSQL one its patience."""
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_pragmas)
         event.listen(engine, "begin", _begin)
+    if engine.dialect.name == "postgresql":
+        patience.listen(engine)
 
 
 def _set_pragmas(connection, record) -> None:

@@ -4,9 +4,10 @@ from typing import Any
 
 from apiflask import HTTPError, Schema
 from apiflask.fields import Dict, List, String
-from flask import Flask, Response, jsonify, render_template, request
+from flask import Flask, Response, current_app, jsonify, render_template, request
 from flask_wtf.csrf import CSRFError
-from werkzeug.exceptions import HTTPException
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
+from werkzeug.exceptions import HTTPException, ServiceUnavailable
 
 # What a person can do about it, unless whoever raised the error says more. Others show Werkzeug's description.
 ADVICE = {
@@ -16,7 +17,10 @@ ADVICE = {
     413: "That is more than we accept in one go. Please send less.",
     429: "That was too often in a short time.",
     500: "Something went wrong on our side. It has been noted; please try again in a moment.",
+    503: "Our database does not answer just now. Nothing that was saved is lost; please try again in a few seconds.",
 }
+
+RETRY_AFTER = 5  # seconds, with a 503; as Nginx says it (nginx/conf.d/errors.conf)
 
 
 class ErrorOut(Schema):
@@ -31,6 +35,8 @@ def init_app(app: Flask) -> None:
     app.config.update(HTTP_ERROR_SCHEMA=ErrorOut, VALIDATION_ERROR_SCHEMA=ErrorOut)
     app.register_error_handler(HTTPException, http_error)
     app.register_error_handler(HTTPError, invalid_input)
+    for away in (OperationalError, InterfaceError, TimeoutError):
+        app.register_error_handler(away, database_away)
 
 
 def http_error(error: HTTPException) -> Response:
@@ -41,6 +47,13 @@ def http_error(error: HTTPException) -> Response:
     else:
         response.data, response.mimetype = _page(error), "text/html"
     return response
+
+
+def database_away(error: DBAPIError | TimeoutError) -> Response:
+    """Return 503: the database is gone, hangs, is locked or full. A person has to do nothing but wait."""
+    # Without the statement and its values, which SQLAlchemy would add.
+    current_app.logger.error("the database failed: %s", getattr(error, "orig", error))
+    return http_error(ServiceUnavailable(retry_after=RETRY_AFTER))
 
 
 def invalid_input(error: HTTPError) -> tuple[Response, int]:

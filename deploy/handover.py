@@ -104,6 +104,7 @@ def forget_the_dead(settings: Mapping[str, str]) -> None:
         if not _listens(path):
             path.unlink(missing_ok=True)
             path.with_suffix(".done").unlink(missing_ok=True)
+            path.with_suffix(".pulse").unlink(missing_ok=True)
 
 
 def when_ready(settings: Mapping[str, str]) -> None:

@@ -6,6 +6,7 @@ from flask import Blueprint, current_app
 from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from app import database
 from app.extensions import db
 
 bp = Blueprint("health", __name__)
@@ -23,11 +24,11 @@ def readyz() -> tuple[dict, int, dict]:
 def check_database() -> None:
     """Raise SQLAlchemyError unless the database answers and its tables are there.
 
-    Over a connection of its own: connect_timeout bounds that even when the server hangs, where a pooled one
-    would wait for ever; and a busy pool is no reason to stop the traffic.
+    Over a connection of its own: a busy pool is no reason to stop the traffic.
     """
     connect_args = current_app.config["SQLALCHEMY_ENGINE_OPTIONS"].get("connect_args", {})
     engine = create_engine(db.engine.url, poolclass=NullPool, connect_args=connect_args)
+    database.listen(engine)
     with engine.connect() as connection:
         connection.execute(text("SELECT version_num FROM alembic_version")).one()
 

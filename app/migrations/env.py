@@ -21,7 +21,7 @@ def hold_the_lock(connection: Connection) -> None:
     """
     connection.detach()  # from the pool, so that the connection is closed at the end and not used again
     if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("SET statement_timeout = 0")  # a migration may take long
+        connection.exec_driver_sql("SET statement_timeout = 0; SET lock_timeout = 0")  # a migration may take long
         connection.exec_driver_sql(f"SELECT pg_advisory_lock({LOCK})")
         connection.commit()
     else:

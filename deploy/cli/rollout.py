@@ -254,7 +254,7 @@ def _prepare(old, change):
 
 def _refuse_breaking(old, image):
     ask = ["python3", "-m", "deploy.migrations"]
-    shown = console.quiet(["docker", "run", "--rm", "--network", "none", image, *ask])
+    shown = console.quiet(["docker", "run", "--rm", "--no-healthcheck", "--network", "none", image, *ask])
     if shown.returncode:
         raise Problem("The new image can't be asked for its migrations.", shown.stderr.strip(), "./stack status")
     known = json.loads(console.quiet(["docker", "exec", old.id, *ask]).stdout or "{}")
@@ -315,8 +315,8 @@ def _look(stack, new):
     """The container as it is now; a Problem if it has ended, even if it was started again since."""
     now = next((one for one in webs(stack) if one.id == new.id), None)
     if now is None or now.state != "running" or now.restarts:
-        ended = f"ended with status {now.exit_code}" if now and now.exit_code else "did not stay alive"
-        raise _failed(new, f"it {ended}")
+        status = f" with status {now.exit_code}" if now and now.exit_code else ""  # not told once it runs again
+        raise _failed(new, f"it ended{status}")
     return now
 
 

@@ -12,6 +12,8 @@ gives up (REQUEST_TIMEOUT + 5 s, nginx/contract.conf.template):
 
 Stuck means that the app is at work all that time without handing over a part of its response: time in which a slow
 client reads does not count, and a stream may go on for as long as parts keep coming.
+
+What the watchdog sees go on is the server's pulse (deploy/pulse.py), by which deploy/health tells busy from dead.
 """
 
 import ctypes
@@ -22,8 +24,9 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Mapping
 
-from deploy import logs
+from deploy import logs, pulse
 from deploy.middleware.answer import answer
 
 log = logging.getLogger("deploy.deadline")
@@ -40,8 +43,10 @@ class DeadlineExceeded(BaseException):
 class _Watchdog:
     """Looks at the threads that are inside the app; one for each process."""
 
-    def __init__(self, timeout: float):
-        self.timeout = timeout
+    def __init__(self, settings: Mapping[str, str]):
+        self.timeout = float(settings["REQUEST_TIMEOUT"])
+        self._settings = settings
+        self._moved = False  # whether a thread has left the app since the last look
         self.inside: dict[int, tuple[float, str]] = {}  # thread → when its app code began, what it is doing
         self.ended: set[int] = set()
         self._lock = threading.Lock()
@@ -59,6 +64,7 @@ class _Watchdog:
         thread = threading.get_ident()
         with self._lock:
             self.inside.pop(thread, None)
+            self._moved = True
             if thread in self.ended:
                 self.ended.discard(thread)
                 _raise_in(thread, None)
@@ -89,6 +95,9 @@ class _Watchdog:
             time.sleep(TICK)
             with self._lock:
                 self._arm()
+                moved, self._moved = self._moved, False
+            if moved:
+                pulse.beat(self._settings)
             self._look(time.monotonic())
 
     def _look(self, now: float) -> None:
@@ -145,7 +154,7 @@ class _Watched:
 
 
 def wrap(app, settings):
-    watchdog = _Watchdog(float(settings["REQUEST_TIMEOUT"]))
+    watchdog = _Watchdog(settings)
 
     def with_deadline(environ, start_response):
         label = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']} ({environ.get('HTTP_X_REQUEST_ID', '-')})"

@@ -1,5 +1,6 @@
 """Compose and the Dockerfile, as Compose and hadolint judge them, and what every container must keep."""
 
+import json
 import re
 
 import pytest
@@ -80,6 +81,21 @@ def test_hadolint_takes_the_dockerfile():
     """hadolint has nothing to say about the Dockerfile, but for the rules that .hadolint.yaml leaves out."""
     done = tool("hadolint", "--no-color", "Dockerfile")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+# What compose-lint says of the services that stay, and why it stays so.
+MEANT_SO = {
+    "CL-0004": "the images are built here: their tag is what the user calls the build (IMAGE_TAG)",
+    "CL-0005": "Nginx's port is for the world; HTTP_PORT=127.0.0.1:8080 keeps it from it",
+    "CL-0026": "no CPU limit: WEB_CONCURRENCY is made from what there is, and a limit would only slow it down",
+}
+
+
+def test_compose_lint_takes_the_services():
+    """compose-lint finds nothing in the services that stay but what is named above, and all of that."""
+    done = tool("compose-lint", "--format", "json", "docker-compose.yml")
+    findings = [one for one in json.loads(done.stdout)["findings"] if one["service"] in HARDENED]
+    assert {one["rule_id"] for one in findings} == set(MEANT_SO), findings
 
 
 def test_rules_that_hadolint_leaves_out_are_few_and_have_reasons():

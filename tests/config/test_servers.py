@@ -128,6 +128,11 @@ def test_requests_wait_in_one_place(run_server):
     assert "MaxRequestWorkers ${ALL_THREADS}\n" in httpd
 
 
+def test_heartbeats_live_in_memory(run_server):
+    """Gunicorn's workers write their heartbeat to memory: on a slow disk they would seem to freeze and be killed."""
+    assert gunicorn_values(run_server)["worker_tmp_dir"] == "/dev/shm"
+
+
 def test_gunicorn_has_the_contracts_numbers(run_server):
     """Workers, threads, grace and recycling are those of the contract."""
     given = {"WEB_CONCURRENCY": "3", "WEB_THREADS": "7", "SHUTDOWN_GRACE": "9", "MAX_REQUESTS": "1000"}
@@ -164,6 +169,14 @@ def test_nginx_takes_its_files(given, level):
     done = tool(ROOT / "nginx/start", "-t", LOG_LEVEL=level, **given)
     assert done.returncode == 0, done.stderr
     assert "[warn]" not in done.stderr and "test is successful" in done.stderr
+
+
+def test_gixy_takes_nginxs_files(tmp_path, monkeypatch):
+    """gixy finds nothing in nginx/ with the contract's values filled in."""
+    monkeypatch.setattr(os, "environ", {"PATH": os.environ["PATH"], "CACHE_DIRECTORY": str(tmp_path)})
+    start = script("nginx/start")
+    done = tool("gixy", start.copy(start.values()) / "nginx.conf", PATH=os.environ["PATH"])
+    assert done.returncode == 0 and "No issues found" in done.stdout, done.stdout + done.stderr
 
 
 def test_nginx_has_the_contracts_numbers():

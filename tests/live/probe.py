@@ -179,10 +179,16 @@ def _die(environ, start):
         taken.append(b"x" * 2**24)
 
 
+def _large_header(environ, start):
+    """A response header of so many bytes as the path names."""
+    return _send(start, b"{}", headers=[("X-Large", "x" * int(environ["PATH_INFO"].rpartition("/")[2]))])
+
+
 ROUTES = {
     "broken": _raise_before,
     "canary": _canary,
     "die": _die,
+    "large-header": _large_header,
     "long-body": _long_body,
     "many-headers": _many_headers,
     "no-start": _no_start,

@@ -1,5 +1,7 @@
 """What the running containers may do, seen from inside."""
 
+import time
+
 import pytest
 import requests
 
@@ -50,6 +52,55 @@ def logged(stack, text: str) -> str:
             if text in line:
                 return line
     return ""
+
+
+ASKED = {
+    200: ("GET", "/", {}),
+    201: ("POST", "/api/v1/posts", {"json": {"body": "headers"}}),
+    400: ("GET", "/", {"headers": {"Host": "bad host"}}),
+    404: ("GET", "/static/missing.css", {}),
+    405: ("TRACE", "/", {}),
+    413: ("POST", "/", {"data": b"x" * (11 * 2**20)}),
+    414: ("GET", "/" + "x" * 5000, {}),
+    422: ("POST", "/api/v1/posts", {"data": b"{", "headers": {"Content-Type": "application/json"}}),
+}
+
+
+@pytest.mark.parametrize("status", ASKED)
+def test_headers_of_every_status(stack, status):
+    """Whoever answers, the app, Nginx or a file, and whatever: one request id, nosniff, and no version."""
+    method, path, more = ASKED[status]
+    answer = requests.request(method, stack.url + path, timeout=20, **more)
+    assert answer.status_code == status
+    assert len(answer.headers["X-Request-ID"].split(",")) == 1
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    if answer.headers.get("Content-Type", "").startswith("text/html"):
+        assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+    assert answer.headers["Server"] == "nginx"
+
+
+def test_large_response_headers(make_stack):
+    """Response headers of 12 kB, as large cookies and policies make them, come through."""
+    stack = make_stack("probe.yml", RELEASE_COMMAND="true")
+    stack.up()
+    answer = requests.get(f"{stack.url}/large-header/12000", timeout=20)
+    assert (answer.status_code, len(answer.headers["X-Large"])) == (200, 12_000)
+
+
+def test_cold_start_in_any_order(make_stack):
+    """Nginx starts without the app and says so; the app starts without its database and is there when that is."""
+    stack = make_stack(COMPOSE_PROFILES="postgres", DATABASE_URL="postgresql:///tripod?host=/run/postgresql")
+    stack.up()
+    stack.compose("stop")
+    stack.compose("up", "--detach", "--no-build", "--no-deps", "--wait", "nginx")
+    assert requests.get(stack.url, timeout=20).status_code == 503
+    stack.compose("up", "--detach", "--no-build", "--no-deps", "web")
+    stack.compose("start", "postgres")
+    for _ in range(300):
+        if requests.get(stack.url, timeout=20).status_code == 200:
+            return
+        time.sleep(0.1)
+    raise AssertionError(stack.logs("web"))
 
 
 def test_postgres(make_stack):

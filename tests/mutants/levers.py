@@ -58,6 +58,11 @@ LEVERS = (
     Lever("nginx/start", 'int(settings["REQUEST_TIMEOUT"]) + 5', 'int(settings["REQUEST_TIMEOUT"])', "tests/config"),
     Lever("docker-compose.yml", "stop_grace_period: 65s # more than the longest SHUTDOWN_GRACE; default: 10s\n    mem",
           "mem", "tests/config"),
+    Lever("deploy/servers/gunicorn/gunicorn.conf.py", '1000 if _setting("PORT") else threads', "1000",
+          "tests/config/test_servers.py -k one_place"),
+    Lever("deploy/pulse.py", "> int(settings[\"REQUEST_TIMEOUT\"]) + BEYOND", "> int(settings[\"REQUEST_TIMEOUT\"])",
+          UNIT + "pulse.py"),
+    Lever("app/database.py", "lock_timeout=1500", "lock_timeout=0", "tests/live/reliability -k locked"),
     # --- the handover and what it needs ---
     Lever("deploy/handover.py", "fresh.replace(own.with_name(LINK))",
           "own.with_name(LINK).unlink(missing_ok=True); fresh.replace(own.with_name(LINK))", UNIT + "handover.py"),

@@ -167,8 +167,8 @@ def test_the_app_works_on_either_database(make_app, empty_database):
 
 
 def test_sqlite_is_set_up_for_production(app):
-    """Every SQLite connection has WAL, full synchronisation, 5 s of patience and foreign keys."""
-    expected = {"journal_mode": "wal", "synchronous": 2, "busy_timeout": 5000, "foreign_keys": 1}
+    """Every SQLite connection has WAL, full synchronisation, less than 2 s of patience and foreign keys."""
+    expected = {"journal_mode": "wal", "synchronous": 2, "busy_timeout": 1800, "foreign_keys": 1}
     with app.app_context():
         found = {name: db.session.execute(text(f"PRAGMA {name}")).scalar() for name in expected}
     assert found == expected
@@ -222,7 +222,7 @@ def test_reading_and_then_writing_never_fails_for_the_lock(app):
 def test_postgresql_gives_up_on_endless_statements(make_app, postgresql_url):
     """No statement may run for longer than a request may."""
     with make_app(postgresql_url).app_context():
-        assert db.session.execute(text("SHOW statement_timeout")).scalar() == "15s"
+        assert db.session.execute(text("SHOW statement_timeout")).scalar() == "8s"
 
 
 def test_postgresql_may_restart(make_app, postgresql_url):

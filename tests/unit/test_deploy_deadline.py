@@ -15,7 +15,7 @@ PROLOGUE = """if 1:
     logging.config.dictConfig(logs.config("info"))
     deadline.TICK = 0.01
     def wrap(app, timeout="0.1"):
-        return deadline.wrap(app, {"REQUEST_TIMEOUT": timeout})
+        return deadline.wrap(app, {"REQUEST_TIMEOUT": timeout, "RUNTIME_DIRECTORY": "/nonexistent"})
     def spin_in_python(seconds=30):
         end = time.monotonic() + seconds
         while time.monotonic() < end:

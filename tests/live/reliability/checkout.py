@@ -11,7 +11,6 @@ import requests
 from tests.live.reliability.clients import Clients
 from tests.live.stack import ROOT, docker, free_port, image_name, running
 
-
 LEFT_OUT = shutil.ignore_patterns(".git", ".stack", "__pycache__", ".env")
 APP = "tests/live/reliability/app"
 LONGEST = 300  # seconds for any one call

@@ -20,6 +20,7 @@ class Answer:
     status: int
     seconds: float
     headers: dict[str, str]
+    body: bytes
 
 
 def address(stack: Stack) -> str:
@@ -37,13 +38,13 @@ async def ask(host: str, path: str, body: bytes | None = None, *fields: str) -> 
     """One GET, or one POST of JSON; `fields` are more lines of the request's head."""
     started = time.monotonic()
     try:
-        status, headers = await asyncio.wait_for(_exchange(host, path, body, fields), PATIENCE)
+        status, headers, answer = await asyncio.wait_for(_exchange(host, path, body, fields), PATIENCE)
     except (OSError, EOFError, TimeoutError):
-        status, headers = 0, {}
-    return Answer(status, time.monotonic() - started, headers)
+        status, headers, answer = 0, {}, b""
+    return Answer(status, time.monotonic() - started, headers, answer)
 
 
-async def _exchange(host: str, path: str, body: bytes | None, fields: tuple[str, ...]) -> tuple[int, dict[str, str]]:
+async def _exchange(host: str, path: str, body: bytes | None, fields: tuple[str, ...]):
     reader, writer = await asyncio.open_connection(host, 8080)
     try:
         head = [f"{'GET' if body is None else 'POST'} {path} HTTP/1.1", "Host: probe", "Connection: close", *fields]
@@ -55,7 +56,7 @@ async def _exchange(host: str, path: str, body: bytes | None, fields: tuple[str,
         rest = await reader.read()
         if len(rest) < int(headers.get("content-length", 0)):
             raise EOFError
-        return int(status.split()[1]), headers
+        return int(status.split()[1]), headers, rest
     finally:
         writer.close()
 

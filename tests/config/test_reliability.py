@@ -1,0 +1,19 @@
+"""docs/reliability.md: the tests that its table of failures names are there."""
+
+import re
+
+from tests.config.conftest import ROOT
+
+FAILURES = 25
+
+
+def test_each_failure_has_its_test():
+    """Each failure of the table is provoked by a test that exists, and no failure stands there twice."""
+    text = (ROOT / "docs/reliability.md").read_text()
+    rows = re.findall(r"^\| (.+?) \| `(tests/\S+\.py)::(test_\w+)` \|$", text, re.M)
+    assert len({what for what, _, _ in rows}) == len(rows) == FAILURES
+    missing = [
+        f"{file}::{test}" for _, file, test in rows
+        if not (ROOT / file).exists() or f"\ndef {test}(" not in (ROOT / file).read_text()
+    ]  # fmt: skip
+    assert missing == []
