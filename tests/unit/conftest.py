@@ -30,7 +30,6 @@ from app.database import utc_now
 from app.extensions import db, security
 from tests.unit.web import PASSWORD, csrf_token, log_in
 
-
 # What production uses takes the most of a test's time.
 CHEAP_ARGON2 = {"argon2__memory_cost": 8, "argon2__time_cost": 1, "argon2__parallelism": 1}
 
