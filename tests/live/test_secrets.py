@@ -33,7 +33,7 @@ PLACES = {
     "/readyz": lambda stack: requests.get(f"{stack.url}/readyz", timeout=20).text,
     "/healthz": lambda stack: requests.get(f"{stack.url}/healthz", timeout=20).text,
     "headers": lambda stack: str(requests.get(f"{stack.url}/", timeout=20).headers),
-    "the API's description": lambda stack: requests.get(f"{stack.url}/openapi.json", timeout=20).text,
+    "the API's description": lambda stack: requests.get(f"{stack.url}/api/v1/openapi.json", timeout=20).text,
     "the app's log": lambda stack: stack.compose("logs", "web", "migrate").stdout,
     "Nginx's log": lambda stack: stack.compose("logs", "nginx").stdout,
     "command lines": lambda stack: inside(stack, "web", "cat /proc/[0-9]*/cmdline"),

@@ -19,7 +19,8 @@ class Account:
         headers = {"X-CSRFToken": token, "Referer": url + "/account/tokens"}
         made = self.browser.request("POST", "/api/v1/tokens", 201, json={"name": name}, headers=headers)
         self.token = made.headers["Location"]
-        self.program.show(made.json()["token"])
+        self.secret = made.json()["token"]
+        self.program.show(self.secret)
         self.username = self.program.get("/api/v1/me").json()["username"]
 
     def log_in(self, site: Site) -> None:

@@ -7,12 +7,14 @@ import threading
 import time
 from collections import Counter
 from contextlib import contextmanager
+from urllib.parse import urljoin
 
 import pytest
 import requests
 
 from tests.live.reliability import load
 from tests.live.stack import docker
+from tests.smoke.account import Account
 
 BACK_WITHIN = 20  # seconds; the promise is 5 and stands in the report, this is for a busy machine
 SECTION = "Database faults"
@@ -21,15 +23,18 @@ API = "/api/v1/posts"
 
 @pytest.fixture(scope="module")
 def postgres(make_stack):
-    stack = make_stack(COMPOSE_PROFILES="postgres", WEB_CONCURRENCY="2")
-    stack.up()
-    return stack
+    return with_writer(make_stack(COMPOSE_PROFILES="postgres", WEB_CONCURRENCY="2", RATE_LIMITS="off"))
 
 
 @pytest.fixture(scope="module")
 def sqlite(make_stack):
-    stack = make_stack(WEB_CONCURRENCY="2")
+    return with_writer(make_stack(WEB_CONCURRENCY="2", RATE_LIMITS="off"))
+
+
+def with_writer(stack):
+    """Started, and with somebody who may write: `stack.token` shows who asks."""
     stack.up()
+    stack.token = f"Authorization: Bearer {Account.register(stack.url).secret}"
     return stack
 
 
@@ -100,8 +105,8 @@ def test_postgres_away(postgres, fault, record):
     async def rounds() -> list[load.Answer]:
         answers = []
         for _ in range(3):
-            answers += await asyncio.gather(*(load.ask(host, path) for path in ("/", API) * 3),
-                                            load.ask(host, API, json.dumps({"body": "lost"}).encode()))  # fmt: skip
+            reads = [load.ask(host, path) for path in ("/", API) * 3]
+            answers += await asyncio.gather(*reads, load.ask(host, API, b'{"body": "lost"}', postgres.token))
             answers.append(await load.ask(host, "/healthz"))
         return answers
 
@@ -142,7 +147,9 @@ def test_answers_are_not_mixed(postgres, record):
     worker has server processes of its own.
     """
     url = postgres.url + API
-    rows = [requests.post(url, json={"body": f"row {number}"}, timeout=20).json()["id"] for number in range(20)]
+    headers = dict([postgres.token.split(": ")])
+    bodies = [{"body": f"row {number}"} for number in range(20)]
+    rows = [requests.post(url, json=body, headers=headers, timeout=20).json()["id"] for body in bodies]
 
     async def read() -> list[tuple[int, load.Answer]]:
         host = load.address(postgres)
@@ -167,19 +174,20 @@ def test_sqlite_busy(sqlite):
     holder.start()
     time.sleep(2)
     post = json.dumps({"body": "not now"}).encode()
-    wrote = asyncio.run(load.ask(host, API, post))
+    wrote = asyncio.run(load.ask(host, API, post, sqlite.token))
     read = asyncio.run(load.ask(host, "/"))
     holder.join()
     assert (wrote.status, wrote.headers.get("retry-after"), read.status) == (503, "5", 200)
     assert wrote.seconds < 4
-    assert asyncio.run(load.ask(host, API, post)).status == 201
+    assert asyncio.run(load.ask(host, API, post, sqlite.token)).status == 201
 
 
 class Ledger:
     """What was acknowledged with 201, kept outside of the database."""
 
-    def __init__(self, url: str):
-        self.url, self.acknowledged, self.ended = url, [], False
+    def __init__(self, stack):
+        self.url, self.acknowledged, self.ended = stack.url + API, [], False
+        self.headers = dict([stack.token.split(": ")])
 
     def write(self, name: str) -> None:
         """Posts numbered bodies, each once, until `ended`; a failure is no acknowledgement."""
@@ -188,17 +196,18 @@ class Ledger:
             number += 1
             body = f"ledger {name} {number}"
             try:
-                if requests.post(self.url + API, json={"body": body}, timeout=30).status_code == 201:
+                if requests.post(self.url, json={"body": body}, headers=self.headers, timeout=30).status_code == 201:
                     self.acknowledged.append(body)
             except requests.RequestException:
                 time.sleep(0.05)
 
     def stored(self) -> Counter:
         """What the database has."""
-        found, page = Counter(), 1
-        while rows := requests.get(self.url + API, params={"page": page, "per_page": 100}, timeout=30).json()["posts"]:
-            found.update(row["body"] for row in rows)
-            page += 1
+        found, url = Counter(), f"{self.url}?limit=100"
+        while url:
+            page = requests.get(url, timeout=30)
+            found.update(post["body"] for post in page.json()["posts"])
+            url = urljoin(url, page.links["next"]["url"]) if "next" in page.links else None
         return found
 
 
@@ -209,7 +218,7 @@ def test_ledger(database, request, is_long, record):
     """
     stack = request.getfixturevalue(database)
     rounds, chance = (50, random.Random()) if is_long else (3, random.Random(6))
-    ledger = Ledger(stack.url)
+    ledger = Ledger(stack)
     writers = [threading.Thread(target=ledger.write, args=(name,)) for name in "abcd"]
     for writer in writers:
         writer.start()
