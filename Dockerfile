@@ -4,7 +4,7 @@
 #          │            │           └── venv      all packages; what compiles stays behind here
 #          │            │                ├── app       the app, its own packages and its built static files
 #          │            │                └── test      everything the project's own tests use
-#          │            ├── web                   the app and all WSGI servers
+#          │            ├── web ── bench          the app and all WSGI servers; with Nginx beside it, as others run it
 #          │            ├── nginx                 the proxy and its files
 #          │            └── smoke                 asks a running stack from outside
 #          └── postgres                           for the profile of that name
@@ -192,7 +192,7 @@ FROM venv AS test
 RUN --mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=cache,target=/var/lib/apt,sharing=locked \
     apt-get update && apt-get install --yes --no-install-recommends \
         apache2-bin docker-buildx docker-cli docker-compose git iproute2 nginx libnginx-mod-http-brotli-static \
-        postgresql-17 procps systemd
+        postgresql-17 procps systemd wrk
 COPY --from=lock /lock/dev-requirements.txt /tmp/
 RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
@@ -200,3 +200,11 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     /opt/tools/bin/pip --python /opt/venv/bin/python install --require-hashes -r /tmp/dev-requirements.txt
 RUN cp /build/servers/mod_wsgi/.libs/mod_listen_unix.so /usr/lib/apache2/modules/
 CMD ["pytest"]
+
+# --- bench: what ./stack bench measures beside the stack (bench/others/) ----------------------------------------------
+FROM web AS bench
+USER root
+RUN --mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=cache,target=/var/lib/apt,sharing=locked \
+    apt-get update && apt-get install --yes --no-install-recommends nginx
+HEALTHCHECK NONE
+STOPSIGNAL SIGKILL
