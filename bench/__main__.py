@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     ready = args.path if args.app else "/bench/json"
     try:
         start(found, ready)
-        memory = {one.name: meter.pss(one.containers) for one in found}  # before any load
+        memory = {one.name: meter.pss(one.containers) for one in found if one.kind != "limit"}  # before any load
         rounds = measure.measure(found, works, args.rounds or (QUICK_ROUNDS if args.quick else FULL_ROUNDS), SECONDS)
         closed, offered = curves(args, found, works, rounds)
         first = [] if args.quick or args.app else [measure.first_answer(found[0], ready) for _ in range(3)]
