@@ -206,5 +206,5 @@ FROM web AS bench
 USER root
 RUN --mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=cache,target=/var/lib/apt,sharing=locked \
     apt-get update && apt-get install --yes --no-install-recommends nginx
+USER tripod
 HEALTHCHECK NONE
-STOPSIGNAL SIGKILL
