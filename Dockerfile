@@ -122,7 +122,9 @@ RUN rm -rf /opt/venv/lib/python3*/site-packages/flask_bootstrap/static
 # --- web --------------------------------------------------------------------------------------------------------------
 FROM python AS web
 RUN --mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=cache,target=/var/lib/apt,sharing=locked \
-    apt-get update && apt-get install --yes --no-install-recommends apache2-bin libpython3.13
+    apt-get update && apt-get install --yes --no-install-recommends apache2-bin libpython3.13 \
+ # What apache2-bin brings for scripts that nobody runs here, in the layer that it came with: all of Perl, 53 MB.
+ && rm -rf /usr/share/perl/5* /usr/lib/*-linux-gnu/perl /usr/lib/*-linux-gnu/libperl.so.*
 COPY --from=runtime /opt/venv /opt/venv
 COPY --from=runtime /build/servers/mod_wsgi/.libs/mod_listen_unix.so /usr/lib/apache2/modules/
 # TMPDIR is a volume in docker-compose.yml: large uploads that the app parses would fill the memory of a tmpfs.

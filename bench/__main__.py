@@ -14,6 +14,7 @@ from bench import goals, measure, meter, page, setups, table
 from bench.measure import Rounds
 from bench.setups import Setup, Work
 from deploy.cli.console import Step, say
+from tests.live.stack import docker
 
 QUICK = ("json", "timeline", "static")
 QUICK_ROUNDS, FULL_ROUNDS = 3, 7
@@ -76,7 +77,19 @@ def machine() -> dict[str, str]:
     [model] = re.findall(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())[:1] or [platform.machine()]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     return {"date": str(date.today()), "cpu": f"{os.cpu_count()} × {model}",
-            "memory": f"{memory:.0f} GB", "kernel": f"Linux {platform.release()}"}
+            "memory": f"{memory:.0f} GB", "kernel": f"Linux {platform.release()}", **versions()}
+
+
+def versions() -> dict[str, str]:
+    """Of the engine, and of what the images hold."""
+    engine = docker("version", "--format", "{{.Server.Version}}").stdout.strip()
+    packages = "from importlib.metadata import version as v; print(v('gunicorn'), v('uwsgi'), v('mod_wsgi'), sep='\\n')"
+    asked = f'nginx -v 2>&1; apache2 -v | head -1; python3 -V; python3 -c "{packages}"'
+    image = f"tripod-bench:{os.environ.get('IMAGE_TAG') or 'latest'}"
+    said = docker("run", "--rm", "--network", "none", image, "sh", "-c", asked).stdout.splitlines()
+    names = ("Nginx", "Apache", "Python", "Gunicorn", "uWSGI", "mod_wsgi")  # each has a line, with its version in it
+    found = {name: re.search(r"\d+(\.\d+)+", line)[0] for name, line in zip(names, said, strict=True)}
+    return {"engine": f"Docker Engine {engine}"} | {name: f"{name} {version}" for name, version in found.items()}
 
 
 def advice(found: list[Setup], works: list[Work], rounds: Rounds) -> str:

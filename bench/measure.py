@@ -13,7 +13,6 @@ from bench.setups import Setup, Work
 from deploy.cli.console import Step
 from tests.live.stack import docker
 
-BARE_CALLS = 1000
 CLIENTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 OFFERED = (0.5, 0.75, 1, 1.5, 2, 3, 4)  # × capacity
 
@@ -36,9 +35,9 @@ class Round:
     """One setup at one kind of work for a second or two. cpu in µs a request, times in ms, rate in answers a second."""
 
     cpu: float
-    rate: float
-    p50: float
-    p99: float
+    rate: float | None  # these three: None where there is no server
+    p50: float | None
+    p99: float | None
     requests: int
     errors: int
 
@@ -54,8 +53,9 @@ class Rounds:
 
     def figure(self, setup: str, work: str, name: str) -> Spread | None:
         """Round's field `name` over the valid rounds; None if there is none."""
-        values = [getattr(one, name) for one in self._all.get((setup, work), ()) if not one.errors]
-        return Spread.of([value for value in values if value is not None]) if values else None
+        valid = [getattr(one, name) for one in self._all.get((setup, work), ()) if not one.errors]
+        values = [value for value in valid if value is not None]
+        return Spread.of(values) if values else None
 
     def errors(self, setup: str, work: str) -> int:
         return sum(one.errors for one in self._all.get((setup, work), ()))
@@ -83,17 +83,17 @@ def measure(setups: list[Setup], works: list[Work], rounds: int, seconds: int) -
 
 def _round(setup: Setup, work: Work, seconds: int) -> Round:
     if setup.name == "bare-callable":
-        return _bare_round(setup, work)
+        return _bare_round(setup, work, seconds)
     before = meter.cpu(setup.containers)
     seen = load.closed(setup.url, work, seconds)
     used = meter.cpu(setup.containers) - before
     return Round(used / 1000 / max(seen.requests, 1), seen.rate, seen.p50, seen.p99, seen.requests, seen.errors)
 
 
-def _bare_round(setup: Setup, work: Work) -> Round:
-    printed = docker("exec", setup.containers[0], "python3", "/others/bare.py", work.path, str(BARE_CALLS)).stdout
-    cpu = float(printed.splitlines()[-1])
-    return Round(cpu, 1e6 / cpu, cpu / 1000, cpu / 1000, BARE_CALLS, 0)
+def _bare_round(setup: Setup, work: Work, seconds: int) -> Round:
+    """CPU alone: there is nobody who asks."""
+    printed = docker("exec", setup.containers[0], "python3", "/others/bare.py", work.path, str(seconds)).stdout
+    return Round(float(printed.splitlines()[-1]), None, None, None, 0, 0)
 
 
 @dataclass(frozen=True)

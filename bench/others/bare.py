@@ -1,6 +1,6 @@
 """Prints the CPU in µs of one call of the WSGI callable, in process: what is left when nothing is around the app.
 
-    python3 bare.py PATH CALLS
+    python3 bare.py PATH SECONDS
 """
 
 import io
@@ -9,7 +9,7 @@ import time
 
 from others_app import application
 
-path, calls = sys.argv[1], int(sys.argv[2])
+path, seconds = sys.argv[1], float(sys.argv[2])
 
 
 def call():
@@ -25,9 +25,14 @@ def call():
         parts.close()
 
 
-for _ in range(calls // 10):
-    call()
-began = time.process_time()
-for _ in range(calls):
-    call()
-print((time.process_time() - began) / calls * 1e6)
+def cpu_of_calls(during: float) -> float:
+    """CPU seconds of each call, over so many seconds of CPU."""
+    began, calls = time.process_time(), 0
+    while time.process_time() - began < during:
+        call()
+        calls += 1
+    return (time.process_time() - began) / calls
+
+
+cpu_of_calls(seconds / 5)  # warm
+print(cpu_of_calls(seconds) * 1e6)
