@@ -64,15 +64,28 @@ def marked(name: str, cache_control: str = LONG, *headers: str, **more: str) -> 
     return page(name, f"Cache-Control: {cache_control}", *headers, **more)
 
 
+def _until(get, good):
+    deadline = time.monotonic() + 15
+    while not good(found := get()):
+        assert time.monotonic() < deadline, found.told
+        time.sleep(0.1)
+    return found
+
+
+def kept(ask, target: str, **how: str) -> Answer:
+    """The answer from the cache; Nginx may have answered a moment before the page is in it."""
+    return _until(lambda: ask(target, **how), lambda answer: answer.cache == "HIT")
+
+
 def test_marked_page_is_kept(ask):
     """A page that is public and has an s-maxage is made once; X-Cache tells. A HEAD stays one, and is kept apart."""
-    first, second = ask(marked("kept")), ask(marked("kept"))
-    assert (first.cache, second.cache, second.number) == ("MISS", "HIT", first.number)
+    target = marked("kept")
+    first = ask(target)
+    assert (first.cache, kept(ask, target).number) == ("MISS", first.number)
     ask("/seen")
-    heads = [ask(marked("kept"), "HEAD") for _ in range(2)]
-    assert [seen["environ"]["REQUEST_METHOD"] for seen in ask("/seen").told] == ["HEAD"]
-    assert [(head.status, head.cache) for head in heads] == [(200, "MISS"), (200, "HIT")]
-    assert heads[1].headers["Content-Length"] == heads[0].headers["Content-Length"]
+    made = ask(target, method="HEAD")
+    assert kept(ask, target, method="HEAD").headers["Content-Length"] == made.headers["Content-Length"]
+    assert {seen["environ"]["REQUEST_METHOD"] for seen in ask("/seen").told} == {"HEAD"}
 
 
 NOT_MARKED = [
@@ -128,7 +141,7 @@ def test_credentials(ask, mine):
     own, anonymous, again = ask(target, **mine), ask(target), ask(target, **mine)
     assert value in own.told.values() and value in again.told.values() and value not in anonymous.told.values()
     assert (own.cache, anonymous.cache, again.cache) == (None, "MISS", None)
-    assert ask(target).number == anonymous.number
+    assert kept(ask, target).number == anonymous.number
 
 
 def test_key(ask):
@@ -146,10 +159,10 @@ def test_key(ask):
 def test_vary(ask):
     """A page that depends on the language is kept once for each."""
     target = marked("vary", LONG, "Vary: Accept-Language")
-    for _ in range(2):
-        answers = [ask(target, Accept_Language=language) for language in ("de", "en")]
-        assert [answer.told["HTTP_ACCEPT_LANGUAGE"] for answer in answers] == ["de", "en"]
-    assert {answer.cache for answer in answers} == {"HIT"}
+    for language in ("de", "en"):
+        assert ask(target, Accept_Language=language).told["HTTP_ACCEPT_LANGUAGE"] == language
+    for language in ("de", "en"):
+        assert kept(ask, target, Accept_Language=language).told["HTTP_ACCEPT_LANGUAGE"] == language
 
 
 def test_body_of_a_get_is_no_part_of_the_page(ask):
@@ -164,8 +177,8 @@ def test_condition_and_part(ask):
     target = marked("condition", LONG, 'ETag: "one"')
     assert ask(target, Range="bytes=0-1").told["HTTP_RANGE"] == "bytes=0-1"
     assert ask(target, If_None_Match='"two"').told["HTTP_IF_NONE_MATCH"] == '"two"'
-    kept = ask(target)
-    assert (kept.cache, ask(target, If_None_Match='"one"').status) == ("HIT", 304)
+    kept(ask, target)
+    assert ask(target, If_None_Match='"one"').status == 304
 
 
 def expire(ask, *targets: str) -> list[Answer]:
@@ -187,14 +200,6 @@ def test_one_refreshes_and_others_are_served(ask):
     assert time.monotonic() - began < 1  # the promise: nobody waits for the second that the app takes
     fresh = _until(lambda: ask(target), lambda answer: answer.number != first.number)
     assert fresh.number == first.number + 1
-
-
-def _until(get, good):
-    deadline = time.monotonic() + 15
-    while not good(found := get()):
-        assert time.monotonic() < deadline, found.told
-        time.sleep(0.1)
-    return found
 
 
 def test_refresh_by_a_condition(ask):
