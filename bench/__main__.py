@@ -13,7 +13,7 @@ from pathlib import Path
 from bench import goals, measure, meter, page, setups, table
 from bench.measure import Rounds
 from bench.setups import Setup, Work
-from deploy.cli.console import Step, say
+from deploy.cli.console import Problem, Step, say
 from tests.live.stack import docker
 
 QUICK = ("json", "timeline", "static")
@@ -37,7 +37,12 @@ def arguments() -> argparse.Namespace:
 
 def chosen(args: argparse.Namespace) -> tuple[list[Setup], list[Work]]:
     """What is compared, and by which work."""
-    found = [one for one in setups.every(args.app) if not args.only or one.name in args.only]
+    every = setups.every(args.app)
+    names = [one.name for one in every]
+    if unknown := [name for name in args.only if name not in names]:
+        raise Problem(f"There is nothing to measure that is called '{unknown[0]}'.", f"There are: {', '.join(names)}.",
+                      f"./stack bench --only {names[0]}", status=2)
+    found = [one for one in every if not args.only or one.name in args.only]
     if args.app:
         brought = Work("page", args.path, "the brought app's own page")
         return [one for one in found if one.name != "bare-nginx"], [brought]
@@ -139,5 +144,13 @@ def report(args: argparse.Namespace, result: page.Result) -> int:
     return 1 if worse else 0
 
 
+def main() -> int:
+    try:
+        return run(arguments())
+    except Problem as problem:
+        print(problem, file=sys.stderr)
+        return problem.status
+
+
 if __name__ == "__main__":
-    sys.exit(run(arguments()))
+    sys.exit(main())
