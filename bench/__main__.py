@@ -105,8 +105,8 @@ def advice(found: list[Setup], works: list[Work], rounds: Rounds) -> str:
     if not order:
         return "No server of the stack answered without errors: look at the errors above."
     (least, best), (most, last) = order[0], order[-1]
-    return (f"Advice for this machine: WSGI_SERVER={best}, which takes {least:.0f} µs of CPU for a request "
-            f"({work}), {1 - least / most:.0%} less than {last}.")
+    others = f", {1 - least / most:.0%} less than {last}" if last != best else ""
+    return f"Advice for this machine: WSGI_SERVER={best}, which takes {least:.0f} µs of CPU a request ({work}){others}."
 
 
 def run(args: argparse.Namespace) -> int:

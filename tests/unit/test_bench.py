@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from bench import goals, plot, table
+from bench.__main__ import advice
 from bench.measure import Point, Round, Rounds, Spread
 from bench.page import Result, write
 from bench.setups import WORKS, every
@@ -74,6 +75,13 @@ def test_every_server_is_measured():
     from deploy import contract
 
     assert {one.name for one in every() if one.kind == "stack"} == {*contract.servers(), "gunicorn-sync"}
+
+
+def test_advice_is_the_server_that_takes_least():
+    """One sentence names the server with the least CPU a request, and compares only if there is another."""
+    several = advice(every(), [WORKS[0]], rounds_of(gunicorn=300.0, uwsgi=200.0, gunicorn_sync=100.0))
+    assert "WSGI_SERVER=uwsgi, which takes 200 µs" in several and "33% less than gunicorn" in several
+    assert "less than" not in advice(every(), [WORKS[0]], rounds_of(gunicorn=300.0))
 
 
 def test_plots_are_svg_for_light_and_dark():
