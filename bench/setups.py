@@ -77,10 +77,12 @@ class Setup:
     def up(self) -> None:
         """Starts it and waits until it answers. RuntimeError if it does not."""
         self.compose("up", "--detach", "--no-build", *self.services)
-        self.containers = [self.compose("ps", "--quiet", service).strip() for service in self.services]
-        [address] = docker("inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}",
-                           self.containers[0]).stdout.split()[:1]
-        self.url = f"http://{address}:8080"
+        self.containers = [self.compose("ps", "--all", "--quiet", service).strip() for service in self.services]
+        address = docker("inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}",
+                         self.containers[0]).stdout.split()
+        if not address:
+            raise RuntimeError(f"{self.title} ended at once:\n{docker('logs', self.containers[0]).stderr[-1000:]}")
+        self.url = f"http://{address[0]}:8080"
 
     def await_answer(self, path: str) -> None:
         """Returns with the first 200; RuntimeError with the containers' last words if there is none."""
