@@ -4,7 +4,7 @@
 #          │            │           ├── venv      all packages; what compiles stays behind here
 #          │            │           │    └── app       the app, its own packages and its built static files
 #          │            │           └── test      everything the project's own tests use
-#          │            ├── web                   the app and all WSGI servers
+#          │            ├── web ── bench          the app and all WSGI servers; with Nginx beside it, as others run it
 #          │            ├── nginx                 the proxy and its files
 #          │            └── smoke                 asks a running stack from outside
 #          └── postgres                           for the profile of that name
@@ -122,7 +122,9 @@ RUN rm -rf /opt/venv/lib/python3*/site-packages/flask_bootstrap/static
 # --- web --------------------------------------------------------------------------------------------------------------
 FROM python AS web
 RUN --mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=cache,target=/var/lib/apt,sharing=locked \
-    apt-get update && apt-get install --yes --no-install-recommends apache2-bin libpython3.13
+    apt-get update && apt-get install --yes --no-install-recommends apache2-bin libpython3.13 \
+ # What apache2-bin brings for scripts that nobody runs here, in the layer that it came with: all of Perl, 53 MB.
+ && rm -rf /usr/share/perl/5* /usr/lib/*-linux-gnu/perl /usr/lib/*-linux-gnu/libperl.so.*
 COPY --from=runtime /opt/venv /opt/venv
 COPY --from=runtime /build/servers/mod_wsgi/.libs/mod_listen_unix.so /usr/lib/apache2/modules/
 # TMPDIR is a volume in docker-compose.yml: large uploads that the app parses would fill the memory of a tmpfs.
@@ -193,7 +195,7 @@ FROM build AS test
 RUN --mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=cache,target=/var/lib/apt,sharing=locked \
     apt-get update && apt-get install --yes --no-install-recommends \
         apache2-bin chromium chromium-driver docker-buildx docker-cli docker-compose git iproute2 nginx \
-        libnginx-mod-http-brotli-static postgresql-17 procps redis-server systemd
+        libnginx-mod-http-brotli-static postgresql-17 procps redis-server systemd wrk
 COPY --from=venv /opt/venv /opt/venv
 COPY --from=venv /build/servers/mod_wsgi/.libs/mod_listen_unix.so /usr/lib/apache2/modules/
 ENV PATH=/opt/venv/bin:$PATH
@@ -206,3 +208,11 @@ RUN --mount=type=cache,target=/root/.cache/pip \
  && /opt/tools/bin/pip --python /opt/venv/bin/python install --require-hashes --no-deps \
         -r /tmp/browser-requirements.txt
 CMD ["pytest"]
+
+# --- bench: what ./stack bench measures beside the stack (bench/others/) ----------------------------------------------
+FROM web AS bench
+USER root
+RUN --mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=cache,target=/var/lib/apt,sharing=locked \
+    apt-get update && apt-get install --yes --no-install-recommends nginx
+USER tripod
+HEALTHCHECK NONE

@@ -50,12 +50,12 @@ class _Watchdog:
         self.inside: dict[int, tuple[float, str]] = {}  # thread → when its app code began, what it is doing
         self.ended: set[int] = set()
         self._lock = threading.Lock()
-        self._process = 0
-        # faulthandler's thread does not survive a fork, but what it holds does, and the child could never end.
-        os.register_at_fork(before=self._before_fork, after_in_parent=self._after_fork, after_in_child=self._after_fork)
+        self._watching = False
+        # No thread survives a fork, but what faulthandler's holds does, and the child could never end.
+        os.register_at_fork(before=self._before_fork, after_in_parent=self._after_fork, after_in_child=self._in_child)
 
     def enter(self, label: str) -> None:
-        if self._process != os.getpid():
+        if not self._watching:
             self._start()
         self.inside[threading.get_ident()] = (time.monotonic(), label)
 
@@ -76,14 +76,18 @@ class _Watchdog:
     def _after_fork(self) -> None:
         self._lock.release()
 
+    def _in_child(self) -> None:
+        self._watching = False
+        self._lock.release()
+
     def _start(self) -> None:
         with self._lock:
-            if self._process == os.getpid():
+            if self._watching:
                 return
             self.inside.clear()
             self._arm()
             threading.Thread(target=self._watch, name="deadline", daemon=True).start()
-            self._process = os.getpid()
+            self._watching = True
 
     def _arm(self) -> None:
         """Sets the last resort anew: it strikes when this has not been done for so long. Call under the lock."""

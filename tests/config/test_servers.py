@@ -138,7 +138,7 @@ def test_gunicorn_has_the_contracts_numbers(run_server):
     given = {"WEB_CONCURRENCY": "3", "WEB_THREADS": "7", "SHUTDOWN_GRACE": "9", "MAX_REQUESTS": "1000"}
     found = gunicorn_values(run_server, **given)
     names = ("workers", "threads", "graceful_timeout", "max_requests", "backlog", "worker_class")
-    assert [found[name] for name in names] == ["3", "7", "9", "1000", "128", "gthread"]
+    assert [found[name] for name in names] == ["3", "7", "9", "1000", "128", "deploy.servers.gunicorn.worker.Worker"]
 
 
 @pytest.mark.parametrize("given", [{}, {"PORT": "8000"}], ids=["socket", "port"])

@@ -6,12 +6,14 @@ it was last asked, so tests that want to know that something was *not* seen run 
 
 import ctypes
 import hashlib
+import itertools
 import json
 import logging
 import os
 import sys
 import threading
 import time
+from urllib.parse import parse_qs
 
 JSON = [("Content-Type", "application/json")]
 UNSEEN = ("ready", "seen")  # the health check's own requests, and the question itself
@@ -182,9 +184,29 @@ def _die(environ, start):
 def _large_header(environ, start):
     """A response header of so many bytes as the path names."""
     return _send(start, b"{}", headers=[("X-Large", "x" * int(environ["PATH_INFO"].rpartition("/")[2]))])
+def _page(environ, start):
+    """Says what it knows of who asked; status and headers as the query says, or as /become has said since."""
+    query = parse_qs(environ["QUERY_STRING"])
+    time.sleep(float(query.get("seconds", ["0"])[0]))
+    headers = [tuple(line.split(": ", 1)) for line in query.get("header", [])]
+    told = {name: environ.get(name, "") for name in TOLD} | {"number": next(_numbers), "process": os.uname().nodename}
+    return _send(start, json.dumps(told).encode(), _become[0] or query.get("status", ["200 OK"])[0], headers)
+
+
+def _set_become(environ, start):
+    """From now on /page answers with this status; with an empty one, as its query says."""
+    _become[0] = environ["PATH_INFO"].rpartition("/")[2]
+    return _send(start, b'"so be it"')
+
+
+TOLD = ("REQUEST_METHOD", "PATH_INFO", "QUERY_STRING", "HTTP_HOST", "wsgi.url_scheme", "HTTP_COOKIE", "CONTENT_LENGTH",
+        "HTTP_AUTHORIZATION", "HTTP_PROXY_AUTHORIZATION", "HTTP_ACCEPT_LANGUAGE", "HTTP_RANGE", "HTTP_IF_NONE_MATCH")
+_numbers = itertools.count(1)
+_become = [""]
 
 
 ROUTES = {
+    "become": _set_become,
     "broken": _raise_before,
     "canary": _canary,
     "die": _die,
@@ -192,6 +214,7 @@ ROUTES = {
     "long-body": _long_body,
     "many-headers": _many_headers,
     "no-start": _no_start,
+    "page": _page,
     "process": _process,
     "raise-after-start": _raise_after_start,
     "raise-at-first-part": _raise_at_first_part,

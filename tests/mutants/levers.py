@@ -21,6 +21,8 @@ UNIT = "tests/unit/test_deploy_"
 STOP = "tests/live/test_stop.py"
 CLI_ROLLOUT = "deploy/cli/rollout.py"
 ROLLOUT = "tests/live/reliability/test_rollout.py"
+PAGES = "nginx/conf.d/page-cache.conf"
+CACHE = "tests/live/test_cache.py"
 
 LEVERS = (
     # --- requests and responses are the same on every server ---
@@ -96,6 +98,18 @@ LEVERS = (
           "tests/live/test_switch.py -k gunicorn"),
     Lever("nginx/snippets/proxy.conf", "proxy_hide_header X-Request-ID;", "", "tests/live/test_switch.py -k gunicorn"),
     Lever("nginx/snippets/errors.conf", "add_header Retry-After", "#", "tests/live/test_switch.py"),
+    # --- the cache of pages ---
+    Lever(PAGES, "$http_cookie$http_auth", "$http_auth", CACHE + " -k credentials"),
+    Lever(PAGES, "$http_authorization", "", CACHE + " -k credentials"),
+    Lever(PAGES, "$content_length$http_transfer_encoding", "", CACHE + " -k body"),
+    Lever(PAGES, "(?=.*\\bpublic\\b)", "", CACHE + " -k other_page"),
+    Lever(PAGES, '    EXPIRED "";\n    default $http_if_none_match;', "    default $http_if_none_match;",
+          CACHE + " -k condition"),
+    Lever("nginx/snippets/page-cache.conf", " $host$host_port ", " ", CACHE + " -k 'key or another'"),
+    Lever("nginx/snippets/page-cache.conf", '$args $uri"', '$uri?$args"', CACHE + " -k key"),
+    Lever("nginx/snippets/page-cache.conf", "proxy_ignore_headers X-Accel-Expires Expires;", "", CACHE + " -k other"),
+    Lever("nginx/snippets/page-cache.conf", "proxy_cache_convert_head off;", "", CACHE + " -k kept"),
+    Lever("nginx/snippets/page-cache.conf", "proxy_cache_background_update on;", "", CACHE + " -k refreshes"),
     # --- the containers ---
     Lever("docker-compose.yml", "  read_only: true\n", "", "tests/config/test_containers.py"),
     Lever("docker-compose.yml", "  cap_drop: [ALL]\n", "", "tests/config/test_containers.py"),

@@ -26,15 +26,18 @@ def run(args):
     return run_in_image(["pytest", *PARALLEL, *(args.rest[1:] if args.rest[:1] == ["--"] else args.rest)])
 
 
-def run_in_image(command):
-    """Build everything, then run the command in a container that can start stacks itself."""
+def run_in_image(command, options=()):
+    """Build everything, then run the command in a container that can start stacks itself.
+
+    options: what `docker run` gets beside what every such container needs.
+    """
     engine.ensure()
     socket = engine_socket(engine.endpoint())
     config = compose.config(profiles=["test"])
     base_image.ensure(base_of(config))
     build = compose.command("build", profiles=compose.every_profile())
     console.run("building the images", build, env=compose.environment(), todo="./stack test")
-    return test_image.run(config["services"][IMAGE]["image"], _options(socket), command)
+    return test_image.run(config["services"][IMAGE]["image"], [*_options(socket), *options], command)
 
 
 def engine_socket(endpoint):

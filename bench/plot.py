@@ -1,0 +1,97 @@
+"""Plots as SVG, readable on light and dark pages: the colours of text and lines follow the reader's own setting."""
+
+import math
+from dataclasses import dataclass
+from html import escape
+
+COLOURS = ("#2f7ed8", "#e8743b", "#19a979", "#945ecf", "#d1495b", "#8d6e63", "#6c8893", "#bfa53a")
+STYLE = """
+text { font: 12px system-ui, sans-serif; fill: #222 } .axis { stroke: #888 } .grid { stroke: #8884 }
+.title { font-weight: 600; font-size: 14px } .least { font-size: 11px; fill: #666 }
+@media (prefers-color-scheme: dark) { text { fill: #ddd } .least { fill: #aaa } }
+"""
+WIDTH = 760
+
+
+@dataclass(frozen=True)
+class Bar:
+    """`low` and `high` are drawn as a line across the bar's end."""
+
+    label: str
+    value: float
+    low: float
+    high: float
+    colour: int
+
+
+def _svg(height: int, title: str, parts: list[str]) -> str:
+    head = (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img">'
+            f"<title>{escape(title)}</title><style>{STYLE}</style>")
+    return "\n".join([head, _text(10, 20, title, "title"), *parts, "</svg>\n"])
+
+
+def _text(x: float, y: float, text: str, css: str = "", anchor: str = "start") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" class="{css}" text-anchor="{anchor}">{escape(text)}</text>'
+
+
+def _line(x1: float, y1: float, x2: float, y2: float, css: str) -> str:
+    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" class="{css}"/>'
+
+
+def bars(title: str, unit: str, shown: list[Bar]) -> str:
+    """Horizontal bars, from 0."""
+    left, row, right = 240, 26, 90
+    scale = (WIDTH - left - right) / max(bar.high for bar in shown)
+    parts = []
+    for number, bar in enumerate(shown):
+        y = 36 + number * row
+        parts += [
+            _text(left - 8, y + 14, bar.label, anchor="end"),
+            f'<rect x="{left}" y="{y}" width="{bar.value * scale:.1f}" height="18" fill="{COLOURS[bar.colour]}"/>',
+            _line(left + bar.low * scale, y + 9, left + bar.high * scale, y + 9, "axis"),
+            _text(left + bar.high * scale + 6, y + 14, f"{bar.value:.0f} {unit}"),
+        ]
+    return _svg(36 + len(shown) * row + 10, title, parts)
+
+
+def _ticks(low: float, high: float, logarithmic: bool) -> list[float]:
+    """Round numbers between the two: powers of ten, or some five steps."""
+    if logarithmic:
+        return [10**power for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)]
+    step = 10 ** math.floor(math.log10(high / 2))
+    step *= next(factor for factor in (1, 2, 5) if high / step / factor <= 6)
+    return [number * step for number in range(math.ceil(high / step) + 1)]
+
+
+Series = dict[str, list[tuple[float, float]]]
+
+
+def lines(title: str, x_name: str, y_name: str, series: Series, log_y: bool = False) -> str:
+    """A line for each series of (x, y); the places on the x axis are the values that occur, evenly spaced."""
+    left, top, right, bottom, legend = 64, 52, WIDTH - 20, 300, 20
+    places = sorted({x for points in series.values() for x, _ in points})
+    values = [y for points in series.values() for _, y in points if y > 0]
+    ticks = _ticks(min(values), max(values), log_y)
+
+    def at_x(x):
+        return left + places.index(x) / max(len(places) - 1, 1) * (right - left)
+
+    def at_y(y):
+        share = math.log(max(y, ticks[0]) / ticks[0]) / math.log(ticks[-1] / ticks[0]) if log_y else y / ticks[-1]
+        return bottom - share * (bottom - top)
+
+    parts = [_text(10, 40, y_name, "least"), _text(right, bottom + 34, x_name, "least", "end")]
+    for tick in ticks:
+        y = at_y(tick)
+        parts += [_line(left, y, right, y, "grid"), _text(left - 6, y + 4, f"{tick:g}", "", "end")]
+    parts += [_text(at_x(place), bottom + 18, f"{place:g}", "", "middle") for place in places]
+    for number, (name, points) in enumerate(series.items()):
+        path = " ".join(f"{at_x(x):.1f},{at_y(y):.1f}" for x, y in points)
+        y = bottom + 52 + number // 3 * legend
+        x = left + number % 3 * 225
+        parts += [
+            f'<polyline points="{path}" fill="none" stroke="{COLOURS[number]}" stroke-width="2"/>',
+            f'<rect x="{x}" y="{y - 9}" width="10" height="10" fill="{COLOURS[number]}"/>',
+            _text(x + 16, y, name),
+        ]
+    return _svg(bottom + 60 + math.ceil(len(series) / 3) * legend, title, parts)
