@@ -7,7 +7,7 @@ import uuid
 from datetime import datetime, timedelta
 from typing import Self
 
-from flask import request
+from flask import abort, request
 from flask_security import RoleMixin, UserMixin
 from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, String, Table, select
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -114,7 +114,14 @@ class User(UserMixin, db.Model):
     @classmethod
     def named(cls, username: str) -> Self | None:
         """Return the user of this name, if there is one."""
+        if not USERNAME.fullmatch(username):  # with NUL in it, PostgreSQL could not even look for it
+            return None
         return db.session.scalar(select(cls).where(cls.username == username))
+
+    @classmethod
+    def named_or_404(cls, username: str) -> Self:
+        """Return the user of this name. Raises NotFound."""
+        return cls.named(username) or abort(404)
 
 
 class ApiToken(db.Model):
@@ -144,6 +151,11 @@ class ApiToken(db.Model):
         """Return the token of this text; None if there is none, or its user is inactive."""
         token = db.session.scalar(select(cls).where(cls.digest == _digest(plain_text)))
         return token if token and token.user.active else None
+
+    @classmethod
+    def own_or_404(cls, user: User, token_id: int) -> Self:
+        """Return this token of `user`. Raises NotFound for all others: whose they are is nobody's business."""
+        return db.one_or_404(select(cls).where(cls.id == token_id, cls.user_id == user.id))
 
     @classmethod
     def of(cls, user: User) -> list[Self]:

@@ -26,7 +26,7 @@ SCHEMES = {
         "description": "The session of the pages; what writes needs the header X-CSRFToken as well.",
     },
 }  # fmt: skip
-KNOWN = list(SCHEMES)  # any of them, for the description of a view with @login_required
+KNOWN = list(SCHEMES)  # any of them, for the description of what only answers to somebody
 
 
 def authenticate() -> None:
@@ -48,7 +48,7 @@ def require_user() -> None:
 
 
 def login_required(view: Callable) -> Callable:
-    """Decorate a view that only answers to somebody."""
+    """Decorate a view that only answers to somebody, though it only reads: for writes blueprint.py sees to that."""
 
     @wraps(view)
     def guarded(*args, **kwargs):
@@ -56,11 +56,6 @@ def login_required(view: Callable) -> Callable:
         return view(*args, **kwargs)
 
     return guarded
-
-
-def who() -> str:
-    """Return the key that the writes of `g.user` are counted by."""
-    return f"user {g.user.id}"
 
 
 def _unauthorized() -> Unauthorized:

@@ -56,6 +56,8 @@ def _complete(method: str, operation: dict) -> None:
         responses[status] = {"description": description, **ERROR}
     if method == "get":
         responses["304"] = {"description": "Not modified (If-None-Match)"}
+    else:
+        operation["security"] = [{scheme: []} for scheme in auth.KNOWN]  # blueprint.guard_writes()
     if "requestBody" in operation:
         responses["415"] = {"description": "Not application/json", **ERROR}
     header = {"409": "Idempotency-Key", "412": "If-Match"}

@@ -21,11 +21,10 @@ POST_URL = f"/posts/<int(max={ID_MAX}):post_id>"
 
 
 @bp.post("/posts")
-@login_required
 @once
 @takes(schemas.PostIn)
 @bp.output(schemas.PostOut, status_code=201)
-@bp.doc(security=KNOWN, responses={409: "Being answered (Idempotency-Key)"})
+@bp.doc(responses={409: "Being answered (Idempotency-Key)"})
 def create_post(json_data: dict) -> tuple[Post, int, dict]:
     """Publish a post.
 
@@ -68,10 +67,9 @@ def read_post(post_id: int) -> Post:
 
 @bp.put(POST_URL)
 @bp.patch(POST_URL)
-@login_required
 @takes(schemas.PostIn)
 @bp.output(schemas.PostOut)
-@bp.doc(security=KNOWN, responses={403: "Somebody else's", 412: CHANGED})
+@bp.doc(responses={403: "Somebody else's", 412: CHANGED})
 def edit_post(post_id: int, json_data: dict) -> Post:
     """Change the text of one of one's own posts."""
     post = own_post(post_id)
@@ -81,9 +79,8 @@ def edit_post(post_id: int, json_data: dict) -> Post:
 
 
 @bp.delete(POST_URL)
-@login_required
 @bp.output({}, status_code=204)
-@bp.doc(security=KNOWN, responses={403: "Somebody else's", 412: CHANGED})
+@bp.doc(responses={403: "Somebody else's", 412: CHANGED})
 def delete_post(post_id: int) -> str:
     """Delete one of one's own posts."""
     db.session.delete(own_post(post_id))
