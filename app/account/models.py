@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 from typing import Self
 
 from flask import abort, request
-from flask_security import RoleMixin, UserMixin
+from flask_security import RoleMixin, UserMixin, hash_password, verify_password
 from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, String, Table, select
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app import devices
 from app.database import UTCDateTime, utc_now
-from app.extensions import db
+from app.extensions import db, security
 
 USERNAME = re.compile(r"[a-z0-9_]{3,30}")  # it stands in URLs
 ADMIN = "admin"  # the one role that the app knows
@@ -91,6 +91,20 @@ class User(UserMixin, db.Model):
             return False
         if form_error is not None:
             form_error.append("locked")  # never shown: to a guesser a right password looks like a wrong one
+        return True
+
+    def has_password(self, password: str) -> bool:
+        """Whether this is the password. Ends the transaction, so that others may write while this takes its time."""
+        hashed = self.password
+        db.session.rollback()
+        return verify_password(password, hashed) and self.password == hashed  # or it was changed meanwhile
+
+    def verify_and_update_password(self, password: str) -> bool:
+        """Whether this is the password; if so, hash it anew when ARGON2 has changed. Called by Flask-Security."""
+        if not self.has_password(password):
+            return False
+        if security.pwd_context.needs_update(self.password):
+            self.password = hash_password(password)
         return True
 
     def track_failed_authn(self, auth_type: str, tfa: bool = False) -> None:

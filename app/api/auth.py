@@ -6,7 +6,7 @@ from functools import wraps
 
 from flask import g, request
 from flask_login import current_user
-from flask_security import hash_password, verify_password
+from flask_security import hash_password
 from sqlalchemy import select, update
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Unauthorized
@@ -93,9 +93,7 @@ def _by_password(name: str, password: str) -> User | None:
     if user is None or user.password is None:
         hash_password(password)
         return None
-    hashed = user.password
-    db.session.rollback()  # to let others write while this takes its time
-    if not verify_password(password, hashed):
+    if not user.has_password(password):
         user.track_failed_authn("password")
         return None
     if user.is_locked() or not user.active or user.confirmed_at is None:
