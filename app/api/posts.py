@@ -2,7 +2,6 @@
 
 from apiflask import abort
 from flask import g, url_for
-from sqlalchemy import select
 from werkzeug.exceptions import Forbidden
 
 from app.account.models import User
@@ -90,8 +89,7 @@ def delete_post(post_id: int) -> str:
 
 def own_post(post_id: int) -> Post:
     """Return a post that this user may change, locked. Raises NotFound, Forbidden, PreconditionFailed."""
-    visible = select(Post).where(Post.id == post_id, Post.hidden_at.is_(None))
-    post = db.one_or_404(visible.with_for_update(of=Post))
+    post = Post.visible(post_id, lock=True)
     if post.author_id != g.user.id:
         raise Forbidden("This post is somebody else's.")
     require_match(schemas.PostOut(), post)
