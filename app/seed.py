@@ -2,7 +2,6 @@
 
 import random
 import secrets
-import tomllib
 import uuid
 from collections.abc import Iterator
 from datetime import timedelta
@@ -10,6 +9,7 @@ from itertools import count, islice, product
 from pathlib import Path
 
 import click
+import tomllib
 from flask import Flask
 from flask.cli import with_appcontext
 from flask_security import hash_password

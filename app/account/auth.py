@@ -4,10 +4,10 @@ Nothing tells whether an email has an account: neither a text, nor the time an a
 password). The one exception is whoever reads that mailbox.
 """
 
-import tomllib
 from datetime import timedelta
 from pathlib import Path
 
+import tomllib
 from flask import Flask, session
 from flask_security import SQLAlchemyUserDatastore, hash_password, signals, uia_email_mapper
 
