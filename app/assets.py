@@ -16,9 +16,7 @@ from flask import Blueprint, Flask, Response, abort
 
 # Our name → (installed package, file in it). Bootstrap travels in the wheel of Bootstrap-Flask, so that it is
 # neither committed nor fetched from a CDN; nothing else of that package is used.
-VENDORED = {
-    "vendor/bootstrap.min.css": ("flask_bootstrap", "static/bootstrap5/css/bootstrap.min.css"),
-}
+VENDORED = {"vendor/bootstrap.min.css": ("flask_bootstrap", "static/bootstrap5/css/bootstrap.min.css")}
 
 vendor = Blueprint("vendor", __name__)
 

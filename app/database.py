@@ -9,15 +9,9 @@ from sqlalchemy import DateTime, Engine, MetaData, TypeDecorator, event, make_ur
 from app import patience
 
 # Names for all constraints: SQLite has none of its own, and a migration can only drop what has a name.
-METADATA = MetaData(
-    naming_convention={
-        "pk": "pk_%(table_name)s",
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-    }
-)
+NAMES = {kind: f"{kind}_%(table_name)s_%(column_0_N_name)s" for kind in ("ix", "uq", "fk")}
+NAMES |= {"pk": "pk_%(table_name)s", "ck": "ck_%(table_name)s_%(constraint_name)s"}
+METADATA = MetaData(naming_convention=NAMES)
 
 POSTGRESQL = {
     # Per worker process 5 kept and 5 more in a rush; times the workers it must stay below the server's

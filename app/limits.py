@@ -58,19 +58,18 @@ def account(email: str) -> str:
     return devices.known(email) or devices.digest(email)
 
 
+def mailing(name: str) -> tuple[Limit, Limit]:
+    """Return the limits of a form that sends a mail: so many to one account, and so many in all for one address."""
+    return Limit(name, parse("5/hour"), named), Limit(f"{name}-address", parse("20/hour"), address)
+
+
 LOG_IN = (Limit("account", parse("10/minute"), named), Limit("address", parse("10/minute"), address))
 # Endpoint → what its forms are limited to.
 FORMS = {
     "security.login": LOG_IN,
     "security.register": (Limit("register", parse("60/hour"), address),),
-    "security.forgot_password": (
-        Limit("forgot", parse("5/hour"), named),
-        Limit("forgot-address", parse("20/hour"), address),
-    ),
-    "security.send_confirmation": (
-        Limit("confirm", parse("5/hour"), named),
-        Limit("confirm-address", parse("20/hour"), address),
-    ),
+    "security.forgot_password": mailing("forgot"),
+    "security.send_confirmation": mailing("confirm"),
     "security.reset_password": (Limit("reset", parse("20/hour"), address),),
     "security.change_password": (Limit("change", parse("10/minute"), person),),
 }

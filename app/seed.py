@@ -4,10 +4,12 @@ import random
 import secrets
 import uuid
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import count, islice, product
+from pathlib import Path
 
 import click
+import tomllib
 from flask import Flask
 from flask.cli import with_appcontext
 from flask_security import hash_password
@@ -24,38 +26,7 @@ MOST_FOLLOWED = 15  # by one person
 PACE = timedelta(minutes=20)  # between two notes, on average
 LONGEST_PAST = timedelta(days=730)
 
-FIRST = "ada ben cleo dan eva finn grace hugo ines jonas kim lea milo nora otto pia quinn rosa sam tess".split()
-LAST = "abbott baker castillo diaz ekman fischer garcia haddad ito jensen klein lopez moreau novak okafor".split()
-
-# Slots are filled from SLOTS, again and again.
-NOTES = (
-    "{start} {thing} {finding}.",
-    "{start} {thing} {finding}. {end}",
-    "{question} {end}",
-    "{question}",
-    "Note to myself: {advice}.",
-    "Today I learned: {advice}. {end}",
-    "{place}: {thing} {finding}.",
-    "Reading {link} on the train. {end}",
-    "{advice}. See {link}.",
-)
-SLOTS = {
-    "start": ("After two hours,", "It turns out that", "Good news:", "Nobody told me that", "Since this morning"),
-    "thing": ("the old printer", "my sourdough", "the night train", "our release script", "the tomato plant",
-              "the coffee machine", "the map of the new path", "our smallest server", "the borrowed bicycle"),
-    "finding": ("works again", "needs one more day", "is better than I remembered", "makes a strange noise",
-                "was worth the wait", "has a mind of its own", "fits into half the space"),
-    "question": ("Does anybody know a quiet place to work near the station?", "Which of you still keeps a paper diary?",
-                 "What do you cook when there is no time?", "Who else has seen the northern lights last night?",
-                 "How do you name your branches?", "Is there a good book about bridges?"),
-    "end": ("Small things.", "Back to work.", "More about it tomorrow.", "I did not expect that.", "Tea first.",
-            "Thanks to all who helped!"),
-    "advice": ("measure before you make it faster", "water the plants on Sundays", "write the error message first",
-               "buy the ticket before the weekend", "a backup is one that was restored once", "shorter notes are read",
-               "label the cables on both ends"),
-    "place": ("In the garden", "On the pier", "Second floor, left", "Somewhere behind the museum", "At the market"),
-    "link": ("https://example.com/bridges", "https://example.org/timetable", "https://example.net/recipes?of=bread"),
-}
+DEMO = tomllib.loads(Path(__file__).with_name("seed.toml").read_text())
 
 
 def init_app(app: Flask) -> None:
@@ -93,23 +64,24 @@ def seed(posts: int, users: int, force: bool, random_seed: int | None) -> None:
 
 def add_users(chance: random.Random, number: int, password: str) -> list[User]:
     """Return so many new users, who all have this password."""
-    taken, hashed, now = set(db.session.scalars(select(User.username))), hash_password(password), utc_now()
-    chosen = list(islice((name for name in usernames() if name not in taken), number))
-    rows = [
-        {"username": name, "email": f"{name}@example.com", "password": hashed, "fs_uniquifier": uuid.uuid4().hex,
-         "created_at": now - LONGEST_PAST, "confirmed_at": now - LONGEST_PAST}
-        for name in chance.sample(chosen, number)
+    taken = set(db.session.scalars(select(User.username)))
+    shared = {"password": hash_password(password), "created_at": utc_now() - LONGEST_PAST}
+    chosen = islice((name for name in usernames() if name not in taken), number)
+    people = [
+        User(username=name, email=f"{name}@example.com", fs_uniquifier=uuid.uuid4().hex, **shared)
+        for name in chance.sample(list(chosen), number)
     ]
-    db.session.execute(insert(User), rows)
-    by_name = {user.username: user for user in db.session.scalars(select(User).where(User.username.in_(chosen)))}
-    return [by_name[row["username"]] for row in rows]
+    db.session.add_all(people)
+    db.session.flush()  # gives them ids
+    return people
 
 
 def usernames() -> Iterator[str]:
     """Yield names without end, well mixed: ada_abbott, ben_baker, …, ada_baker, …, ada_abbott2, …"""
+    last = DEMO["last_names"]
     for number in count(1):
-        for shift, (place, first) in product(range(len(LAST)), enumerate(FIRST)):
-            yield f"{first}_{LAST[(place + shift) % len(LAST)]}{number if number > 1 else ''}"
+        for shift, (place, first) in product(range(len(last)), enumerate(DEMO["first_names"])):
+            yield f"{first}_{last[(place + shift) % len(last)]}{number if number > 1 else ''}"
 
 
 def add_follows(chance: random.Random, people: list[User]) -> None:
@@ -130,16 +102,13 @@ def notes(chance: random.Random, number: int, people: list[User]) -> Iterator[di
     step = min(PACE, LONGEST_PAST / max(number, 1))
     moment = utc_now() - step * number
     for _ in range(number):
-        yield {"author_id": chance.choice(people).id, "body": text(chance), "created_at": within(chance, moment, step)}
+        written = moment + step * chance.random()
+        yield {"author_id": chance.choice(people).id, "body": text(chance), "created_at": written}
         moment += step
-
-
-def within(chance: random.Random, start: datetime, step: timedelta) -> datetime:
-    """Return a moment between `start` and `start + step`."""
-    return start + step * chance.random()
 
 
 def text(chance: random.Random) -> str:
     """Return a short text as somebody might write it."""
-    words = chance.choice(NOTES).format_map({slot: chance.choice(choices) for slot, choices in SLOTS.items()})
+    texts = {name: chance.choice(choices) for name, choices in DEMO["texts"].items()}
+    words = chance.choice(DEMO["notes"]).format_map(texts)
     return words[0].upper() + words[1:]

@@ -18,6 +18,7 @@ BROUGHT = {"READY_PATH": "/", "RELEASE_COMMAND": "true"}
 
 PROJECT = f"tripod-bench-{secrets.token_hex(3)}"
 ANSWER_WITHIN = 60  # seconds until a started setup answers
+ONE_CLIENT = {"CLIENT_CONNECTIONS": "0", "CLIENT_RATE": "0"}  # no limits: all load comes from one address
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class Setup:
 
 def _stack(name: str, title: str, **env: str) -> Setup:
     files = ("docker-compose.yml", "bench/stack.yml")
-    return Setup(name, title, "stack", ("nginx", "web"), files, env)
+    return Setup(name, title, "stack", ("nginx", "web"), files, ONE_CLIENT | env)
 
 
 def _other(name: str, title: str, *more: str, kind: str = "copied", works: frozenset[str] | None = None) -> Setup:

@@ -5,7 +5,9 @@ password). The one exception is whoever reads that mailbox.
 """
 
 from datetime import timedelta
+from pathlib import Path
 
+import tomllib
 from flask import Flask, session
 from flask_security import SQLAlchemyUserDatastore, hash_password, signals, uia_email_mapper
 
@@ -39,23 +41,7 @@ SETTINGS = {
     "POST_CHANGE_VIEW": "/account",
 }
 
-MESSAGES = {
-    "CONFIRM_REGISTRATION": ("Thank you. If this address is new here, it has an account now, and mail.", "success"),
-    "PASSWORD_RESET_REQUEST": ("If %(email)s has an account, we have sent a link there.", "success"),
-    "CONFIRMATION_REQUEST": ("If %(email)s waits to be confirmed, we have sent a link there.", "success"),
-    "GENERIC_AUTHN_FAILED": ("Email and password do not match an account.", "error"),
-    "PASSWORD_CHANGE": ("Your password is changed. Everywhere else you are logged out now.", "success"),
-    "PASSWORD_RESET_NO_LOGIN": ("Your password is changed. Please log in with it.", "success"),
-    "INVALID_RESET_PASSWORD_TOKEN": ("This link has been used, or is not complete. Ask for a new one.", "error"),
-    "PASSWORD_RESET_EXPIRED": ("This link is older than %(within)s. Ask for a new one.", "error"),
-    "INVALID_CONFIRMATION_TOKEN": ("This link is not complete. Ask for a new one.", "error"),
-    "UNAUTHENTICATED": ("Please log in to see that page.", "info"),
-    "EMAIL_NOT_PROVIDED": ("Type your email address.", "error"),
-    "INVALID_EMAIL_ADDRESS": ("This is not an email address.", "error"),
-    "PASSWORD_NOT_PROVIDED": ("Type a password.", "error"),
-    "INVALID_PASSWORD": ("This is not your password.", "error"),
-    "RETYPE_PASSWORD_MISMATCH": ("This is not the same password.", "error"),
-}
+MESSAGES = tomllib.loads(Path(__file__).with_name("messages.toml").read_text())
 
 
 def init_app(app: Flask) -> None:

@@ -9,6 +9,7 @@ from wtforms.validators import DataRequired, InputRequired, Length
 
 from app.account.models import USERNAME, User
 from app.database import utc_now
+from app.extensions import db, security
 from app.text import plain_text
 
 
@@ -16,6 +17,12 @@ class LoginForm(SecurityLoginForm):
     """Asks for email and password; how long a session lasts is the same for all."""
 
     remember = None
+
+    def validate_email(self, field: Field) -> None:
+        # Else validate() would look, and others could not write while it hashes a password (database.py).
+        self.ifield, self.user = field, security.datastore.find_user(email=field.data)
+        if self.user is None:
+            db.session.rollback()
 
 
 class RegisterForm(RegisterFormV2):

@@ -7,14 +7,14 @@ import uuid
 from datetime import datetime, timedelta
 from typing import Self
 
-from flask import request
-from flask_security import RoleMixin, UserMixin
+from flask import abort, request
+from flask_security import RoleMixin, UserMixin, hash_password, verify_password
 from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, String, Table, select
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app import devices
 from app.database import UTCDateTime, utc_now
-from app.extensions import db
+from app.extensions import db, security
 
 USERNAME = re.compile(r"[a-z0-9_]{3,30}")  # it stands in URLs
 ADMIN = "admin"  # the one role that the app knows
@@ -93,6 +93,20 @@ class User(UserMixin, db.Model):
             form_error.append("locked")  # never shown: to a guesser a right password looks like a wrong one
         return True
 
+    def has_password(self, password: str) -> bool:
+        """Whether this is the password. Ends the transaction, so that others may write while this takes its time."""
+        hashed = self.password
+        db.session.rollback()
+        return verify_password(password, hashed) and self.password == hashed  # or it was changed meanwhile
+
+    def verify_and_update_password(self, password: str) -> bool:
+        """Whether this is the password; if so, hash it anew when ARGON2 has changed. Called by Flask-Security."""
+        if not self.has_password(password):
+            return False
+        if security.pwd_context.needs_update(self.password):
+            self.password = hash_password(password)
+        return True
+
     def track_failed_authn(self, auth_type: str, tfa: bool = False) -> None:
         """Count a wrong password; lock the account after FAILED_LOGINS_MAX in a row. Called by Flask-Security."""
         super().track_failed_authn(auth_type, tfa)
@@ -114,7 +128,14 @@ class User(UserMixin, db.Model):
     @classmethod
     def named(cls, username: str) -> Self | None:
         """Return the user of this name, if there is one."""
+        if not USERNAME.fullmatch(username):  # with NUL in it, PostgreSQL could not even look for it
+            return None
         return db.session.scalar(select(cls).where(cls.username == username))
+
+    @classmethod
+    def named_or_404(cls, username: str) -> Self:
+        """Return the user of this name. Raises NotFound."""
+        return cls.named(username) or abort(404)
 
 
 class ApiToken(db.Model):
@@ -144,6 +165,11 @@ class ApiToken(db.Model):
         """Return the token of this text; None if there is none, or its user is inactive."""
         token = db.session.scalar(select(cls).where(cls.digest == _digest(plain_text)))
         return token if token and token.user.active else None
+
+    @classmethod
+    def own_or_404(cls, user: User, token_id: int) -> Self:
+        """Return this token of `user`. Raises NotFound for all others: whose they are is nobody's business."""
+        return db.one_or_404(select(cls).where(cls.id == token_id, cls.user_id == user.id))
 
     @classmethod
     def of(cls, user: User) -> list[Self]:

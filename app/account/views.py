@@ -1,6 +1,6 @@
 """The pages of one's own account. Those for passwords are Flask-Security's, with our templates."""
 
-from flask import Blueprint, abort, flash, redirect, render_template, url_for
+from flask import Blueprint, flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 from flask_security import auth_required, current_user, logout_user
 
@@ -42,9 +42,7 @@ def tokens() -> ResponseReturnValue:
         _, plain_text = ApiToken.issue(current_user, form.name.data)
         db.session.commit()
         form = TokenForm(formdata=None)
-    page = render_template(
-        "account/tokens.html", form=form, plain_text=plain_text, tokens=ApiToken.of(current_user)
-    )
+    page = render_template("account/tokens.html", form=form, plain_text=plain_text, tokens=ApiToken.of(current_user))
     return page, 422 if form.errors else 200
 
 
@@ -52,9 +50,7 @@ def tokens() -> ResponseReturnValue:
 @auth_required("session")
 def revoke(token_id: int) -> ResponseReturnValue:
     """Delete one of the user's own tokens."""
-    token = db.session.get(ApiToken, token_id)
-    if token is None or token.user_id != current_user.id:
-        abort(404)
+    token = ApiToken.own_or_404(current_user, token_id)
     db.session.delete(token)
     db.session.commit()
     flash(f"The token “{token.name}” is revoked.")

@@ -26,14 +26,9 @@ class AdminAction(db.Model):
     admin: Mapped[User] = relationship(lazy="joined", innerjoin=True)
 
     @classmethod
-    def record(cls, admin: User, action: str, target: str, note: str | None = None) -> None:
-        """Add a record to the session, to be committed together with the action itself."""
-        db.session.add(cls(admin_id=admin.id, action=action, target=target, note=note))
-
-    @classmethod
-    def latest(cls, limit: int = 50) -> list[Self]:
+    def latest(cls) -> list[Self]:
         """Return the newest records."""
-        return list(db.session.scalars(select(cls).order_by(cls.id.desc()).limit(limit)))
+        return part_of(cls, None).items
 
 
 def find_users(text: str, before: int | None) -> Page:

@@ -90,6 +90,6 @@ def _do(actions: dict, name: str, found: User | Post, target: str) -> None:
     if not form.validate():
         abort(422, form.note.errors[0])
     actions[name].do(found)
-    AdminAction.record(current_user, name, target, form.note.data or None)
+    db.session.add(AdminAction(admin_id=current_user.id, action=name, target=target, note=form.note.data or None))
     db.session.commit()
     flash(f"Done: {actions[name].label.lower()}, {target}.")

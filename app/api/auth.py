@@ -6,7 +6,7 @@ from functools import wraps
 
 from flask import g, request
 from flask_login import current_user
-from flask_security import hash_password, verify_password
+from flask_security import hash_password
 from sqlalchemy import select, update
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Unauthorized
@@ -26,7 +26,7 @@ SCHEMES = {
         "description": "The session of the pages; what writes needs the header X-CSRFToken as well.",
     },
 }  # fmt: skip
-KNOWN = list(SCHEMES)  # any of them, for the description of a view with @login_required
+KNOWN = list(SCHEMES)  # any of them, for the description of what only answers to somebody
 
 
 def authenticate() -> None:
@@ -48,7 +48,7 @@ def require_user() -> None:
 
 
 def login_required(view: Callable) -> Callable:
-    """Decorate a view that only answers to somebody."""
+    """Decorate a view that only answers to somebody, though it only reads: for writes blueprint.py sees to that."""
 
     @wraps(view)
     def guarded(*args, **kwargs):
@@ -56,11 +56,6 @@ def login_required(view: Callable) -> Callable:
         return view(*args, **kwargs)
 
     return guarded
-
-
-def who() -> str:
-    """Return the key that the writes of `g.user` are counted by."""
-    return f"user {g.user.id}"
 
 
 def _unauthorized() -> Unauthorized:
@@ -98,9 +93,7 @@ def _by_password(name: str, password: str) -> User | None:
     if user is None or user.password is None:
         hash_password(password)
         return None
-    hashed = user.password
-    db.session.rollback()  # to let others write while this takes its time
-    if not verify_password(password, hashed):
+    if not user.has_password(password):
         user.track_failed_authn("password")
         return None
     if user.is_locked() or not user.active or user.confirmed_at is None:

@@ -1,5 +1,7 @@
 """The description of the API: as OpenAPI 3.1, and as a page that needs neither scripts nor the internet."""
 
+from pathlib import Path
+
 from apiflask import APIFlask
 from flask import current_app, render_template
 from flask_cors import CORS
@@ -8,11 +10,7 @@ from app.api import auth
 from app.api.blueprint import bp
 
 SPEC_PATH = f"{bp.url_prefix}/openapi.json"
-DESCRIPTION = """\
-Errors are JSON: `error` says what is wrong, and `fields` with which fields. Who asks is told by a token, by name and
-password, or by the session of the pages. What was read has an `ETag`: with `If-None-Match` it is sent again only if it
-has changed (304), and with `If-Match` a change is made only if nobody else has made one (412). `RateLimit` says how
-often one may still write; beyond that, `Retry-After` says when to come back (429)."""
+DESCRIPTION = Path(__file__).with_name("description.md").read_text().strip()
 
 # What every operation may be answered, and what those with these methods may be, besides what their views declare.
 ALWAYS = {"401": "The credentials are wrong, or missing", "429": "Too often (Retry-After)"}
@@ -56,6 +54,8 @@ def _complete(method: str, operation: dict) -> None:
         responses[status] = {"description": description, **ERROR}
     if method == "get":
         responses["304"] = {"description": "Not modified (If-None-Match)"}
+    else:
+        operation["security"] = [{scheme: []} for scheme in auth.KNOWN]  # blueprint.guard_writes()
     if "requestBody" in operation:
         responses["415"] = {"description": "Not application/json", **ERROR}
     header = {"409": "Idempotency-Key", "412": "If-Match"}

@@ -2,7 +2,6 @@
 
 from apiflask import abort
 from flask import g, url_for
-from sqlalchemy import select
 from werkzeug.exceptions import Forbidden
 
 from app.account.models import User
@@ -21,11 +20,10 @@ POST_URL = f"/posts/<int(max={ID_MAX}):post_id>"
 
 
 @bp.post("/posts")
-@login_required
 @once
 @takes(schemas.PostIn)
 @bp.output(schemas.PostOut, status_code=201)
-@bp.doc(security=KNOWN, responses={409: "Being answered (Idempotency-Key)"})
+@bp.doc(responses={409: "Being answered (Idempotency-Key)"})
 def create_post(json_data: dict) -> tuple[Post, int, dict]:
     """Publish a post.
 
@@ -68,10 +66,9 @@ def read_post(post_id: int) -> Post:
 
 @bp.put(POST_URL)
 @bp.patch(POST_URL)
-@login_required
 @takes(schemas.PostIn)
 @bp.output(schemas.PostOut)
-@bp.doc(security=KNOWN, responses={403: "Somebody else's", 412: CHANGED})
+@bp.doc(responses={403: "Somebody else's", 412: CHANGED})
 def edit_post(post_id: int, json_data: dict) -> Post:
     """Change the text of one of one's own posts."""
     post = own_post(post_id)
@@ -81,9 +78,8 @@ def edit_post(post_id: int, json_data: dict) -> Post:
 
 
 @bp.delete(POST_URL)
-@login_required
 @bp.output({}, status_code=204)
-@bp.doc(security=KNOWN, responses={403: "Somebody else's", 412: CHANGED})
+@bp.doc(responses={403: "Somebody else's", 412: CHANGED})
 def delete_post(post_id: int) -> str:
     """Delete one of one's own posts."""
     db.session.delete(own_post(post_id))
@@ -93,8 +89,7 @@ def delete_post(post_id: int) -> str:
 
 def own_post(post_id: int) -> Post:
     """Return a post that this user may change, locked. Raises NotFound, Forbidden, PreconditionFailed."""
-    visible = select(Post).where(Post.id == post_id, Post.hidden_at.is_(None))
-    post = db.one_or_404(visible.with_for_update(of=Post))
+    post = Post.visible(post_id, lock=True)
     if post.author_id != g.user.id:
         raise Forbidden("This post is somebody else's.")
     require_match(schemas.PostOut(), post)

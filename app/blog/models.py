@@ -89,9 +89,10 @@ class Post(db.Model):
         return part_of(cls, before, *conditions, limit=limit)
 
     @classmethod
-    def visible(cls, post_id: int) -> "Post":
-        """Return the post of this id. Raises NotFound if there is none, or it is hidden."""
-        return db.one_or_404(select(cls).where(cls.id == post_id, cls.hidden_at.is_(None)))
+    def visible(cls, post_id: int, lock: bool = False) -> "Post":
+        """Return the post of this id, locked if need be. Raises NotFound if there is none, or it is hidden."""
+        query = select(cls).where(cls.id == post_id, cls.hidden_at.is_(None))
+        return db.one_or_404(query.with_for_update(of=cls) if lock else query)
 
     def edit(self, body: str) -> None:
         """Change the text, which must have been cleaned."""

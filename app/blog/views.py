@@ -72,7 +72,7 @@ def search() -> ResponseReturnValue:
 @bp.get("/users/<username>")
 def profile(username: str) -> ResponseReturnValue:
     """Show what one user has written."""
-    user = _user(username)
+    user = User.named_or_404(username)
     page = Post.timeline(requested_before(), author=user)
     followed = current_user.is_authenticated and Follow.exists(current_user, user)
     return render_template("blog/profile.html", user=user, page=page, followed=followed, counts=Follow.counts(user))
@@ -82,7 +82,7 @@ def profile(username: str) -> ResponseReturnValue:
 @auth_required("session")
 def follow(username: str) -> ResponseReturnValue:
     """Follow a user; to do it twice does no harm."""
-    user = _user(username)
+    user = User.named_or_404(username)
     if user.id == current_user.id or not user.active:
         abort(409, "Nobody can follow this account." if user.id != current_user.id else "You can't follow yourself.")
     Follow.add(current_user, user)
@@ -94,7 +94,7 @@ def follow(username: str) -> ResponseReturnValue:
 @auth_required("session")
 def unfollow(username: str) -> ResponseReturnValue:
     """Follow a user no longer."""
-    user = _user(username)
+    user = User.named_or_404(username)
     Follow.remove(current_user, user)
     flash(f"You don't follow {user.username} any more.")
     return redirect(url_for(".profile", username=user.username), 303)
@@ -135,11 +135,6 @@ def delete(post_id: int) -> ResponseReturnValue:
 
 def _front_page(form: PostForm | None) -> str:
     return render_template("blog/index.html", form=form, page=Post.timeline(requested_before()))
-
-
-
-def _user(username: str) -> User:
-    return User.named(username) or abort(404)
 
 
 def _own_post(post_id: int) -> Post:

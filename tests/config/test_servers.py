@@ -122,7 +122,8 @@ def test_nginx_compares_numbers(number):
 def test_requests_wait_in_one_place(run_server):
     """Behind Nginx no server accepts more than its threads work on: what waits does so in the queue that is bounded."""
     given = {"WEB_CONCURRENCY": "3", "WEB_THREADS": "7"}
-    assert gunicorn_values(run_server, **given)["worker_connections"] == "7"
+    # Whose threads take a connection each: tests/unit/test_gunicorn_worker.py.
+    assert gunicorn_values(run_server, **given)["worker_class"] == "deploy.servers.gunicorn.worker.Worker"
     assert run_server("mod_wsgi", "apache2", 'echo "$ALL_THREADS"', **given).stdout.strip() == "21"
     httpd = (ROOT / "deploy/servers/mod_wsgi/httpd.conf").read_text()
     assert "MaxRequestWorkers ${ALL_THREADS}\n" in httpd

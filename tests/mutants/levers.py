@@ -60,7 +60,7 @@ LEVERS = (
     Lever("nginx/start", 'int(settings["REQUEST_TIMEOUT"]) + 5', 'int(settings["REQUEST_TIMEOUT"])', "tests/config"),
     Lever("docker-compose.yml", "stop_grace_period: 65s # more than the longest SHUTDOWN_GRACE; default: 10s\n    mem",
           "mem", "tests/config"),
-    Lever("deploy/servers/gunicorn/gunicorn.conf.py", '1000 if _setting("PORT") else threads', "1000",
+    Lever("deploy/servers/gunicorn/gunicorn.conf.py", 'else "deploy.servers.gunicorn.worker.Worker"', 'else "gthread"',
           "tests/config/test_servers.py -k one_place"),
     Lever("deploy/pulse.py", "> int(settings[\"REQUEST_TIMEOUT\"]) + BEYOND", "> int(settings[\"REQUEST_TIMEOUT\"])",
           UNIT + "pulse.py"),

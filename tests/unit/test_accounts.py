@@ -1,6 +1,8 @@
 """Accounts: joining, logging in and out, passwords, tokens; and what strangers must not find out by them."""
 
 import re
+import sqlite3
+from contextlib import closing
 
 import pytest
 from flask import session
@@ -47,6 +49,30 @@ def only_link(mails) -> str:
     (mail,) = mails()
     (path,) = re.findall(r"http://localhost(/(?:reset|confirm)/\S+)", mail.get_content())
     return path
+
+
+@pytest.mark.parametrize("email", ["ann@example.com", "nobody@example.com"])
+@pytest.mark.parametrize("password", [PASSWORD, "wrong"])
+def test_others_write_while_a_password_is_hashed(client, add_user, sqlite_url, monkeypatch, email, password):
+    """A log-in does not hold SQLite's write lock for the time of its hash, whether there is such an account or not."""
+    add_user("ann")
+    token, wrote, file = csrf_token(client, "/login"), [], sqlite_url.removeprefix("sqlite:///")
+
+    def write_first(name):
+        real = getattr(security.pwd_context, name)
+
+        def hashing(*arguments, **named):
+            with closing(sqlite3.connect(file, timeout=0, isolation_level=None)) as other:
+                wrote.append(other.execute("UPDATE account SET login_count = 7").rowcount)
+            return real(*arguments, **named)
+
+        monkeypatch.setattr(security.pwd_context, name, hashing)
+
+    write_first("hash")
+    write_first("verify")
+    client.post("/login", data={"email": email, "password": password, "csrf_token": token})
+    assert wrote == [1]
+    assert is_logged_in(client) == (email == "ann@example.com" and password == PASSWORD)
 
 
 # --- Joining ------------------------------------------------------------------------------------------------

@@ -11,8 +11,6 @@ from alembic import op
 
 revision = "0002"
 down_revision = "0001"
-branch_labels = None
-depends_on = None
 
 # Alembic does not find CHECK constraints when it copies a table for SQLite.
 POST_CHECKS = (sa.CheckConstraint("length(body) BETWEEN 1 AND 500", name=op.f("ck_post_body_length")),)
@@ -74,10 +72,8 @@ def create_accounts():
         integer("failed_logins"),
         moment("locked_until"),
         integer("login_count", nullable=True),
-        moment("last_login_at"),
-        string("last_login_ip", 64, nullable=True),
-        moment("current_login_at"),
-        string("current_login_ip", 64, nullable=True),
+        moment("last_login_at"), string("last_login_ip", 64, nullable=True),
+        moment("current_login_at"), string("current_login_ip", 64, nullable=True),
         sa.CheckConstraint("length(username) BETWEEN 3 AND 30", name="username_length"),
         sa.CheckConstraint("username = lower(username)", name="username_lower"),
         sa.CheckConstraint("email = lower(email)", name="email_lower"),

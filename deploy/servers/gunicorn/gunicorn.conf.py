@@ -19,14 +19,12 @@ backlog = int(_setting("BACKLOG"))
 
 # --- how it works -----------------------------------------------------------------------------------------------------
 # Default: sync, where one slow view holds a whole process. Without Nginx clients may be slow and keep connections:
-# gthread watches those without a thread for each. Behind Nginx worker.py, beside this file, takes
-# a sixth less CPU a request.
+# gthread watches those without a thread for each (worker_connections, 1000 by default). Behind Nginx worker.py, beside
+# this file, takes a sixth less CPU a request; and no more connections than it has threads, so that what waits does so
+# in the backlog, counted, and is not lost with a worker.
 worker_class = "gthread" if _setting("PORT") else "deploy.servers.gunicorn.worker.Worker"
 workers = int(_setting("WEB_CONCURRENCY"))
 threads = int(_setting("WEB_THREADS"))
-# Default: 1000 for each worker, which would wait in it for its threads, uncounted, and be lost with it. Without Nginx
-# clients keep connections, which count too.
-worker_connections = 1000 if _setting("PORT") else threads
 # The worker's heartbeat lives in memory: in a container's /tmp on a slow disk workers seem to freeze.
 worker_tmp_dir = "/dev/shm"
 # Default: 0, off. Jitter of a tenth, so that workers do not all leave at once.
