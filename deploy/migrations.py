@@ -7,7 +7,7 @@ A migration that this one would not survive (it drops or renames what that reads
 
     breaking = "drops the column post.title, which release 12 still reads"
 
-A file counts as a migration when a folder above it is called migrations, as Flask-Migrate's and Django's are.
+A file counts as a migration when a folder above it is called migrations, as the usual tools have it.
 """
 
 import ast

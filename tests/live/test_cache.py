@@ -307,7 +307,7 @@ def test_release_needs_no_purge(stack, ask):
 
 
 def test_page_stays_up_without_web(stack, ask):
-    """With every web container stopped a kept page is served, also by a new Nginx; others get Nginx's own 502."""
+    """With every web container stopped a kept page is served, also by a new Nginx; others get Nginx's own 503."""
     target = marked("stays", SHORT)
     [first] = expire(ask, target)
     stack.compose("stop", "--timeout", "5", "web")
@@ -317,4 +317,4 @@ def test_page_stays_up_without_web(stack, ask):
             stack.compose("up", "--detach", "--no-build", "--no-deps", "--wait", "nginx")
         answer = ask(target)
         assert (answer.status, answer.cache, answer.number) == (200, "STALE", first.number)
-        assert ask(target, Cookie="session=mine").status == ask(marked("stays-not", SHORT)).status == 502
+        assert ask(target, Cookie="session=mine").status == ask(marked("stays-not", SHORT)).status == 503
