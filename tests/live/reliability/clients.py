@@ -118,7 +118,7 @@ class Clients:
     `pause` is what a fast client waits between two requests, in seconds.
     """
 
-    def __init__(self, address: str, pause: float = 0.07):
+    def __init__(self, address: str, pause: float = 0.15):
         self.address, self.stopping = address, threading.Event()
         self.run = f"{random.getrandbits(32):08x}"  # tells one load's POSTs from another's in the ledger
         self.counts: Counter[str] = Counter()

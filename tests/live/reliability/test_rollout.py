@@ -38,7 +38,7 @@ def test_switches_and_a_release_lose_nothing(checkout, record, is_long):
     """
     rounds = LONG_HANDOVERS // (len(ROUND) + 1) + 1 if is_long else 1
     said = ""
-    with Clients(checkout.address(), pause=0.03 if is_long else 0.07) as load:
+    with Clients(checkout.address(), pause=0.03 if is_long else 0.15) as load:
         for number in range(rounds):
             for server in ROUND:
                 said += checkout.stack("switch", server)
