@@ -175,7 +175,7 @@ def _die(environ, start):
     if way == "segfault":
         ctypes.string_at(0)
     elif way == "exit":
-        os._exit(3)
+        os._exit(1)  # not 3 or 4, which tell Gunicorn that the app can't be loaded at all
     taken = []
     while True:  # until the container's memory limit
         taken.append(b"x" * 2**24)

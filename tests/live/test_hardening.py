@@ -103,15 +103,26 @@ def test_cold_start_in_any_order(make_stack):
     raise AssertionError(stack.logs("web"))
 
 
-def test_postgres(make_stack):
-    """With the profile `postgres` the app uses PostgreSQL, without a password or a port, and the smoke tests pass."""
-    stack = make_stack(COMPOSE_PROFILES="postgres")
-    stack.up()
-    done = smoke(stack.url)
+@pytest.fixture(scope="module")
+def postgres(make_stack):
+    return make_stack(COMPOSE_PROFILES="postgres")
+
+
+def test_postgres(postgres, server):
+    """With the profile `postgres` the app uses PostgreSQL, without a password or a port: the smoke tests pass on every
+    server.
+    """
+    postgres.up(WSGI_SERVER=server)
+    done = smoke(postgres.url, "--expect-server", server)
     assert done.returncode == 0, done.stdout + done.stderr
-    program = Account.register(stack.url).program
+
+
+def test_postgres_keeps_posts(postgres):
+    """What is written with the profile `postgres` is in that database."""
+    postgres.up()
+    program = Account.register(postgres.url).program
     program.request("POST", POSTS, 201, json={"body": "kept in PostgreSQL"})
-    rows = docker("exec", stack.container("postgres"), "psql", "-h", "/run/postgresql", "-At", "tripod",
+    rows = docker("exec", postgres.container("postgres"), "psql", "-h", "/run/postgresql", "-At", "tripod",
                   "-c", "select body from post").stdout
     assert "kept in PostgreSQL" in rows
 

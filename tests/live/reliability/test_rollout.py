@@ -23,7 +23,7 @@ BAD = {  # the app's behaviour → a part of the sentence that tells why it was 
     "answers 500": "GET / answered 500",
     "does not import": "it ended",
     "server dies": "it ended|got no answer",
-    "workers die": "got no answer|answered 50",
+    "workers die": "got no answer|answered 50|it ended",  # Gunicorn ends as a whole when one dies with status 3
 }
 
 
