@@ -41,7 +41,8 @@ class Backed(Door):
 
     def python(self, code: str) -> list[str]:
         [web] = docker("ps", "--quiet", "--filter", f"label=com.docker.compose.project={self.project}",
-                       "--filter", "label=com.docker.compose.service=web").stdout.split()
+                       "--filter", "label=com.docker.compose.service=web",
+                       "--filter", "label=com.docker.compose.oneoff=False").stdout.split()
         return ["docker", "exec", web, "deploy/exec", "python3", "-c", code]
 
     def ledger(self) -> list[int]:
