@@ -45,6 +45,12 @@ class Backed(Door):
                        "--filter", "label=com.docker.compose.oneoff=False").stdout.split()
         return ["docker", "exec", web, "deploy/exec", "python3", "-c", code]
 
+    def beside(self) -> list[str]:
+        """What runs beside the services: containers of `docker compose run`, by name and command."""
+        return docker("ps", "--no-trunc", "--format", "{{.Names}} {{.Command}} {{.Status}}",
+                      "--filter", f"label=com.docker.compose.project={self.project}",
+                      "--filter", "label=com.docker.compose.oneoff=True").stdout.splitlines()
+
     def ledger(self) -> list[int]:
         return json.loads(subprocess.run(self.python(READER), capture_output=True, text=True, check=True).stdout)
 
@@ -116,6 +122,7 @@ def test_restore_brings_back_what_was_acknowledged(stack, backup):
     """All that was acknowledged when the backup began is there, no transaction by half, and nothing of later."""
     file, before, after, _ = backup
     stack.ok("restore", str(file), "--yes")
+    assert stack.beside() == [], "a container of the restore runs on"
     ledger = stack.ledger()
     last = ledger[-1]
     assert before <= last < after
