@@ -109,6 +109,17 @@ def test_app_that_cannot_be_loaded_ends_with_78(source, app, message, tmp_path):
     assert message in done.stderr
 
 
+def test_stop_while_the_app_is_loaded(tmp_path):
+    """SIGTERM while the app is still being imported ends the start at once, with status 0, also in process 1."""
+    (tmp_path / "brought.py").write_text("import os, time; os.write(1, b'loading\\n'); time.sleep(60)")
+    env = {**CLEAN, "PYTHONPATH": str(tmp_path), "STATE_DIRECTORY": str(tmp_path), "WSGI_APP": "brought:app"}
+    command = [sys.executable, contract.ROOT / "deploy/start"]
+    with subprocess.Popen(command, env=env | {"PORT": "8000"}, stdout=subprocess.PIPE, text=True) as starting:
+        assert starting.stdout.readline() == "loading\n"
+        starting.terminate()
+        assert starting.wait(timeout=30) == 0
+
+
 @pytest.mark.parametrize(
     ("source", "spec"),
     [
