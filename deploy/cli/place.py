@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import subprocess
 import tempfile
 
@@ -11,23 +12,52 @@ from deploy.cli.console import ROOT, Problem
 HEALTHY_LIMIT = 180  # seconds; a container that is not healthy by then will not be
 
 
+@contextlib.contextmanager
 def current():
-    """The plain processes if they run, else the containers."""
-    return Processes() if native.running() else Containers()
+    """The plain processes if they run, else the containers, with one more beside them until the block ends."""
+    if native.running():
+        yield Processes()
+        return
+    here = Containers()
+    with here.one_beside():
+        yield here
 
 
 class Containers:
-    """A command runs in a container of its own, with the image, settings and volumes of `web`."""
+    """Commands run in one container of their own, with the image, settings and volumes of `web`."""
 
     def __init__(self):
         engine.require()
         self.project = compose.config()["name"]
         self.env = compose.environment()
+        self.beside = f"{self.project}-beside-{os.getpid()}"
+
+    @contextlib.contextmanager
+    def one_beside(self):
+        """Starts that container, and removes it. A Problem if it can't be started.
+
+        It is `migrate`, which is `web` without the health check: that would ask for a server which is not there, and a
+        container that ends while Docker starts a check in it may be taken for a running one for ever. It lives as long
+        as its stdin is open, so it ends with ./stack, even if that is killed.
+        """
+        run = compose.command("run", "--rm", "--no-deps", "-T", "--name", self.beside, "migrate")
+        with tempfile.TemporaryFile("w+", errors="replace") as said:
+            # A session of its own: Ctrl-C comes to ./stack alone, which has to clean up in there first.
+            held = subprocess.Popen([*run, "sh", "-c", "echo started; exec cat"], env=self.env, cwd=ROOT, stderr=said,
+                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+            with held:
+                try:
+                    if not held.stdout.readline():
+                        said.seek(0)
+                        raise Problem("No container can be started beside the app.", said.read(), "./stack up")
+                    yield
+                finally:
+                    console.quiet(["docker", "rm", "--force", self.beside])
 
     def command(self, *words, terminal=False, **env):
         """The command line that runs `words` beside the app, with more environment variables."""
         given = [word for name, value in env.items() for word in ("--env", f"{name}={value}")]
-        return compose.command("run", "--rm", "--no-deps", *([] if terminal else ["-T"]), *given, "web", *words)
+        return ["docker", "exec", "--interactive", *(["--tty"] if terminal else []), *given, self.beside, *words]
 
     def postgres(self):
         """The container of the profile's database server; a Problem if it does not run."""

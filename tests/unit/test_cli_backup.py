@@ -1,6 +1,7 @@
 """The archive of ./stack backup, and the way back when a restore fails."""
 
 import argparse
+import contextlib
 import io
 import json
 import os
@@ -154,7 +155,7 @@ class Here:
 @pytest.fixture
 def restored(file, monkeypatch):
     def run(here, **found):
-        monkeypatch.setattr(place, "current", lambda: here)
+        monkeypatch.setattr(place, "current", lambda: contextlib.nullcontext(here))
         monkeypatch.setattr(place, "describe", lambda here: FOUND | found)
         return restore.run(argparse.Namespace(file=file, yes=True))
 

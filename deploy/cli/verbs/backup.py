@@ -19,12 +19,21 @@ def add_arguments(parser):
 
 
 def run(args):
-    """Stream what there is into a draft, which becomes the file when it is whole."""
-    here = place.current()
-    found = place.describe(here)
-    check_kind(found)
+    """Write the file, and say what it holds."""
     now = datetime.datetime.now().astimezone()
     file = (args.file or Path(f"tripod-{now:%Y%m%d-%H%M%S}.zip")).absolute()
+    with place.current() as here:
+        found = _write(file, here, now)
+    say(f"\n{file}   {archive.in_words(file.stat().st_size)}\n")
+    say(f"  {in_words(found)}, the secret key, and what else is in {found['folder']}")
+    say(f"  ./stack restore {args.file or file.name}")
+    return 0
+
+
+def _write(file, here, now):
+    """Stream what there is into a draft, which becomes the file when it is whole; returns what the app's data is."""
+    found = place.describe(here)
+    check_kind(found)
     with archive.create(file) as draft:
         if found["kind"] == "postgresql":
             server = postgres.Server(here.postgres())
@@ -34,10 +43,7 @@ def run(args):
               here.command("python3", "-m", "deploy.snapshot", "write"), here.env)
         draft.finish(kind=found["kind"], file=found["file"], schema=found["schema"], release=found["release"],
                      made_at=now.isoformat(timespec="seconds"))
-    say(f"\n{file}   {archive.in_words(file.stat().st_size)}\n")
-    say(f"  {in_words(found)}, the secret key, and what else is in {found['folder']}")
-    say(f"  ./stack restore {args.file or file.name}")
-    return 0
+    return found
 
 
 def check_kind(found):

@@ -20,7 +20,7 @@ def add_arguments(parser):
 
 def run(args):
     """Beside the running app: a command that takes all memory takes nobody else's."""
-    here = place.current()
     words = ["deploy/exec", "sh", "-c", 'exec flask --app "$WSGI_APP" "$@"', "flask", *args.words]
-    command = here.command(*words, terminal=sys.stdin.isatty() and sys.stdout.isatty())
-    return subprocess.run(command, env=here.env, cwd=ROOT).returncode
+    with place.current() as here:
+        command = here.command(*words, terminal=sys.stdin.isatty() and sys.stdout.isatty())
+        return subprocess.run(command, env=here.env, cwd=ROOT).returncode

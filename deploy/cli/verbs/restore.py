@@ -25,16 +25,16 @@ def add_arguments(parser):
 def run(args):
     """Check, prepare beside the live data, exchange."""
     backup = _read(args.file)
-    here = place.current()
-    found = place.describe(here)
-    check_kind(found)
-    _check_same_database(backup.manifest, found, args.file)
-    if not args.yes:
-        _confirm(backup.manifest, args.file)
-    restored = Restored(here, backup, found)
-    restored.prepare()
-    restored.exchange()
-    restored.forget()
+    with place.current() as here:
+        found = place.describe(here)
+        check_kind(found)
+        _check_same_database(backup.manifest, found, args.file)
+        if not args.yes:
+            _confirm(backup.manifest, args.file)
+        restored = Restored(here, backup, found)
+        restored.prepare()
+        restored.exchange()
+        restored.forget()
     say(f"\n  Restored: {in_words(backup.manifest)}, as of {backup.manifest['made_at']}.")
     return 0
 
