@@ -37,7 +37,7 @@ def counts(pytestconfig, is_long) -> Counts:
     return replace(counts, fuzzed=fuzzed) if fuzzed else counts
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # not longer: the health checks of what only stands there take CPU from other tests
 def fleet():
     fleet = Fleet()
     try:
@@ -46,7 +46,7 @@ def fleet():
         fleet.down()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def table(pytestconfig, fleet):
     """What was observed; becomes a file when --write-table asks for it."""
     table = Table([server.name for server in fleet.servers])
