@@ -31,16 +31,17 @@ class Work:
     method: str = "GET"
     body: int = 0  # bytes
     clients: int = 16
+    cookie: str = ""
 
 
 WORKS = (
     Work("json", "/bench/json", "a Flask view that returns JSON"),
     Work("page", "/bench/page", "a template of 20 rows"),
-    Work("timeline", "/", "the sample app's first page, from SQLite"),
+    Work("timeline", "/", "the sample app's first page, from SQLite, for somebody with a cookie", cookie="any=cookie"),
     Work("static", "/static/css/site.css", "a style sheet"),
     Work("upload", "/bench/upload", "1 MB sent, and read by the view", "POST", 1_000_000),
     Work("wait", "/bench/wait", "a view that waits 50 ms"),
-    Work("cached", "/bench/cached", "the template, marked s-maxage=1, stale-while-revalidate=30"),
+    Work("cached", "/", "the same for a stranger: kept for a second by this stack's Nginx, made anew by the others"),
 )
 
 

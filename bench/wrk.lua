@@ -1,9 +1,12 @@
--- wrk -s wrk.lua URL -- METHOD BYTES: sends such requests and prints one line of JSON about them.
+-- wrk -s wrk.lua URL -- METHOD BYTES COOKIE: sends such requests and prints one line of JSON about them.
 
 function init(args)
     wrk.method = args[1]
     if args[2] ~= "0" then
         wrk.body = string.rep("x", tonumber(args[2]))
+    end
+    if args[3] ~= "" then
+        wrk.headers["Cookie"] = args[3]
     end
 end
 

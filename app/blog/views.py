@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, Response, abort, flash, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_security import auth_required, current_user
 from markupsafe import Markup
@@ -19,7 +19,19 @@ bp = Blueprint("blog", __name__, template_folder="templates")
 bp.add_app_template_filter(linkify)
 bp.add_app_template_filter(time)
 
+# What strangers see is the same for all of them: a cache in front may keep it for a second, show it for half a minute
+# more while it fetches a new one, and for a day while no server answers. The browser itself asks each time.
+FOR_STRANGERS = "public, max-age=0, s-maxage=1, stale-while-revalidate=30, stale-if-error=86400"
+
 POST_URL = f"/posts/<int(max={ID_MAX}):post_id>"
+
+
+@bp.after_request
+def mark_for_caches(response: Response) -> Response:
+    """Let caches keep a page that nobody's session has had a part in. Flask adds `Vary: Cookie`."""
+    if response.status_code == 200 and not session and not session.modified:
+        response.headers.setdefault("Cache-Control", FOR_STRANGERS)
+    return response
 
 
 @bp.app_template_filter()

@@ -1,4 +1,4 @@
-"""The app that is measured: five small views of a plain Flask, and the sample app with all of its own behind the rest.
+"""The app that is measured: four small views of a plain Flask, and the sample app with all of its own behind the rest.
 
 Bodies are small and fixed, so that what is compared is the way to the view and not the view.
 """
@@ -24,13 +24,6 @@ def answer():
 @work.get("/bench/page")
 def page():
     return render_template("page.html", rows=ROWS)
-
-
-@work.get("/bench/cached")
-def cached():
-    """The same page, as an app marks what a shared cache may keep."""
-    headers = {"Cache-Control": "public, max-age=0, s-maxage=1, stale-while-revalidate=30"}
-    return render_template("page.html", rows=ROWS), headers
 
 
 @work.post("/bench/upload")

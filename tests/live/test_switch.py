@@ -1,5 +1,7 @@
 """One variable switches the WSGI server; nothing that was saved is lost."""
 
+import time
+
 import pytest
 import requests
 
@@ -40,16 +42,33 @@ def test_second_up_changes_nothing(stack):
 
 def test_static_without_web(stack):
     """A style sheet comes from Nginx alone: it is there while the web container is stopped."""
+    await_kept(stack)
     page = requests.get(stack.url, timeout=10).text
     sheet = page.split('<link rel="stylesheet" href="')[1].split('"')[0]
     stack.compose("stop", "web")
     assert requests.get(stack.url + sheet, timeout=10).status_code == 200
 
 
-@pytest.mark.parametrize("path, kind", [("/", "text/html"), ("/api/v1/posts", "application/json")])
+def await_kept(stack):
+    """Returns when a stranger's front page is in Nginx's cache."""
+    deadline = time.monotonic() + 20
+    while requests.get(stack.url, timeout=10).headers["X-Cache"] not in ("HIT", "STALE", "UPDATING"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_strangers_pages_without_web(stack):
+    """Pages that strangers have seen are there while the web container is stopped, old as they are."""
+    for _ in range(3):
+        answer = requests.get(stack.url, timeout=10)
+        assert (answer.status_code, "<h1>Notes</h1>" in answer.text) == (200, True)
+        assert answer.headers["X-Cache"] in ("HIT", "STALE", "UPDATING")
+
+
+@pytest.mark.parametrize("path, kind", [("/search", "text/html"), ("/api/v1/posts", "application/json")])
 def test_own_error_page(stack, path, kind):
     """Without a web container Nginx answers in its own words: a page, or JSON under /api/, with Retry-After."""
-    answer = requests.get(stack.url + path, timeout=10)
+    answer = requests.get(stack.url + path, headers={"Cookie": "no=stranger"}, timeout=10)
     assert answer.status_code == 503
     assert answer.headers["Content-Type"].startswith(kind)
     assert answer.headers["Retry-After"] == "5"

@@ -1,11 +1,13 @@
 """A site as the tests see it: requests with a base URL, a timeout, and failures that say what was asked."""
 
+import time
 from html.parser import HTMLParser
 from urllib.parse import urljoin, urlsplit
 
 import requests
 
 CONNECT, READ = 5, 40  # seconds; longer than a stuck request may take, REQUEST_TIMEOUT + 5
+SEEN_WITHIN = 10  # seconds until strangers see a change; caches keep their pages for one, and refresh them when asked
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 POSTS = "/api/v1/posts"
 REDIRECT = {302, 303}
@@ -56,6 +58,14 @@ class Site:
     def page(self, path: str = "/", status: int = 200, **options) -> "Page":
         """Return a page, parsed."""
         return Page(self.get(path, status, **options).text)
+
+    def page_with(self, text: str, path: str = "/") -> str:
+        """Return the HTML of a page once this text is on it. AssertionError if it doesn't get there."""
+        deadline = time.monotonic() + SEEN_WITHIN
+        while text not in (html := self.get(path).text):
+            assert time.monotonic() < deadline, f"the text is not on the page {path} after {SEEN_WITHIN} s"
+            time.sleep(0.2)
+        return html
 
     def publish(self, text: str, status: int | set[int], **headers) -> requests.Response:
         """Publish `text` by the form of the first page."""

@@ -6,7 +6,7 @@ from .client import POSTS, REDIRECT
 def test_form_publishes(site, member, marker):
     """A text sent by the form is on the page that the redirect leads to, for strangers too."""
     answer = member.publish(marker, REDIRECT)
-    assert marker in site.get(answer.headers["Location"]).text, "the text is not on the page"
+    site.page_with(marker, answer.headers["Location"])
 
 
 def test_form_needs_token(member, marker):
@@ -31,9 +31,7 @@ def test_form_needs_member(site, marker):
 def test_text_is_escaped(site, member, marker):
     """A text that looks like HTML is shown as text."""
     member.publish(f"<script>{marker}</script>", REDIRECT)
-    html = site.get("/").text
-    assert marker in html, "the text is not on the page"
-    assert f"<script>{marker}" not in html, "the browser would run it"
+    assert f"<script>{marker}" not in site.page_with(marker), "the browser would run it"
 
 
 def test_api_life_of_a_post(site, program, marker):

@@ -8,9 +8,10 @@ from hypothesis.strategies import text
 from sqlalchemy import event
 
 from app.blog.models import BODY_MAX, Follow, Post, clean_body
+from app.blog.views import FOR_STRANGERS
 from app.database import utc_now
 from app.extensions import db
-from tests.unit.web import bodies, csrf_token, messages, submit
+from tests.unit.web import PASSWORD, bodies, csrf_token, messages, submit
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def test_a_stranger_gets_no_form(client, add_posts):
 
 
 def test_a_strangers_timeline_sets_no_cookie(client, add_posts):
-    """What strangers see can be kept by a cache: no cookie, no CSRF token, and it varies by the cookie."""
+    """What strangers see is marked for a cache: no cookie, no CSRF token, and it varies by the cookie."""
     add_posts(60)
     for path in ("/", "/?before=5", "/users/author", "/posts/3", "/search?q=post"):
         response = client.get(path)
@@ -56,7 +57,23 @@ def test_a_strangers_timeline_sets_no_cookie(client, add_posts):
         assert "Set-Cookie" not in response.headers
         assert "csrf" not in response.text
         assert response.headers["Vary"] == "Cookie"
-        assert "Cache-Control" not in response.headers
+        assert response.headers["Cache-Control"] == FOR_STRANGERS
+
+
+@pytest.mark.parametrize("path", ["/users/nobody", "/posts/999", "/login", "/following", "/healthz"])
+def test_what_is_no_page_for_strangers_is_not_marked(client, path):
+    """Errors, redirects and forms are made anew for everybody."""
+    assert "public" not in client.get(path).headers.get("Cache-Control", "")
+
+
+def test_a_page_with_a_message_is_not_marked(log_in_as):
+    """What is said once, to somebody who is logged out, is in no cache; nor is anything while there is a session."""
+    browser = log_in_as("ann")
+    submit(browser, "/account/deactivate", password=PASSWORD)
+    goodbye, after = browser.get("/"), browser.get("/")
+    assert (messages(goodbye), messages(after)) == (["Your account is closed. Goodbye."], [])
+    assert "Cache-Control" not in goodbye.headers
+    assert "Cache-Control" not in after.headers  # the session has the token of the form
 
 
 def test_a_users_pages_are_not_for_caches(log_in_as):
