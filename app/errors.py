@@ -4,7 +4,8 @@ from typing import Any
 
 from apiflask import HTTPError, Schema
 from apiflask.fields import Dict, List, String
-from flask import Flask, Response, current_app, jsonify, render_template, request
+from flask import Flask, Response, current_app, g, jsonify, render_template, request
+from flask_login import AnonymousUserMixin
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
 from werkzeug.exceptions import HTTPException, ServiceUnavailable
@@ -53,6 +54,8 @@ def database_away(error: DBAPIError | TimeoutError) -> Response:
     """Return 503: the database is gone, hangs, is locked or full. A person has to do nothing but wait."""
     # Without the statement and its values, which SQLAlchemy would add.
     current_app.logger.error("the database failed: %s", getattr(error, "orig", error))
+    # Where Flask-Login keeps who asks. The page names them, for which it would have to ask the database again.
+    g._login_user = AnonymousUserMixin()
     return http_error(ServiceUnavailable(retry_after=RETRY_AFTER))
 
 

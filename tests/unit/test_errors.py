@@ -2,6 +2,7 @@
 
 import pytest
 from flask import abort
+from sqlalchemy import text
 
 from app.account.models import Role
 from app.extensions import db
@@ -83,6 +84,17 @@ def test_a_view_may_set_its_own_policy(app):
     """A header that a view has set is left as it is."""
     app.add_url_rule("/own", view_func=lambda: ("", {"X-Frame-Options": "SAMEORIGIN"}))
     assert app.test_client().get("/own").headers.getlist("X-Frame-Options") == ["SAMEORIGIN"]
+
+
+def test_a_full_database_is_503(app, publish):
+    """When the database has no room for what somebody who is logged in writes, the answer is a 503 of the site."""
+    with app.app_context():
+        pages = db.session.scalar(text("PRAGMA page_count"))
+        db.session.execute(text(f"PRAGMA max_page_count = {pages}"))
+    while (answer := publish("note " * 50)).status_code == 303:
+        pass
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert "Our database does not answer" in answer.text
 
 
 def test_the_session_of_a_failed_request_is_rolled_back(make_app, sqlite_url):

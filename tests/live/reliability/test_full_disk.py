@@ -1,0 +1,119 @@
+"""A full disk costs what has to be written, and only that; when there is room again all is well without a hand."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+
+import pytest
+
+from tests.live.reliability import load
+from tests.live.stack import docker
+from tests.smoke.account import Account
+from tests.smoke.client import POSTS
+
+WRITES = 20
+BACK_WITHIN = 30  # seconds; Nginx looks every ten at a file that it knows
+KEPT = "Cache-Control: public, s-maxage=60"
+SECTION = "Full disks"
+
+
+@contextmanager
+def full(stack, service: str, folder: str):
+    """Something fills the disk to its last byte, and is deleted in the end."""
+    container = stack.container(service)
+    filled = docker("exec", container, "sh", "-c", f"cat /dev/zero > {folder}/filler", check=False)
+    assert "No space left" in filled.stderr
+    yield
+    docker("exec", container, "rm", f"{folder}/filler")
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    started = time.monotonic()
+    while not is_so():
+        assert time.monotonic() - started < BACK_WITHIN
+        time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def sample(make_stack):
+    stack = make_stack("full-disk.yml", WEB_CONCURRENCY="2")
+    stack.up()
+    return stack
+
+
+@pytest.fixture(scope="module")
+def probe(make_stack):
+    stack = make_stack("probe.yml", "full-disk.yml", RELEASE_COMMAND="true")
+    stack.up()
+    return stack
+
+
+def test_database(sample, record):
+    """While SQLite's disk is full pages are read, and writes get 503 with Retry-After in less than 2 s; the log says
+    why, a new server starts, no write that was acknowledged is lost and none that was refused is there.
+    """
+    account = Account.register(sample.url)
+    written = []
+
+    def write(status: int | set[int]) -> float:
+        """Seconds until the answer."""
+        body = f"full disk {len(written)}"
+        answer = account.program.request("POST", POSTS, status, json={"body": body})
+        written.append((body, answer.status_code))
+        assert answer.status_code == 201 or answer.headers["Retry-After"] == "5"
+        return answer.elapsed.total_seconds()
+
+    write(201)
+    with full(sample, "web", "/var/lib/tripod"):
+        seconds = [write({201, 503}) for _ in range(WRITES)]  # what SQLite has room for in its own files may go on
+        account.browser.publish("full disk, by a form", 503)
+        for path in ("/", POSTS, "/account/tokens", "/healthz", "/readyz"):
+            account.browser.get(path, 200)
+        docker("restart", sample.container("web"))
+        until(lambda: account.browser.get("/", {200, 503}).status_code == 200)
+        write({201, 503})
+    write(201)
+    stored = [post["body"] for post in account.program.find_posts("full disk")]
+    acknowledged = [body for body, status in written if status == 201]
+    refused = len(written) - len(acknowledged)
+    record(SECTION, "writes while SQLite's disk is full", WRITES + 1, len(set(stored) ^ set(acknowledged)),
+           f"{refused} refused with 503, the slowest answer in {max(seconds):.2f} s; no acknowledged write lost")
+    assert sorted(stored) == sorted(acknowledged)
+    assert refused > WRITES / 2 and max(seconds) < 2
+    assert "database or disk is full" in sample.logs("web")
+    integrity = "import sqlite3; print(*sqlite3.connect('/var/lib/tripod/app.db').execute('PRAGMA integrity_check'))"
+    assert "'ok'" in docker("exec", sample.container("web"), "python3", "-c", integrity).stdout
+
+
+def test_nginx(probe, record):
+    """While Nginx's disk is full pages come whole, whether or not its cache would keep them; only a body that does not
+    fit into memory gets 503 with Retry-After.
+    """
+    host = load.address(probe)
+    kept = f"/page/kept?header={KEPT.replace(' ', '%20')}"
+    upload = json.dumps("x" * 2**20).encode()
+
+    async def ask_all() -> list[load.Answer]:
+        paths = ("/page/own", kept, "/stream", "/static/missing.css")
+        answers = [await load.ask(host, path) for path in paths * 5]
+        return answers + [await load.ask(host, "/page/small", b"{}"), await load.ask(host, "/page/large", upload)]
+
+    def check_health() -> None:
+        """Nginx's health check, by which it hears of its disk: asked here, for Docker does so every ten seconds."""
+        docker("exec", probe.container("nginx"), "nginx/health")
+
+    with full(probe, "nginx", "/var/cache/nginx"):
+        check_health()
+        *answers, uploaded = asyncio.run(ask_all())
+    check_health()
+    *after, uploaded_after = asyncio.run(ask_all())
+    until(lambda: asyncio.run(load.ask(host, kept)).headers["x-cache"] == "HIT")
+    wrong = [answer for answer in answers if answer.status not in (200, 404)]
+    record(SECTION, "requests while the disk of Nginx's cache and buffers is full", len(answers), len(wrong),
+           f"a body of 1 MB got {uploaded.status}")
+    assert wrong == []
+    assert (uploaded.status, uploaded.headers.get("retry-after")) == (503, "5")
+    assert b"</html>" in uploaded.body
+    assert {answer.status for answer in after} == {200, 404} and uploaded_after.status == 200
