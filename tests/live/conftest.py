@@ -1,5 +1,7 @@
 """Fixtures of the tests that start real stacks; a failed test shows what the containers said."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from deploy import contract
@@ -38,11 +40,11 @@ def make_stack():
         return made[-1]
 
     yield make
-    for stack in made:
-        stack.down()
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(Stack.down, made))
 
 
-@pytest.fixture(params=contract.servers())
+@pytest.fixture(scope="module", params=contract.servers())
 def server(request) -> str:
-    """Each folder of deploy/servers in turn."""
+    """Each folder of deploy/servers in turn: all tests of a module with one of them, so that it is started once."""
     return request.param

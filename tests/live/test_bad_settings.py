@@ -1,5 +1,7 @@
 """A container that can't do its work says why in one screen and ends with status 78; it never half-starts."""
 
+from concurrent.futures import Future, ThreadPoolExecutor
+
 import pytest
 
 from deploy import contract
@@ -13,6 +15,14 @@ STATE = ("--tmpfs", "/var/lib/tripod:uid=10001")
 def start(*options: str, command: str = "deploy/start", image: str = "web", **env: str):
     given = [part for name, value in env.items() for part in ("--env", f"{name}={value}")]
     return docker("run", "--rm", "--read-only", *WRITABLE, *options, *given, image_name(image), command, check=False)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def unreachable() -> Future:
+    """A release whose database does not answer. It tries for half a minute, in which the other tests run."""
+    with ThreadPoolExecutor() as pool:
+        url = "postgresql://someone:hunter2@127.0.0.1:1/name"
+        yield pool.submit(start, *STATE, command="deploy/release", DATABASE_URL=url)
 
 
 @pytest.mark.parametrize(
@@ -49,18 +59,17 @@ def test_state_not_writable():
     assert "STATE_DIRECTORY: /var/lib/tripod cannot be written by uid 10001" in done.stderr
 
 
-def test_database_unreachable():
-    """A database that does not answer is named by host and port, never with its password."""
-    done = start(*STATE, command="deploy/release",
-                 DATABASE_URL="postgresql://someone:hunter2@127.0.0.1:1/name")
-    assert done.returncode == 78
-    assert "127.0.0.1:1" in done.stderr
-    assert "hunter2" not in done.stdout + done.stderr
-
-
 @pytest.mark.parametrize("variable, value", [("MAX_BODY_SIZE", "ten"), ("REQUEST_TIMEOUT", "-1")])
 def test_nginx_refuses(variable, value):
     """Nginx keeps the same contract and refuses the same values."""
     done = start(command="nginx/start", image="nginx", **{variable: value})
     assert done.returncode == 78
     assert variable in done.stderr
+
+
+def test_database_unreachable(unreachable):
+    """A database that does not answer is named by host and port, never with its password."""
+    done = unreachable.result()
+    assert done.returncode == 78
+    assert "127.0.0.1:1" in done.stderr
+    assert "hunter2" not in done.stdout + done.stderr

@@ -11,7 +11,7 @@ from tests.live.stack import docker
 @pytest.fixture(scope="module")
 def stack(make_stack):
     # One process, so that a test that blocks one blocks the server.
-    return make_stack("probe.yml", WEB_CONCURRENCY="1", REQUEST_TIMEOUT="8", RELEASE_COMMAND="true")
+    return make_stack("probe.yml", WEB_CONCURRENCY="1", RELEASE_COMMAND="true")
 
 
 def in_background(url: str):
@@ -38,7 +38,7 @@ def wait_until_inside(stack, path: str) -> None:
 
 def test_stop_finishes_what_is_in_flight(stack, server):
     """`docker compose stop` lets a request of 5 s finish, and the web container exits with status 0."""
-    stack.up(WSGI_SERVER=server)
+    stack.up(WSGI_SERVER=server, REQUEST_TIMEOUT="8")
     answer = in_background(f"{stack.url}/sleep/5")
     wait_until_inside(stack, "/sleep/5")
     stack.compose("stop", "web")
@@ -46,9 +46,23 @@ def test_stop_finishes_what_is_in_flight(stack, server):
     assert stack.inspect("web", "{{.State.ExitCode}}") == "0"
 
 
+def test_no_zombies(stack, server):
+    """The server, as process 1, cleans up after its children: the handover's process does not stay as a zombie."""
+    stack.up(WSGI_SERVER=server, REQUEST_TIMEOUT="8")
+    for _ in range(100):  # uWSGI's master looks once a second
+        if not zombies(stack):
+            return
+    raise AssertionError(f"still there: {zombies(stack)}")
+
+
+def zombies(stack) -> list[str]:
+    states = docker("exec", stack.container("web"), "sh", "-c", "cat /proc/[0-9]*/stat 2>/dev/null", check=False).stdout
+    return [line for line in states.splitlines() if line.rpartition(")")[2].split()[0] == "Z"]
+
+
 def test_nginx_stops_gracefully(stack):
     """Nginx too finishes what it has begun when it is stopped, and exits with status 0."""
-    stack.up()
+    stack.up(REQUEST_TIMEOUT="8")
     answer = in_background(f"{stack.url}/sleep/3")
     wait_until_inside(stack, "/sleep/3")
     stack.compose("stop", "nginx")
@@ -73,17 +87,3 @@ def test_stuck_in_c(stack, server):
     assert {answer().status_code for answer in stuck} == {504}
     stack.up()
     assert requests.get(f"{stack.url}/echo", timeout=10).status_code == 200
-
-
-def test_no_zombies(stack, server):
-    """The server, as process 1, cleans up after its children: the handover's process does not stay as a zombie."""
-    stack.up(WSGI_SERVER=server, REQUEST_TIMEOUT="8")
-    for _ in range(100):  # uWSGI's master looks once a second
-        if not zombies(stack):
-            return
-    raise AssertionError(f"still there: {zombies(stack)}")
-
-
-def zombies(stack) -> list[str]:
-    states = docker("exec", stack.container("web"), "sh", "-c", "cat /proc/[0-9]*/stat 2>/dev/null", check=False).stdout
-    return [line for line in states.splitlines() if line.rpartition(")")[2].split()[0] == "Z"]
