@@ -13,7 +13,8 @@ gives up (REQUEST_TIMEOUT + 5 s, nginx/contract.conf.template):
 Stuck means that the app is at work all that time without handing over a part of its response: time in which a slow
 client reads does not count, and a stream may go on for as long as parts keep coming.
 
-What the watchdog sees go on is the server's pulse (deploy/pulse.py), by which deploy/health tells busy from dead.
+What the watchdog sees go on is the server's pulse (deploy/pulse.py), by which deploy/health tells busy from dead. With
+it goes the question whether the process can still work at all (deploy/descriptors.py).
 """
 
 import ctypes
@@ -26,7 +27,7 @@ import time
 import traceback
 from collections.abc import Mapping
 
-from deploy import logs, pulse
+from deploy import descriptors, logs, pulse
 from deploy.middleware.answer import answer
 
 log = logging.getLogger("deploy.deadline")
@@ -102,6 +103,7 @@ class _Watchdog:
                 moved, self._moved = self._moved, False
             if moved:
                 pulse.beat(self._settings)
+                descriptors.leave_without()
             self._look(time.monotonic())
 
     def _look(self, now: float) -> None:

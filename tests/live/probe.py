@@ -181,9 +181,29 @@ def _die(environ, start):
         taken.append(b"x" * 2**24)
 
 
+def _take_descriptors(environ, start):
+    """Takes every file descriptor that is left. Fails, and gives them back after so many seconds as the path names; or
+    with "for-ever" says which process has none any more.
+    """
+    how_long = environ["PATH_INFO"].rpartition("/")[2]
+    taken = []
+    try:
+        while True:
+            taken.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError:
+        if how_long == "for-ever":
+            return _send(start, str(os.getpid()).encode())
+        time.sleep(float(how_long))
+        for descriptor in taken:
+            os.close(descriptor)
+        raise
+
+
 def _large_header(environ, start):
     """A response header of so many bytes as the path names."""
     return _send(start, b"{}", headers=[("X-Large", "x" * int(environ["PATH_INFO"].rpartition("/")[2]))])
+
+
 def _page(environ, start):
     """Says what it knows of who asked; status and headers as the query says, or as /become has said since."""
     query = parse_qs(environ["QUERY_STRING"])
@@ -228,6 +248,7 @@ ROUTES = {
     "spin": _spin,
     "split-header": _split_header,
     "stream": _stream,
+    "take-descriptors": _take_descriptors,
     "threads": _threads,
     "with-body-204": _with_body("204 No Content"),
     "with-body-304": _with_body("304 Not Modified"),

@@ -13,9 +13,12 @@ running: list["Stack"] = []
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Below those that the kernel gives to connections (32768 on): one of them could take it before Docker does."""
+    while True:
+        port = secrets.choice(range(20_000, 32_768))
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)):
+                return port
 
 
 class Stack:

@@ -84,6 +84,8 @@ def test_database(sample, record):
     assert refused > WRITES / 2 and max(seconds) < 2
     assert "database or disk is full" in sample.logs("web")
     integrity = "import sqlite3; print(*sqlite3.connect('/var/lib/tripod/app.db').execute('PRAGMA integrity_check'))"
+    account.browser.close()
+    account.program.close()
     assert "'ok'" in docker("exec", sample.container("web"), "python3", "-c", integrity).stdout
 
 

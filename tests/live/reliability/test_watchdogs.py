@@ -138,3 +138,28 @@ def test_dead_server(stacks, record):
                f"back after {seconds[name]:.0f} s, REQUEST_TIMEOUT {TIMEOUT} s")
         assert "answered nobody for" in stack.logs("web")
         assert stack.inspect("nginx", "{{.State.StartedAt}}") == nginx[name]
+
+
+def test_no_descriptors(stacks, server, record):
+    """A process that has no file descriptor left fails the request that wants one, and no other; if it does not get
+    them back, another takes its place.
+    """
+    stack = stacks[server]
+    seconds_until_whole(stack)
+    started = stack.inspect("web", "{{.State.StartedAt}}")
+
+    async def under_load() -> tuple[list[load.Answer], ...]:
+        others = asyncio.ensure_future(load.closed_loop(host(stack), "/sleep/0.05", WORKERS * THREADS, LOAD))
+        await asyncio.sleep(LOAD / 4)
+        for_a_moment = await load.ask(host(stack), "/take-descriptors/0.1")
+        for_ever = await load.ask(host(stack), "/take-descriptors/for-ever")
+        return await others, for_a_moment, for_ever
+
+    others, for_a_moment, for_ever = asyncio.run(under_load())
+    failed = [answer for answer in others if answer.status != 200]
+    seconds = seconds_until_whole(stack, {for_ever.body.decode()})
+    record(SECTION, f"requests beside some that take all file descriptors, {server}", len(others), len(failed),
+           f"all workers there again {seconds:.1f} s after the load's end")
+    assert (for_a_moment.status, for_ever.status) == (500, 200)
+    assert failed == [] and len(others) > 50
+    assert stack.inspect("web", "{{.State.StartedAt}}") == started
