@@ -6,9 +6,11 @@ import socket
 import pytest
 
 from tests.live.reliability import load
+from tests.live.stack import docker
 
 RATE, CONNECTIONS = 20, 30
 SLOW = 450
+CROWD = 200
 HOLD = 5  # seconds; half of what Nginx waits for the next part
 SECTION = "Greedy and slow clients"
 
@@ -126,3 +128,36 @@ def test_slow_clients(stack, slow, record):
     assert failed == 0 and len(answers) > 50
     # The promise is twice; the rest is for a machine that has other things to do while it is measured.
     assert load.percentile(answers, 0.99) < 2 * idle + 0.5
+
+
+def test_more_connections_than_descriptors(make_stack, record):
+    """When more clients come than Nginx has file descriptors for, it answers or refuses each of them; as soon as they
+    have gone all is as before, and no process of Nginx's has died.
+    """
+    stack = make_stack("probe.yml", "few-descriptors.yml", RELEASE_COMMAND="true")
+    stack.up()
+    host, nginx = load.address(stack), stack.container("nginx")
+
+    async def crowd() -> list[load.Answer]:
+        """As many requests at once as clients that say nothing."""
+        idle = [await asyncio.open_connection(host, 8080) for _ in range(CROWD)]
+        asked = asyncio.gather(*(load.ask(host, "/sleep/0.1") for _ in range(CROWD)))
+        await asyncio.sleep(1)
+        for _, writer in idle:
+            writer.close()
+        return await asked
+
+    def processes() -> str:
+        return docker("top", nginx, "-o", "pid").stdout
+
+    before = processes()
+    answers = asyncio.run(crowd())
+    after = asyncio.run(load.closed_loop(host, "/sleep/0.05", 4, 1))
+    served = sum(answer.status == 200 for answer in answers)
+    record(SECTION, f"requests after {CROWD} of each kind came to an Nginx of 64 descriptors", len(after),
+           sum(answer.status != 200 for answer in after), f"of those in the crowd {served} were served")
+    assert {answer.status for answer in answers} <= {200, 503}
+    assert {answer.headers["retry-after"] for answer in answers if answer.status == 503} <= {"5"}
+    assert {answer.status for answer in after} == {200}
+    assert "Too many open files" in docker("logs", nginx).stderr
+    assert processes() == before
