@@ -103,9 +103,9 @@ def test_stream_that_goes_on_is_not_ended():
     printed, log = run("""
     def parts():
         for number in range(6):
-            time.sleep(0.05)
+            time.sleep(0.2)
             yield b"x"
-    print(len(ask(wrap(app(parts))).body))
+    print(len(ask(wrap(app(parts), "1")).body))
     """)
     assert (printed, log) == (["6"], [])
 
