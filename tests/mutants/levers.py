@@ -64,6 +64,10 @@ LEVERS = (
           "tests/config/test_servers.py -k one_place"),
     Lever("deploy/pulse.py", "> int(settings[\"REQUEST_TIMEOUT\"]) + BEYOND", "> int(settings[\"REQUEST_TIMEOUT\"])",
           UNIT + "pulse.py"),
+    Lever(DEADLINE, "                descriptors.leave_without()\n", "",
+          "tests/live/reliability/test_watchdogs.py -k descriptors"),
+    Lever("nginx/snippets/errors.conf", "passes.\nerror_page 500 =503", "passes.\nerror_page 500",
+          "tests/live/reliability/test_greedy_clients.py -k descriptors"),
     Lever("app/database.py", "lock_timeout=1500", "lock_timeout=0", "tests/live/reliability -k locked"),
     # --- the handover and what it needs ---
     Lever("deploy/handover.py", "fresh.replace(own.with_name(LINK))",
@@ -110,6 +114,10 @@ LEVERS = (
     Lever("nginx/snippets/page-cache.conf", "proxy_ignore_headers X-Accel-Expires Expires;", "", CACHE + " -k other"),
     Lever("nginx/snippets/page-cache.conf", "proxy_cache_convert_head off;", "", CACHE + " -k kept"),
     Lever("nginx/snippets/page-cache.conf", "proxy_cache_background_update on;", "", CACHE + " -k refreshes"),
+    Lever("nginx/snippets/page-cache.conf", " $disk_is_full;", ";", "tests/live/reliability/test_full_disk.py -k nginx"),
+    Lever("app/blog/views.py", " and not session and", " and", "tests/unit/test_blog.py -k message"),
+    Lever("app/blog/views.py", " and not session.modified", "", "tests/unit/test_blog.py -k message"),
+    Lever("app/errors.py", "    g._login_user = AnonymousUserMixin()\n", "", "tests/unit/test_errors.py -k full"),
     # --- the containers ---
     Lever("docker-compose.yml", "  read_only: true\n", "", "tests/config/test_containers.py"),
     Lever("docker-compose.yml", "  cap_drop: [ALL]\n", "", "tests/config/test_containers.py"),
