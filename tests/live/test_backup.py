@@ -127,7 +127,7 @@ def test_restore_brings_back_what_was_acknowledged(stack, backup):
     last = ledger[-1]
     assert before <= last < after
     assert ledger == [number for number in range(last + 1) for _ in "ab"]
-    assert requests.get(stack.url, timeout=10).status_code == 200
+    assert requests.get(f"{stack.url}/readyz", timeout=10).status_code == 200
 
 
 def test_restored_key(stack, backup):

@@ -89,7 +89,7 @@ def test_app_that_cannot_be_imported(stack):
 def test_up_mends_it(stack):
     """The next `./stack up` with good settings puts things right."""
     assert stack("up").returncode == 0
-    assert requests.get(stack.url, timeout=10).status_code == 200
+    assert requests.get(stack.url + POSTS, timeout=10).status_code == 200
 
 
 def test_down_keeps_data(stack):
@@ -98,4 +98,4 @@ def test_down_keeps_data(stack):
     assert stack("down").returncode == 0
     assert stack.containers() == []
     assert stack("up").returncode == 0
-    assert "kept" in requests.get(stack.url, timeout=10).text
+    assert "kept" in requests.get(stack.url + POSTS, timeout=10).text

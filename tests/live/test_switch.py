@@ -79,4 +79,4 @@ def test_web_comes_back(stack):
     """Starting the web container again is enough: Nginx finds it without a reload."""
     stack.compose("start", "web")
     stack.up()
-    assert requests.get(stack.url, timeout=10).status_code == 200
+    assert requests.get(stack.url + POSTS, timeout=10).status_code == 200
