@@ -67,7 +67,7 @@ LEVERS = (
     Lever(DEADLINE, "                descriptors.leave_without()\n", "",
           "tests/live/reliability/test_watchdogs.py -k descriptors"),
     Lever("nginx/snippets/errors.conf", "passes.\nerror_page 500 =503", "passes.\nerror_page 500",
-          "tests/live/reliability/test_greedy_clients.py -k descriptors"),
+          "tests/live/reliability/test_full_disk.py -k nginx"),
     Lever("app/database.py", "lock_timeout=1500", "lock_timeout=0", "tests/live/reliability -k locked"),
     # --- the handover and what it needs ---
     Lever("deploy/handover.py", "fresh.replace(own.with_name(LINK))",

@@ -3,12 +3,13 @@
 import re
 
 import pytest
+from flask import Response, flash, get_flashed_messages, session
 from hypothesis import given, settings
 from hypothesis.strategies import text
 from sqlalchemy import event
 
 from app.blog.models import BODY_MAX, Follow, Post, clean_body
-from app.blog.views import FOR_STRANGERS
+from app.blog.views import FOR_STRANGERS, mark_for_caches
 from app.database import utc_now
 from app.extensions import db
 from tests.unit.web import PASSWORD, bodies, csrf_token, messages, submit
@@ -64,6 +65,14 @@ def test_a_strangers_timeline_sets_no_cookie(client, add_posts):
 def test_what_is_no_page_for_strangers_is_not_marked(client, path):
     """Errors, redirects and forms are made anew for everybody."""
     assert "public" not in client.get(path).headers.get("Cache-Control", "")
+
+
+def test_a_page_with_a_message_that_was_all_of_a_session_is_not_marked(app):
+    """Nor is a page that has used up all that the session had."""
+    with app.test_request_context("/"):
+        flash("Only for you.")
+        assert get_flashed_messages() and not session
+        assert "Cache-Control" not in mark_for_caches(Response()).headers
 
 
 def test_a_page_with_a_message_is_not_marked(log_in_as):
