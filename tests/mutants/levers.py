@@ -86,7 +86,7 @@ LEVERS = (
     Lever(CLI_ROLLOUT, "        _try_out(stack, new, change.paths)\n        _hand_over(stack, new)\n",
           "        _hand_over(stack, new)\n        _try_out(stack, new, change.paths)\n", ROLLOUT + " -k bad"),
     Lever(CLI_ROLLOUT, "            _drain(front, one, step)\n", "            pass\n", ROLLOUT + " -k waits"),
-    Lever(CLI_ROLLOUT, '"--no-recreate", ', "", ROLLOUT + " -k waits"),
+    Lever(CLI_ROLLOUT, '"--no-recreate", ', "", "tests/live/reliability/test_rollout_interrupted.py -k ctrl_c"),
     Lever(CLI_ROLLOUT, "    keep_only(stack, one)\n    return one\n", "    return one\n",
           "tests/live/reliability/test_rollout_interrupted.py -k kill_9_at"),
     Lever("Dockerfile", "STOPSIGNAL SIGTERM", "STOPSIGNAL SIGKILL", STOP + " -k flight"),
