@@ -94,9 +94,10 @@ def test_what_waits_for_the_old_one_is_answered(checkout, record):
     """Requests that wait in the old container's queue when Nginx is pointed at the new one are answered by the old one,
     however long that takes: stopping it any earlier would close the queue.
     """
-    target = "uwsgi" if healthz(checkout)["wsgi_server"] == "gunicorn" else "gunicorn"
+    if healthz(checkout)["wsgi_server"] != "uwsgi":  # Gunicorn's worker also answers what waits when it is told to stop
+        checkout.stack("switch", "uwsgi")
     answers = []
-    with checkout.start("switch", target) as process, ThreadPoolExecutor(4 * THREADS) as pool:
+    with checkout.start("switch", "gunicorn") as process, ThreadPoolExecutor(4 * THREADS) as pool:
         for line in process.stdout:
             if line.startswith("- trying it out") and not answers:
                 answers = [pool.submit(requests.get, f"{checkout.url}/sleep/6", timeout=60) for _ in range(4 * THREADS)]
