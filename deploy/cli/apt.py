@@ -88,7 +88,8 @@ def install(packages):
     options = ["-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=120"]
     command = root.command(["apt-get", "install", *options, *packages])
     try:
-        console.run(f"installing {' '.join(packages)}", command, todo="sudo apt-get update && ./stack up")
+        todo = f"{root.typed('apt-get update')} && ./stack up"
+        console.run(f"installing {' '.join(packages)}", command, todo=todo)
     except Problem as problem:
         if update:  # what could not be read is most likely what could not be installed
             problem.why = "\n".join(update.why.splitlines()[-4:] + problem.why.splitlines()[-4:])
@@ -100,8 +101,8 @@ def _update():
     """Refresh the package lists, once. A broken source is no reason to stop: the install will tell."""
     try:
         update = root.command(["apt-get", "-o", "APT::Update::Error-Mode=any", "update"])
-        console.run("reading the package lists", update, todo="sudo apt-get update")
+        console.run("reading the package lists", update, todo=root.typed("apt-get update"))
     except Problem as problem:
-        console.say("  Going on with what could be read.")
+        console.say("  Going on with what could be read. To see what could not, type: " + problem.todo.splitlines()[0])
         return problem
     return None

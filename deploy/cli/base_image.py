@@ -37,7 +37,7 @@ def _make(name, refusal):
             f"The base image {name} is not in the engine and cannot be pulled.",
             f"{refusal.why}\nEvery image of the stack is built on it. Only debian:{SUITE}-slim "
             "can be made here instead, and only on a host whose apt has a mirror of Debian.",
-            f"docker pull {name}   (where a registry can be reached)\n"
+            f"{refusal.todo}\n"
             "or name one that you have:  BASE_IMAGE=registry.example/debian:trixie-slim ./stack up",
         )
     root.become("make the base image")
@@ -45,9 +45,11 @@ def _make(name, refusal):
         apt.install(["mmdebstrap"])
     with tempfile.TemporaryDirectory(prefix="tripod-base-") as folder:
         archive = f"{folder}/base.tar"
-        todo = "Check that the mirror in apt's sources can be reached; then: ./stack up"
-        console.run(f"making {name} from Debian's packages", mmdebstrap(archive, lines), todo=todo)
-        console.run("importing it", ["docker", "import", *_changes(name, lines), archive, name], todo=todo)
+        console.run(f"making {name} from Debian's packages", mmdebstrap(archive, lines),
+                    todo=f"{root.typed('apt-get update')}   (shows whether the mirrors answer)\n./stack up")
+        console.run("importing it", ["docker", "import", *_changes(name, lines), archive, name],
+                    todo="docker info   (does the engine answer?)\n"
+                         "df -h /var/lib/docker   (is there room for the image?)\n./stack up")
 
 
 def mirror_lines(sources, os_release):

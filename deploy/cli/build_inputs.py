@@ -8,7 +8,7 @@ import os
 import re
 from pathlib import Path
 
-from deploy.cli import console, dotenv
+from deploy.cli import console, dotenv, root
 from deploy.cli.console import ROOT, Problem
 
 LOCAL_CAS = Path("/usr/local/share/ca-certificates")
@@ -108,5 +108,5 @@ def _keep(name, text):
             path.write_text(text)
     except OSError as error:
         why = f"{error}. Builds read from there how to reach the package index; root may have made it."
-        raise Problem(f"{path} cannot be written.", why, f"sudo rm -r {console.STATE}") from None
+        raise Problem(f"{path} cannot be written.", why, root.typed(f"rm -r {console.STATE}")) from None
     return str(path)

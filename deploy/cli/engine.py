@@ -214,7 +214,7 @@ def _start(error):
         raise Problem(f"The Docker engine at {endpoint()} does not answer.", error, "docker info")
     root.become("start the Docker engine")
     if Path("/run/systemd/system").is_dir():
-        todo = "sudo journalctl -u docker -n 50"
+        todo = root.typed("journalctl -u docker -n 50")
         console.run("starting the Docker engine", root.command(["systemctl", "start", "docker"]), todo=todo)
     else:
         _start_without_init()
@@ -231,7 +231,7 @@ def _start_without_init():
     if error and not _is_refusal(error):
         step.end("failed")
         log = console.quiet(root.command(["tail", "-n", "4", ENGINE_LOG])).stdout
-        todo = f"sudo tail -n 100 {ENGINE_LOG}"
+        todo = root.typed(f"tail -n 100 {ENGINE_LOG}")
         raise Problem("The Docker engine does not start.", log.strip() or error, todo)
     step.end(remark=f"log: {ENGINE_LOG}")
 
@@ -262,5 +262,5 @@ def _refusal(error):
     return Refused(
         f"The Docker engine runs, but {user} may not use it.",
         error,
-        f"sudo usermod -aG {GROUP} {user} && newgrp {GROUP}   (its members can act as root)\n./stack up",
+        f"{root.typed(f'usermod -aG {GROUP} {user}')} && newgrp {GROUP}   (its members can act as root)\n./stack up",
     )

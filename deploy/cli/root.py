@@ -2,6 +2,7 @@
 
 import getpass
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -48,10 +49,17 @@ def command(argv):
     return [*(_prefix() or []), "env", "DEBIAN_FRONTEND=noninteractive", *kept, *argv]
 
 
+def typed(line):
+    """The line as a person types it here to run it as root: root needs no sudo, and Debian may have none."""
+    if os.geteuid() == 0:
+        return line
+    return f"sudo {line}" if shutil.which("sudo") else f"su -c {shlex.quote(line)}"
+
+
 def write(path, text):
     """Write a small configuration file that belongs to root."""
     console.say(f"Writing {path}.")
     script = 'printf %s "$2" > "$1" && chmod 644 "$1"'
     written = console.quiet(command(["sh", "-c", script, "sh", str(path), text]))
     if written.returncode:
-        raise Problem(f"{path} cannot be written.", written.stderr, f"sudo touch {path}")
+        raise Problem(f"{path} cannot be written.", written.stderr, typed(f"touch {path}"))

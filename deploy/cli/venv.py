@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from deploy.cli import console
+from deploy.cli import console, root
 from deploy.cli.console import Problem
 
 
@@ -28,7 +28,7 @@ def ensure(folder, wanted, todo):
         raise Problem(
             "This Python cannot make virtual environments.",
             "Debian has that in a package of its own. The packages go into one, nothing into the system.",
-            f"sudo apt-get install python3-venv && {todo}",
+            f"{root.typed('apt-get install python3-venv')} && {todo}",
         )
     console.run("making a virtual environment", [sys.executable, "-m", "venv", folder], todo=todo)
     listed = folder / "wanted.txt"

@@ -89,6 +89,34 @@ def test_nobody_without_sudo_is_sent_to_root(monkeypatch):
     assert "su -c './stack up'" in raised.value.todo
 
 
+@pytest.mark.parametrize(
+    ("uid", "sudo", "typed"),
+    [
+        (0, "/usr/bin/sudo", "apt-get update"),
+        (1000, "/usr/bin/sudo", "sudo apt-get update"),
+        (1000, None, "su -c 'apt-get update'"),
+    ],
+)
+def test_what_root_has_to_do_can_be_typed_here(monkeypatch, uid, sudo, typed):
+    """No line names a sudo that is not there, or that root does not need."""
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    monkeypatch.setattr(root.shutil, "which", lambda name: sudo)
+    assert root.typed("apt-get update") == typed
+
+
+def test_broken_source_of_apt_is_told_and_passed_over(monkeypatch, capsys):
+    """Package lists that can't be read stop nothing, and it is said at once what to type to see why."""
+
+    def refuse(title, argv, *, todo):
+        raise Problem(title, "E: no such mirror", f"{todo}\n(the whole output is somewhere)")
+
+    monkeypatch.setattr(console, "run", refuse)
+    apt._update.cache_clear()
+    assert apt._update().why == "E: no such mirror"
+    apt._update.cache_clear()
+    assert capsys.readouterr().out.endswith(f"type: {root.typed('apt-get update')}\n")
+
+
 def test_dead_engine_is_not_waited_for():
     """A daemon that has ended counts as dead even where no init process collects it."""
     child = subprocess.Popen(["true"])
@@ -124,9 +152,35 @@ def test_base_image_that_cannot_be_had_is_a_problem(monkeypatch, name, sources):
     monkeypatch.setattr(apt, "read_sources", lambda: sources)
 
     def refuse(*args, **options):
-        raise Problem("no", "connection refused", "docker pull")
+        raise Problem("no", "connection refused", "what the refusal says")
 
     monkeypatch.setattr(console, "run", refuse)
     with pytest.raises(Problem) as raised:
         base_image.ensure(name)
-    assert "connection refused" in raised.value.why and "BASE_IMAGE=" in raised.value.todo
+    assert "connection refused" in raised.value.why
+    assert raised.value.todo.startswith("what the refusal says\n") and "BASE_IMAGE=" in raised.value.todo
+
+
+@pytest.mark.parametrize(
+    ("failing", "commands"),
+    [
+        ("mmdebstrap", [root.typed("apt-get update"), "./stack up"]),
+        ("docker import", ["docker info", "df -h /var/lib/docker", "./stack up"]),
+    ],
+)
+def test_base_image_that_cannot_be_made_says_where_to_look(monkeypatch, failing, commands):
+    """Each line can be typed, and looks at what has failed: the mirror while packages come, then the engine."""
+    _image_is_there(monkeypatch, False)
+    monkeypatch.setattr(apt, "read_sources", lambda: [apt.Source("https://m.example/debian", "trixie", ("main",))])
+    monkeypatch.setattr(root, "become", lambda purpose: None)
+    monkeypatch.setattr(root, "command", lambda argv: argv)
+    monkeypatch.setattr(base_image.shutil, "which", lambda name: f"/usr/bin/{name}")
+
+    def run(title, argv, *, todo, **options):
+        if " ".join(argv).startswith(("docker pull", failing)):
+            raise Problem(title, "no", todo)
+
+    monkeypatch.setattr(console, "run", run)
+    with pytest.raises(Problem) as raised:
+        base_image.ensure("debian:trixie-slim")
+    assert [line.split("   (")[0] for line in raised.value.todo.splitlines()] == commands

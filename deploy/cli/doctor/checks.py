@@ -5,6 +5,7 @@ or raises Bad or Doubtful with that and with what to type.
 """
 
 from deploy import contract, resources
+from deploy.cli import root
 
 CHECKS = []
 
@@ -204,8 +205,10 @@ def queue(patient):
     """queue"""
     wanted, limit = int(_setting(patient, "WEB_QUEUE")), patient.inside["web"]["somaxconn"]
     if limit < wanted:
+        # Not by sysctl on the host: a container has a value of its own, which begins with the kernel's default.
         raise Bad(f"the kernel allows {limit} (net.core.somaxconn), WEB_QUEUE is {wanted}",
-                  f"sudo sysctl -w net.core.somaxconn={contract.MOST_WAITING}")  # fmt: skip
+                  f"WEB_QUEUE={limit} in .env, or for web in docker-compose.yml "
+                  f"sysctls: {{net.core.somaxconn: {contract.MOST_WAITING}}}; then ./stack up")  # fmt: skip
     return f"{wanted} requests may wait, the kernel allows {limit}"
 
 
@@ -303,7 +306,7 @@ def clock(patient):
     """clock"""
     if patient.clock_is_behind:
         raise Bad("it is behind the date of this very release: sessions and certificates go wrong",
-                  "sudo timedatectl set-ntp true")  # fmt: skip
+                  root.typed("timedatectl set-ntp true"))  # fmt: skip
     if not patient.clock_is_kept:
-        raise Doubtful("nobody keeps it in step, as far as the kernel knows", "sudo timedatectl set-ntp true")
+        raise Doubtful("nobody keeps it in step, as far as the kernel knows", root.typed("timedatectl set-ntp true"))
     return "kept in step"

@@ -39,7 +39,8 @@ def run(args):
         if isinstance(problem, engine.Refused) or not native.can_be_had(args.server):
             raise
         say(f"\nNo Docker engine can be had here: {problem.what} {problem.why.splitlines()[-1]}")
-        say("So the stack runs as plain processes: see deploy/targets/native/README.md.\n")
+        say("So the stack runs as plain processes: see deploy/targets/native/README.md.")
+        say(f"For an engine instead, type: ./stack down, and then: {problem.todo.splitlines()[0]}\n")
         return _native(args)
     return _containers(args)
 
