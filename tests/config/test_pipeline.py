@@ -1,5 +1,6 @@
 """The GitHub Actions workflow: its schema, its safety, and that its jobs are the verbs of ./stack."""
 
+import os
 import re
 
 import pytest
@@ -59,6 +60,41 @@ def test_scripts_are_sound(tmp_path):
         (tmp_path / f"{number}.sh").write_text(run)
     done = tool("shellcheck", "--shell=bash", *sorted(tmp_path.iterdir()))
     assert done.returncode == 0, done.stdout
+
+
+# Each program notes how it was called and with which IMAGE_TAG; docker answers the two questions of the script.
+NOTE = 'echo "${IMAGE_TAG:-no tag}: $(basename "$0") $*" >> "$CALLS"\n'
+ON_THE_HOST = {
+    "ssh": 'while [ "$1" != sh ]; do shift; done; exec "$@"\n',
+    "git": "",
+    "docker": NOTE + """case $* in
+        "compose config --images") for name in web web nginx; do echo "r:5000/tripod-$name:${IMAGE_TAG:-latest}"; done;;
+        "compose ps --quiet web") echo 0123456789ab;;
+    esac""",
+    "stack": NOTE,
+}
+
+
+def test_host_knows_the_images_by_the_same_names_ever_after(tmp_path):
+    """The release and all later calls use the names of .env: a new name replaces every container, changed or not."""
+    (script,) = [run for run in RUNS if "./stack release" in run]
+    for name, text in ON_THE_HOST.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}")
+        (tmp_path / name).chmod(0o755)
+    given = {"RUNNER_TEMP": str(tmp_path), "SSH_KEY": "", "KNOWN_HOSTS": "", "HOST": "h", "GITHUB_SHA": "c0ffee"}
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    script = script.replace("/srv/tripod", str(tmp_path))
+    done = tool("bash", "-eu", "-c", script, **given, PATH=path, CALLS=str(tmp_path / "calls"), IMAGE_TAG="")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "calls").read_text().splitlines() == [
+        "c0ffee: docker compose pull --quiet",
+        "c0ffee: docker compose config --images",
+        "no tag: docker tag r:5000/tripod-nginx:c0ffee r:5000/tripod-nginx:latest",
+        "no tag: docker tag r:5000/tripod-web:c0ffee r:5000/tripod-web:latest",
+        "no tag: docker compose ps --quiet web",
+        "no tag: stack release --no-build",
+        "no tag: docker compose up --detach --no-build --wait",
+    ]
 
 
 def test_images_are_those_of_compose():
