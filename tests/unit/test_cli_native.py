@@ -36,10 +36,12 @@ def _args(**given):
 
 
 def test_falls_back_and_says_so(door, monkeypatch, capsys):
-    """Where no engine can be had, plain processes are started, and the reason is said."""
+    """Where no engine can be had, plain processes are started; the reason is said, and what would bring an engine."""
     monkeypatch.setattr(up.native, "can_be_had", lambda server: True)
     assert up.run(_args()) == 0
-    assert door == ["native"] and "The Docker engine does not start" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert door == ["native"] and "The Docker engine does not start" in said
+    assert f"type: ./stack down, and then: {NO_ENGINE.todo}\n" in said
 
 
 def test_engines_problem_stays_where_there_is_no_other_way(door, monkeypatch):
