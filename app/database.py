@@ -6,8 +6,6 @@ from typing import Any
 from flask import has_request_context, request
 from sqlalchemy import DateTime, Engine, MetaData, TypeDecorator, event, make_url
 
-from app import patience
-
 # Names for all constraints: SQLite has none of its own, and a migration can only drop what has a name.
 NAMES = {kind: f"{kind}_%(table_name)s_%(column_0_N_name)s" for kind in ("ix", "uq", "fk")}
 NAMES |= {"pk": "pk_%(table_name)s", "ck": "ck_%(table_name)s_%(constraint_name)s"}
@@ -72,6 +70,8 @@ def listen(engine: Engine) -> None:
         event.listen(engine, "connect", _set_pragmas)
         event.listen(engine, "begin", _begin)
     if engine.dialect.name == "postgresql":
+        from app import patience  # here: a sixteenth of the app's start is psycopg, which SQLite does without
+
         patience.listen(engine)
 
 

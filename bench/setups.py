@@ -13,7 +13,8 @@ from deploy import contract
 from tests.live.stack import ROOT, docker
 
 # What runs in every setup unless an app is brought: bench/workload.
-SAMPLE = {"WSGI_APP": "workload:application", "READY_PATH": "/readyz", "RELEASE_COMMAND": "sh /opt/workload/prepare"}
+SAMPLE = {"WSGI_APP": "workload:application", "READY_PATH": "/readyz", "RELEASE_COMMAND": "sh /opt/workload/prepare",
+          "PRELOAD": "on"}  # as for the sample app, which it is for the most part
 BROUGHT = {"READY_PATH": "/", "RELEASE_COMMAND": "true"}
 
 PROJECT = f"tripod-bench-{secrets.token_hex(3)}"

@@ -193,10 +193,22 @@ def _queue(values: Mapping[str, str]) -> str:
     return str(min(MOST_WAITING, 16 * threads))
 
 
+def _is_sample(values: Mapping[str, str]) -> bool:
+    return values["WSGI_APP"] == SAMPLE_APP and not values["APP_DIR"]
+
+
 def _release_command(values: Mapping[str, str]) -> str:
     # A brought app says itself what it runs before a release; ours migrates its database.
-    ours = values["WSGI_APP"] == SAMPLE_APP and not values["APP_DIR"]
-    return "flask --app app.wsgi db upgrade" if ours else "true"
+    return "flask --app app.wsgi db upgrade" if _is_sample(values) else "true"
+
+
+def _preload(values: Mapping[str, str]) -> str:
+    # Connections that an app opens while it is loaded would be shared by all processes. Ours opens none.
+    return "on" if _is_sample(values) else "off"
+
+
+def _switch(value: str) -> str:
+    return "" if value in ("on", "off") else f"{value!r} is neither on nor off"
 
 
 VARIABLES = (
@@ -216,6 +228,9 @@ VARIABLES = (
              "the path whose 200 means that the app can take traffic (a brought app may only have `/`)", _path, "/"),
     Variable("RELEASE_COMMAND", _release_command, "the sample app's migrations; nothing for a brought app",
              "run once before each release takes traffic, from the app root", _anything, "python manage.py migrate"),
+    Variable("PRELOAD", _preload, "on for the sample app, off for a brought one",
+             "Gunicorn and uWSGI load the app once, then fork: a quicker start, less memory; while it is loaded it "
+             "must neither connect nor start threads", _switch, "off"),
     Variable("WEB_CONCURRENCY", lambda values: str(min(MOST_WORKERS, resources.default_workers())),
              "one for each CPU, as far as memory reaches",
              "worker processes; the default looks at the container's CPU and memory limits",
@@ -263,7 +278,7 @@ VARIABLES = (
              "tripod@example.com"),
     Variable("RATE_LIMITS", "on", "on",
              "how often one may try to log in, register or write is limited; `off` for load tests",
-             lambda value: "" if value in ("on", "off") else f"{value!r} is neither on nor off", "off"),
+             _switch, "off"),
     Variable("REDIS_URL", "", "–", "a Redis that counts for these limits; without one the database does",
              _redis, "redis://host:6379/0"),
     Variable("CORS_ORIGINS", "", "–",

@@ -47,7 +47,7 @@ def run_server(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
         shim.chmod(0o755)
         state = {"STATE_DIRECTORY": str(tmp_path), "RUNTIME_DIRECTORY": str(tmp_path)}
         secret = {"SECRET_KEY": "only-for-the-tests-0123456789"}
-        settings = contract.load({"PATH": "", "WEB_CONCURRENCY": "2", **state, **secret, **given})
+        settings = contract.load({"PATH": "", "WEB_CONCURRENCY": "2", "PRELOAD": "off", **state, **secret, **given})
         path = f"{shim.parent}:{os.environ['PATH']}"
         return tool(
             contract.SERVERS / server / "run",

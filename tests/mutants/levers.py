@@ -55,6 +55,8 @@ LEVERS = (
     Lever(DEADLINE, "before=self._before_fork, ", "before=self._lock.acquire, ", UNIT + "deadline.py"),
     Lever("deploy/servers/uwsgi/uwsgi.ini", "hook-master-start = unix_signal:15 gracefully_kill_them_all",
           "", STOP + " -k flight"),
+    Lever("deploy/servers/uwsgi/uwsgi.ini", "py-call-uwsgi-fork-hooks = true", "", "tests/unit/test_preload.py"),
+    Lever("deploy/wsgi.py", "gc.freeze()", "", "tests/unit/test_preload.py"),
     Lever("deploy/servers/mod_wsgi/run", "kill -WINCH", "kill -TERM", STOP + " -k flight"),
     Lever("Dockerfile", "STOPSIGNAL SIGQUIT", "STOPSIGNAL SIGTERM", STOP + " -k nginx"),
     Lever("nginx/start", 'int(settings["REQUEST_TIMEOUT"]) + 5', 'int(settings["REQUEST_TIMEOUT"])', "tests/config"),

@@ -4,10 +4,12 @@ import os
 import re
 import subprocess
 import sys
+import time
 
 import pytest
 
 from deploy import contract
+from tests.live.stack import free_port
 from tests.unit.deploy_support import CLEAN, python, script
 
 nginx = script("nginx/start")
@@ -87,8 +89,11 @@ def test_broken_contract_ends_with_78(door, tmp_path):
         ("def make(): return None", "brought:make()", "NoneType"),
     ],
 )
-def test_app_that_cannot_be_loaded_ends_with_78(source, app, message, tmp_path):
-    """An app that no server could load is refused before any server starts, with its error."""
+@pytest.mark.parametrize(
+    ("server", "preload"), [("gunicorn", "off"), *((server, "on") for server in contract.servers())]
+)
+def test_app_that_cannot_be_loaded_ends_with_78(source, app, message, server, preload, tmp_path):
+    """An app that can't be loaded is refused with its error, before any server starts or by its first process."""
     (tmp_path / "brought.py").write_text(source)
     done = subprocess.run(
         [sys.executable, contract.ROOT / "deploy/start"],
@@ -97,27 +102,39 @@ def test_app_that_cannot_be_loaded_ends_with_78(source, app, message, tmp_path):
         timeout=30,
         env={
             **CLEAN,
+            "PATH": f"{CLEAN['PATH']}:/usr/sbin",  # where Debian has apache2
             "PYTHONPATH": str(tmp_path),
             "STATE_DIRECTORY": str(tmp_path / "state"),
             "RUNTIME_DIRECTORY": str(tmp_path / "run"),
             "WSGI_APP": app,
-            "PORT": "8000",
+            "WSGI_SERVER": server,
+            "PRELOAD": preload,
+            "PORT": str(free_port()),
         },
     )
     assert done.returncode == 78, done.stderr
+    assert "deploy/start: not started." in done.stderr
     assert f"WSGI_APP: {app} cannot be loaded" in done.stderr
     assert message in done.stderr
 
 
-def test_stop_while_the_app_is_loaded(tmp_path):
-    """SIGTERM while the app is still being imported ends the start at once, with status 0, also in process 1."""
-    (tmp_path / "brought.py").write_text("import os, time; os.write(1, b'loading\\n'); time.sleep(60)")
+@pytest.mark.parametrize(
+    ("server", "preload"), [("gunicorn", "off"), *((server, "on") for server in contract.servers())]
+)
+def test_stop_while_the_app_is_loaded(server, preload, tmp_path):
+    """SIGTERM while the app is still being imported ends the start at once, also in process 1."""
+    source = "import pathlib, time; pathlib.Path(__file__ + '.begun').touch(); time.sleep(60)"
+    (tmp_path / "brought.py").write_text(source)
     env = {**CLEAN, "PYTHONPATH": str(tmp_path), "STATE_DIRECTORY": str(tmp_path), "WSGI_APP": "brought:app"}
+    env |= {"PATH": f"{CLEAN['PATH']}:/usr/sbin", "PORT": str(free_port()), "WSGI_SERVER": server, "PRELOAD": preload}
     command = [sys.executable, contract.ROOT / "deploy/start"]
-    with subprocess.Popen(command, env=env | {"PORT": "8000"}, stdout=subprocess.PIPE, text=True) as starting:
-        assert starting.stdout.readline() == "loading\n"
+    with subprocess.Popen(command, env=env) as starting:
+        deadline = time.monotonic() + 30
+        while not (tmp_path / "brought.py.begun").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
         starting.terminate()
-        assert starting.wait(timeout=30) == 0
+        assert starting.wait(timeout=30) == (30 if server == "uwsgi" else 0)  # 30 is uWSGI's word for a stop
 
 
 @pytest.mark.parametrize(

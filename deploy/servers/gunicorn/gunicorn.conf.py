@@ -2,12 +2,16 @@
 
 import logging.config
 import os
+import signal
 
 from gunicorn import glogging
 
 from deploy import logs
 
 _setting = os.environ.__getitem__
+
+# The kernel drops a signal that process 1 has no handler for. Gunicorn sets its own when it has loaded the app.
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 
 # --- where it listens -------------------------------------------------------------------------------------------------
 bind = f"0.0.0.0:{_setting('PORT')}" if _setting("PORT") else f"unix:{_setting('SOCKET')}"
@@ -25,6 +29,8 @@ backlog = int(_setting("BACKLOG"))
 worker_class = "gthread" if _setting("PORT") else "deploy.servers.gunicorn.worker.Worker"
 workers = int(_setting("WEB_CONCURRENCY"))
 threads = int(_setting("WEB_THREADS"))
+# Default: off, each worker loads the app for itself.
+preload_app = _setting("PRELOAD") == "on"
 # The worker's heartbeat lives in memory: in a container's /tmp on a slow disk workers seem to freeze.
 worker_tmp_dir = "/dev/shm"
 # Default: 0, off. Jitter of a tenth, so that workers do not all leave at once.

@@ -103,5 +103,6 @@ def test_what_waits_for_the_old_one_is_answered(checkout, record):
                 answers = [pool.submit(requests.get, f"{checkout.url}/sleep/6", timeout=60) for _ in range(4 * THREADS)]
         statuses = [answer.result().status_code for answer in answers]
     lost = len(statuses) - statuses.count(200)
-    record("Waiting while a switch is made", "requests of 6 s, four for each thread of the old container", len(statuses), lost)
+    what = "requests of 6 s, four for each thread of the old container"
+    record("Waiting while a switch is made", what, len(statuses), lost)
     assert (process.returncode, statuses) == (0, [200] * 4 * THREADS)
