@@ -70,7 +70,7 @@ def listen(engine: Engine) -> None:
         event.listen(engine, "connect", _set_pragmas)
         event.listen(engine, "begin", _begin)
     if engine.dialect.name == "postgresql":
-        from app import patience  # here: a sixteenth of the app's start is psycopg, which SQLite does without
+        from app import patience  # here: a twentieth of the app's start is psycopg, which SQLite does without
 
         patience.listen(engine)
 

@@ -138,12 +138,14 @@ def curves(setups: list[Setup], curve: Callable[[Setup], Iterator[Point]], title
 
 
 def first_answer(setup: Setup, path: str) -> float:
-    """Seconds from `docker compose up`, nothing of it running, to the first 200."""
-    setup.down()
+    """Seconds from `docker compose up`, nothing of it there, to the first 200."""
     began = time.monotonic()
-    setup.up()
-    setup.await_answer(path)
-    return time.monotonic() - began
+    try:
+        setup.up()
+        setup.await_answer(path)
+        return time.monotonic() - began
+    finally:
+        setup.down()
 
 
 def image_sizes() -> dict[str, float]:

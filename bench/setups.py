@@ -109,6 +109,11 @@ def _stack(name: str, title: str, **env: str) -> Setup:
     return Setup(name, title, "stack", ("nginx", "web"), files, ONE_CLIENT | env)
 
 
+def as_it_comes() -> Setup:
+    """The stack with the sample app alone and no setting: what `docker compose up` starts."""
+    return _stack("as-it-comes", "the stack as it comes", **dict.fromkeys(SAMPLE, ""))
+
+
 def _other(name: str, title: str, *more: str, kind: str = "copied", works: frozenset[str] | None = None) -> Setup:
     return Setup(name, title, kind, (name, *more), ("bench/others/compose.yml",), works=works)
 

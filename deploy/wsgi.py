@@ -54,7 +54,7 @@ def wrapped_app(settings: dict[str, str]) -> Callable[..., Any]:
         os._exit(contract.EXIT_CONFIG)
 
 
-# What an app is made of stays: the garbage collector looks neither while it is made, a fifth of the time that loading
+# What an app is made of stays: the garbage collector looks neither while it is made, an eighth of the time that loading
 # takes, nor ever again. With PRELOAD it would also write to every object, and so undo that the processes share them.
 gc.disable()
 settings = contract.load(os.environ)

@@ -44,40 +44,40 @@ def main_process(stack) -> str:
     return stack.inspect("web", "{{.State.Pid}}")
 
 
-def workers(stack) -> set[str]:
+async def workers(stack) -> set[str]:
     """The processes that run Python code of the app, as the app itself names them."""
+    asked = (load.ask(host(stack), "/process") for _ in range(WORKERS * THREADS * 2))
+    return {answer.body.decode() for answer in await asyncio.gather(*asked) if answer.status == 200}
 
-    async def asked():
-        return await asyncio.gather(*(load.ask(host(stack), "/process") for _ in range(WORKERS * THREADS * 2)))
 
-    return {answer.body.decode() for answer in asyncio.run(asked()) if answer.status == 200}
+async def until_whole(stack, gone: set[str] = frozenset()) -> float:
+    """How many seconds it takes until all workers answer again, none of them one of those that are gone."""
+    started = time.monotonic()
+    while len(await workers(stack) - gone) < WORKERS:
+        assert time.monotonic() - started < BACK_WITHIN, stack.logs("web")
+    return time.monotonic() - started
 
 
 def seconds_until_whole(stack, gone: set[str] = frozenset()) -> float:
-    """How long it takes until all workers answer again, none of them one of those that are gone."""
-    started = time.monotonic()
-    while len(workers(stack) - gone) < WORKERS:
-        assert time.monotonic() - started < BACK_WITHIN, stack.logs("web")
-    return time.monotonic() - started
+    return asyncio.run(until_whole(stack, gone))
 
 
 def test_killed_worker(stacks, server, record):
     """kill -9 of a worker under load fails at most the requests inside it, and another one takes its place."""
     stack = stacks[server]
-    before = workers(stack)
-    victim, container = min(before), stack.container("web")
+    victim, container = min(asyncio.run(workers(stack))), stack.container("web")
 
-    async def under_load() -> list[load.Answer]:
+    async def under_load() -> tuple[list[load.Answer], float]:
         asked = asyncio.ensure_future(load.closed_loop(host(stack), "/sleep/0.05", 16, LOAD))
         await asyncio.sleep(LOAD / 2)
         await asyncio.to_thread(docker, "exec", container, "sh", "-c", f"kill -9 {victim}")
-        return await asked
+        seconds = await until_whole(stack, {victim})
+        return await asked, seconds
 
-    answers = asyncio.run(under_load())
+    answers, seconds = asyncio.run(under_load())
     failed = sum(answer.status != 200 for answer in answers)
-    seconds = seconds_until_whole(stack, {victim})
     record(SECTION, f"requests while a worker of {THREADS} threads gets SIGKILL, {server}", len(answers), failed,
-           f"all workers there again {seconds:.1f} s after the load's end")
+           f"all workers there again after {seconds:.1f} s, under the same load")
     assert failed <= THREADS
     assert len(answers) > 200
 
