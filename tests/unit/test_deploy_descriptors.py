@@ -1,11 +1,14 @@
-"""deploy/descriptors.py: a process that can open nothing any more ends, and no other does."""
+"""deploy/descriptors.py: a process that can soon open nothing any more ends, and no other does."""
 
 import signal
 
+import pytest
+
+from deploy.descriptors import SPARE
 from tests.unit.deploy_support import python
 
 CODE = """if 1:
-    import os, resource
+    import os, resource, sys
     from deploy import descriptors
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
     taken = []
@@ -14,15 +17,13 @@ CODE = """if 1:
             taken.append(os.dup(0))
     except OSError:
         pass
+    for descriptor in taken[len(taken) - int(sys.argv[1]):]:
+        os.close(descriptor)
+    descriptors.leave_without()
 """
 
 
-def test_ends_without_descriptors():
-    """Where none is left the process ends as if it had been told to, so that its server takes it for that."""
-    assert python(CODE + "    descriptors.leave_without()").returncode == -signal.SIGTERM
-
-
-def test_one_is_enough():
-    """As long as there is one the process stays."""
-    done = python(CODE + "    os.close(taken[-1]); descriptors.leave_without(); print('still here')")
-    assert (done.returncode, done.stdout) == (0, "still here\n"), done.stderr
+@pytest.mark.parametrize(("left", "status"), [(0, -signal.SIGTERM), (SPARE, -signal.SIGTERM), (SPARE + 1, 0)])
+def test_ends_in_time(left, status):
+    """Where hardly any is left the process ends as if it had been told to, so that its server takes it for that."""
+    assert python(CODE, str(left)).returncode == status

@@ -130,7 +130,7 @@ def test_postgres_away(postgres, fault, is_long, record):
     failed = [answer for answer in others if answer.status != 503]
     slowest = max(answer.seconds for answer in others)
     what = f"requests while PostgreSQL is {fault.__name__.replace('_', ' ')} for {away} s"
-    record(SECTION, what, len(others), len(failed),
+    record("PostgreSQL away", what, len(others), len(failed),
            f"all others 503, the slowest in {slowest:.2f} s; first good answer {seconds:.1f} s after")
     assert {answer.status for answer in alive} == {200}
     assert len(others) == 7 * len(alive)  # in each round /healthz was served

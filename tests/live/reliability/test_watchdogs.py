@@ -141,25 +141,32 @@ def test_dead_server(stacks, record):
 
 
 def test_no_descriptors(stacks, server, record):
-    """A process that has no file descriptor left fails the request that wants one, and no other; if it does not get
-    them back, another takes its place.
+    """A process that has hardly any file descriptor left is replaced before a request fails of it. One that suddenly
+    has none at all fails the request that wants one, and no other; with mod_wsgi at most those inside that process.
     """
     stack = stacks[server]
     seconds_until_whole(stack)
     started = stack.inspect("web", "{{.State.StartedAt}}")
 
-    async def under_load() -> tuple[list[load.Answer], ...]:
-        others = asyncio.ensure_future(load.closed_loop(host(stack), "/sleep/0.05", WORKERS * THREADS, LOAD))
+    async def under_load(how_long: str) -> tuple[list[load.Answer], load.Answer]:
+        others = asyncio.ensure_future(load.closed_loop(host(stack), "/sleep/0.05", WORKERS * THREADS, LOAD / 2))
         await asyncio.sleep(LOAD / 4)
-        for_a_moment = await load.ask(host(stack), "/take-descriptors/0.1")
-        for_ever = await load.ask(host(stack), "/take-descriptors/for-ever")
-        return await others, for_a_moment, for_ever
+        taker = await load.ask(host(stack), f"/take-descriptors/{how_long}")
+        return await others, taker
 
-    others, for_a_moment, for_ever = asyncio.run(under_load())
-    failed = [answer for answer in others if answer.status != 200]
-    seconds = seconds_until_whole(stack, {for_ever.body.decode()})
-    record(SECTION, f"requests beside some that take all file descriptors, {server}", len(others), len(failed),
-           f"all workers there again {seconds:.1f} s after the load's end")
-    assert (for_a_moment.status, for_ever.status) == (500, 200)
-    assert failed == [] and len(others) > 50
+    lost = []
+    for how_long, what in (("for-ever", "leaves hardly any"), ("0.7", "takes all")):
+        others, taker = asyncio.run(under_load(how_long))
+        failed = [answer.status for answer in others if answer.status != 200]
+        seconds = seconds_until_whole(stack, {taker.body.decode()})
+        record(SECTION, f"requests beside one that {what} of the file descriptors, {server}", len(others), len(failed),
+               f"itself {taker.status}; all workers there again {seconds:.1f} s after the load's end")
+        assert len(others) > 25
+        lost.append((taker.status, failed))
+    [(leak, beside_leak), (burst, beside_burst)] = lost
+    assert (leak, beside_leak) == (200, [])
+    if server == "mod_wsgi":  # 6.1.1 does not look whether it could accept a connection
+        assert burst in (500, 502) and len(beside_burst) <= THREADS
+    else:
+        assert (burst, beside_burst) == (500, [])
     assert stack.inspect("web", "{{.State.StartedAt}}") == started
