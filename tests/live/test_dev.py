@@ -44,8 +44,8 @@ def answer(url, wanted) -> bool:
         try:
             if wanted(requests.get(url, timeout=10)):
                 return True
-        except (requests.ConnectionError, requests.Timeout):
-            pass  # it starts, or reloads
+        except requests.RequestException:
+            pass  # it starts, or reloads, which cuts an answer in the middle
         time.sleep(0.1)
     return False
 
