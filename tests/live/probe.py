@@ -183,7 +183,7 @@ def _die(environ, start):
 
 def _take_descriptors(environ, start):
     """Takes every file descriptor that is left. Fails, and gives them back after so many seconds as the path names; or
-    with "for-ever" leaves ten, as a leak does before its end, and says which process has hardly any left.
+    keeps them "for-ever", or "all-but-ten" as a leak does before its end, and says which process has lost them.
     """
     how_long = environ["PATH_INFO"].rpartition("/")[2]
     taken = []
@@ -191,9 +191,10 @@ def _take_descriptors(environ, start):
         while True:
             taken.append(os.open(os.devnull, os.O_RDONLY))
     except OSError:
-        if how_long == "for-ever":
+        if how_long == "all-but-ten":
             for descriptor in taken[-10:]:
                 os.close(descriptor)
+        if how_long in ("all-but-ten", "for-ever"):
             return _send(start, str(os.getpid()).encode())
         time.sleep(float(how_long))
         for descriptor in taken:

@@ -12,13 +12,13 @@ import pytest
 
 from deploy import contract
 from tests.live.stack import free_port
-from tests.unit.deploy_support import CLEAN
+from tests.unit.deploy_support import CLEAN, python
 
 FORK = [server for server in contract.servers() if server != "mod_wsgi"]  # Apache's processes load for themselves
 APP = """
-import gc, json, os, pathlib, random, threading
+import gc, json, os, pathlib, random
 
-loaded_in, forks, seen = os.getpid(), [], random.random()
+loaded_in, forks = os.getpid(), []
 os.register_at_fork(after_in_child=lambda: forks.append(os.getpid()))
 with open(pathlib.Path(__file__).with_name("loads"), "a") as loads:
     loads.write("+")
@@ -86,3 +86,23 @@ def test_off(server, tmp_path):
     answers = [answer for some in told.values() for answer in some]
     assert (tmp_path / "loads").read_text() == "+" * 3
     assert {answer["pid"] == answer["loaded_in"] for answer in answers} == {True}
+
+
+def test_sample_can_be_preloaded(tmp_path):
+    """Once loaded it has no thread and no connection; one that is open at a fork all the same is not the child's."""
+    code = """if 1:
+        import os, sys, threading
+        from app.wsgi import application, db
+        with application.app_context():
+            print(threading.active_count(), db.engine.pool.checkedin())
+            db.session.execute(db.text("SELECT 1"))
+            db.session.remove()
+            kept = db.engine.pool.checkedin()
+            child = os.fork()
+            if not child:
+                os._exit(10 * kept + db.engine.pool.checkedin())
+            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    """
+    env = {"DATABASE_URL": f"sqlite:///{tmp_path}/app.db", "STATE_DIRECTORY": str(tmp_path)}
+    done = python(code, SECRET_KEY="only-for-the-tests-0123456789", **env)
+    assert (done.returncode, done.stdout.split()) == (0, ["1", "0", "10"]), done.stderr
