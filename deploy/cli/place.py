@@ -36,9 +36,8 @@ class Containers:
     def one_beside(self):
         """Starts that container, and removes it. A Problem if it can't be started.
 
-        It is `migrate`, which is `web` without the health check: that would ask for a server which is not there, and a
-        container that ends while Docker starts a check in it may be taken for a running one for ever. It lives as long
-        as its stdin is open, so it ends with ./stack, even if that is killed.
+        It is `migrate`, which is `web` without the health check: that would ask for a server which is not there. It
+        lives as long as its stdin is open, so it ends with ./stack, even if that is killed.
         """
         run = compose.command("run", "--rm", "--no-deps", "-T", "--name", self.beside, "migrate")
         with tempfile.TemporaryFile("w+", errors="replace") as said:

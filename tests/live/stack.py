@@ -91,6 +91,15 @@ def docker(*args: str, check: bool = True, timeout: float = 60) -> subprocess.Co
     return subprocess.run(["docker", *args], text=True, capture_output=True, check=check, timeout=timeout)
 
 
+def run_image(*args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """`docker run --rm` of an image, in a container that belongs to no project.
+
+    Without the label it would belong to the project that has built the image, perhaps the stack of a test that runs at
+    the same time: Compose labels what it builds, and containers inherit that.
+    """
+    return docker("run", "--rm", "--label", "com.docker.compose.project=", *args, check=check)
+
+
 def smoke(url: str, *args: str) -> subprocess.CompletedProcess[str]:
     """The smoke tests, as a user calls them."""
     return subprocess.run(["pytest", "tests/smoke", "--base-url", url, *args], cwd=ROOT, text=True, capture_output=True)

@@ -5,7 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from deploy import contract
-from tests.live.stack import ROOT, docker, image_name
+from tests.live.stack import ROOT, image_name, run_image
 
 PROBE = ("--volume", f"{ROOT}/tests/live/probe.py:/srv/probe.py:ro")
 WRITABLE = ("--tmpfs", "/tmp:mode=1777")
@@ -14,7 +14,7 @@ STATE = ("--tmpfs", "/var/lib/tripod:uid=10001")
 
 def start(*options: str, command: str = "deploy/start", image: str = "web", **env: str):
     given = [part for name, value in env.items() for part in ("--env", f"{name}={value}")]
-    return docker("run", "--rm", "--read-only", *WRITABLE, *options, *given, image_name(image), command, check=False)
+    return run_image("--read-only", *WRITABLE, *options, *given, image_name(image), command, check=False)
 
 
 @pytest.fixture(scope="module", autouse=True)

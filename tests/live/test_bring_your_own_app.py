@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from deploy import contract
-from tests.live.stack import ROOT, docker
+from tests.live.stack import ROOT, docker, run_image
 
 APPS = "tests/live/apps"
 DOCUMENT = (ROOT / "docs/bring-your-own-app.md").read_text()
@@ -198,7 +198,7 @@ def test_what_is_private_stays_behind(tmp_path, make_stack):
         (tmp_path / name).write_text("x")
     (tmp_path / ".dockerignore").write_text("excluded.txt\n.dockerignore\n")
     make_stack(APP_DIR=str(tmp_path), IMAGE_TAG=tag).compose("build", "--quiet", "web")
-    found = docker("run", "--rm", f"tripod-web:{tag}", "ls", "-A", "/srv").stdout.split()
+    found = run_image(f"tripod-web:{tag}", "ls", "-A", "/srv").stdout.split()
     docker("image", "rm", "--force", f"tripod-web:{tag}")
     assert sorted(found) == ["deploy", "static", "wanted.txt"]
 

@@ -3,7 +3,7 @@
 import platform
 
 from deploy import contract
-from tests.live.stack import docker, image_name
+from tests.live.stack import docker, image_name, run_image
 
 
 def of_the_images() -> list[str]:
@@ -32,5 +32,5 @@ def release() -> str:
 
 
 def _inside(service: str, *command: str) -> str:
-    done = docker("run", "--rm", "--network", "none", image_name(service), *command)
+    done = run_image("--network", "none", image_name(service), *command)
     return done.stdout + done.stderr

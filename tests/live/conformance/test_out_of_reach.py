@@ -1,6 +1,6 @@
 """The one way to the app leads through Nginx, on every server: no port, and no socket that a stranger could open."""
 
-from tests.live.stack import docker, image_name
+from tests.live.stack import docker, image_name, run_image
 
 PORTS = (*range(1, 1025), 5000, 8000, 8080, 9090)  # /proc/net tells of all; these are what a neighbour would try
 OPEN_PORTS = f"""if 1:
@@ -25,7 +25,7 @@ OPEN_SOCKET = """if 1:
 def neighbour(*options: str, script: str, arguments: tuple[str, ...] = ()) -> list[str]:
     """The lines that a container beside the stack's prints, started with these options of `docker run`."""
     command = (image_name("nginx"), "python3", "-c", script, *arguments)
-    return docker("run", "--rm", *options, *command).stdout.splitlines()
+    return run_image(*options, *command).stdout.splitlines()
 
 
 def address(server, service: str) -> str:

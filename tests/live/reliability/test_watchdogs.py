@@ -9,7 +9,7 @@ import pytest
 
 from deploy import contract
 from tests.live.reliability import load
-from tests.live.stack import Stack, docker, image_name
+from tests.live.stack import Stack, docker, image_name, run_image
 
 WORKERS, THREADS, TIMEOUT = 2, 3, 2
 BACK_WITHIN = 30  # seconds; the promises are shorter and stand in the report, this is for a busy machine
@@ -36,8 +36,8 @@ def host(stack) -> str:
 
 def on_the_host(*command: str) -> None:
     """Runs a command as root among all processes of the machine: process 1 hears no SIGKILL from inside."""
-    docker("run", "--rm", "--pid", "host", "--user", "0", "--cap-add", "KILL", "--network", "none",
-           image_name("nginx"), "sh", "-c", " ".join(command))  # fmt: skip
+    run_image("--pid", "host", "--user", "0", "--cap-add", "KILL", "--network", "none", image_name("nginx"),
+              "sh", "-c", " ".join(command))  # fmt: skip
 
 
 def main_process(stack) -> str:
