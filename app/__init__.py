@@ -3,10 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from apiflask import APIFlask
 from flask import Flask
-
-from app import account, admin, api, assets, blog, config, errors, extensions, forms, health, limits, security, seed
 
 
 def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
@@ -14,6 +11,11 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
 
     Raises config.ConfigError, which says what to type, when the environment cannot be used.
     """
+    # Here, not above: who imports a part of the app, as its migrations do, shall not load all of it.
+    from apiflask import APIFlask
+
+    from app import account, admin, api, assets, blog, config, errors, extensions, forms, health, limits, security, seed
+
     # json_errors=False: APIFlask would answer a browser's 404 in JSON; errors.py knows whom it answers.
     # docs_path=None: APIFlask's page of documentation loads scripts from a CDN, which security.py forbids.
     app = APIFlask(__name__, title="Tripod", version="1", json_errors=False, docs_path=None, spec_path=api.SPEC_PATH)

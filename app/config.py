@@ -19,12 +19,12 @@ class ConfigError(RuntimeError):
 
 def init_app(app: Flask, overrides: Mapping[str, Any]) -> None:
     """Fill `app.config` from the environment, then from `overrides`; refuse what would be unsafe to run."""
-    app.config.from_mapping(from_environment(os.environ))
+    app.config.from_mapping(from_environment())
     app.config.from_mapping(overrides)
     _require_secret_key(app)
 
 
-def from_environment(env: Mapping[str, str]) -> dict[str, Any]:
+def from_environment(env: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """Return Flask's configuration for the environment `env`. Raises ConfigError for an unusable value."""
     return {
         "SECRET_KEY": env.get("SECRET_KEY"),

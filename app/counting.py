@@ -7,7 +7,7 @@ from sqlalchemy import Float, String, delete, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.extensions import db
+from app.database import db
 
 
 class RateLimit(db.Model):

@@ -3,13 +3,14 @@
 from datetime import datetime, timezone
 from typing import Any
 
-from flask import has_request_context, request
+from flask import Flask, has_request_context, request
+from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import DateTime, Engine, MetaData, TypeDecorator, event, make_url
 
 # Names for all constraints: SQLite has none of its own, and a migration can only drop what has a name.
 NAMES = {kind: f"{kind}_%(table_name)s_%(column_0_N_name)s" for kind in ("ix", "uq", "fk")}
 NAMES |= {"pk": "pk_%(table_name)s", "ck": "ck_%(table_name)s_%(constraint_name)s"}
-METADATA = MetaData(naming_convention=NAMES)
+db = SQLAlchemy(metadata=MetaData(naming_convention=NAMES))
 
 POSTGRESQL = {
     # Per worker process 5 kept and 5 more in a rush; times the workers it must stay below the server's
@@ -59,9 +60,13 @@ def utc_now() -> datetime:
     return datetime.now(timezone.utc)
 
 
-def engine_options(url: str) -> dict[str, Any]:
-    """Return the options of SQLAlchemy's create_engine() that suit the kind of database `url` names."""
-    return POSTGRESQL if make_url(url).get_backend_name() == "postgresql" else {}
+def init_app(app: Flask) -> None:
+    """Start Flask-SQLAlchemy with the settings that suit the kind of database."""
+    if make_url(app.config["SQLALCHEMY_DATABASE_URI"]).get_backend_name() == "postgresql":
+        app.config.setdefault("SQLALCHEMY_ENGINE_OPTIONS", POSTGRESQL)
+    db.init_app(app)
+    with app.app_context():
+        listen(db.engine)
 
 
 def listen(engine: Engine) -> None:

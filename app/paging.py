@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from flask import request
 from sqlalchemy import ColumnElement, select
 
-from app.database import ID_MAX
-from app.extensions import db
+from app.database import ID_MAX, db
 from app.text import NOT_PLAIN
 
 PER_PAGE = 50

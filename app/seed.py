@@ -18,8 +18,7 @@ from sqlalchemy import insert, select
 from app.account.models import User
 from app.admin.actions import make_admin
 from app.blog.models import Follow, Post
-from app.database import utc_now
-from app.extensions import db
+from app.database import db, utc_now
 
 BATCH = 2000  # notes between two steps of the progress bar
 MOST_FOLLOWED = 15  # by one person

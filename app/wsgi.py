@@ -3,7 +3,7 @@
 import os
 
 from app import create_app
-from app.extensions import db
+from app.database import db
 
 application = create_app()
 

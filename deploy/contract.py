@@ -199,7 +199,7 @@ def _is_sample(values: Mapping[str, str]) -> bool:
 
 def _release_command(values: Mapping[str, str]) -> str:
     # A brought app says itself what it runs before a release; ours migrates its database.
-    return "flask --app app.wsgi db upgrade" if _is_sample(values) else "true"
+    return "python3 -m app.migrations" if _is_sample(values) else "true"
 
 
 def _preload(values: Mapping[str, str]) -> str:

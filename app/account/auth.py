@@ -13,8 +13,8 @@ from flask_security import SQLAlchemyUserDatastore, hash_password, signals, uia_
 
 from app.account.forms import LoginForm, RegisterForm
 from app.account.models import Role, User
-from app.database import utc_now
-from app.extensions import db, security
+from app.database import db, utc_now
+from app.extensions import security
 
 # What OWASP advises at least. The library's own 64 MiB, times the threads of a server, would fill a small machine.
 # https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html

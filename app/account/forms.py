@@ -8,8 +8,8 @@ from wtforms import Field, PasswordField, StringField, ValidationError
 from wtforms.validators import DataRequired, InputRequired, Length
 
 from app.account.models import USERNAME, User
-from app.database import utc_now
-from app.extensions import db, security
+from app.database import db, utc_now
+from app.extensions import security
 from app.text import plain_text
 
 

@@ -13,8 +13,8 @@ from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, String, Table
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app import devices
-from app.database import UTCDateTime, utc_now
-from app.extensions import db, security
+from app.database import UTCDateTime, db, utc_now
+from app.extensions import security
 
 USERNAME = re.compile(r"[a-z0-9_]{3,30}")  # it stands in URLs
 ADMIN = "admin"  # the one role that the app knows

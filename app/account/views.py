@@ -6,8 +6,7 @@ from flask_security import auth_required, current_user, logout_user
 
 from app.account.forms import DeactivateForm, TokenForm
 from app.account.models import ApiToken
-from app.database import ID_MAX
-from app.extensions import db
+from app.database import ID_MAX, db
 
 bp = Blueprint("account", __name__, url_prefix="/account", template_folder="templates")
 

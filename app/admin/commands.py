@@ -6,7 +6,8 @@ from flask_security import hash_password
 from app.account.models import USERNAME, User
 from app.admin.actions import make_admin
 from app.admin.views import bp
-from app.extensions import db, security
+from app.database import db
+from app.extensions import security
 
 
 @bp.cli.command("admin")

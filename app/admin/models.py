@@ -8,8 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.account.models import User
 from app.blog.models import Follow, Post
-from app.database import UTCDateTime, utc_now
-from app.extensions import db
+from app.database import UTCDateTime, db, utc_now
 from app.paging import Page, part_of
 
 

@@ -10,8 +10,7 @@ from app.admin.actions import POST_ACTIONS, USER_ACTIONS
 from app.admin.forms import NoteForm
 from app.admin.models import AdminAction, figures, find_posts, find_users
 from app.blog.models import Post
-from app.database import ID_MAX
-from app.extensions import db
+from app.database import ID_MAX, db
 from app.paging import requested_before, requested_text
 
 # No plain Blueprint, because of before_request: APIFlask then looks for what only its own has.

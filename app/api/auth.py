@@ -13,8 +13,8 @@ from werkzeug.exceptions import Unauthorized
 
 from app import limits
 from app.account.models import ApiToken, User
-from app.database import SAFE_METHODS, utc_now
-from app.extensions import csrf, db
+from app.database import SAFE_METHODS, db, utc_now
+from app.extensions import csrf
 from app.text import NOT_PLAIN
 
 NOTED_EVERY = timedelta(minutes=10)  # how exact ApiToken.last_used_at is; else each read would be a write

@@ -16,8 +16,7 @@ from sqlalchemy import ForeignKey, String, Text, delete, func, select, tuple_
 from sqlalchemy.orm import Mapped, mapped_column
 from werkzeug.exceptions import Conflict
 
-from app.database import UTCDateTime, utc_now
-from app.extensions import db
+from app.database import UTCDateTime, db, utc_now
 from app.text import NOT_PLAIN
 
 HEADER = "Idempotency-Key"

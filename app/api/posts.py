@@ -12,8 +12,7 @@ from app.api.conditional import CHANGED, require_match
 from app.api.idempotency import once
 from app.api.paging import with_links
 from app.blog.models import Post
-from app.database import ID_MAX
-from app.extensions import db
+from app.database import ID_MAX, db
 from app.paging import Page
 
 POST_URL = f"/posts/<int(max={ID_MAX}):post_id>"

@@ -8,8 +8,7 @@ from app.account.models import ApiToken, User
 from app.api import schemas
 from app.api.auth import KNOWN, login_required
 from app.api.blueprint import bp, takes
-from app.database import ID_MAX
-from app.extensions import db
+from app.database import ID_MAX, db
 
 TOKEN_URL = f"/tokens/<int(max={ID_MAX}):token_id>"
 

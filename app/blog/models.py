@@ -7,8 +7,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.account.models import User
-from app.database import UTCDateTime, utc_now
-from app.extensions import db
+from app.database import UTCDateTime, db, utc_now
 from app.paging import PER_PAGE, Page, part_of
 from app.text import NOT_PLAIN
 

@@ -10,8 +10,7 @@ from markupsafe import Markup
 from app.account.models import User
 from app.blog.forms import PostForm
 from app.blog.models import Follow, Post
-from app.database import ID_MAX
-from app.extensions import db
+from app.database import ID_MAX, db
 from app.paging import requested_before, requested_text
 from app.text import linkify, time
 

@@ -6,8 +6,7 @@ from flask import Blueprint, current_app
 from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import database
-from app.extensions import db
+from app.database import db, listen
 
 bp = Blueprint("health", __name__)
 
@@ -28,7 +27,7 @@ def check_database() -> None:
     """
     connect_args = current_app.config["SQLALCHEMY_ENGINE_OPTIONS"].get("connect_args", {})
     engine = create_engine(db.engine.url, poolclass=NullPool, connect_args=connect_args)
-    database.listen(engine)
+    listen(engine)
     with engine.connect() as connection:
         connection.execute(text("SELECT version_num FROM alembic_version")).one()
 

@@ -26,8 +26,9 @@ from app.account.models import ApiToken, User
 from app.admin.actions import make_admin
 from app.blog.models import Post
 from app.config import database_url
-from app.database import utc_now
-from app.extensions import db, security
+from app.database import db, utc_now
+from app.extensions import security
+from app.migrations import migrate
 from tests.unit.web import PASSWORD, csrf_token, log_in
 
 # What production uses takes the most of a test's time.
@@ -48,6 +49,7 @@ def make_app(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             "SECURITY_PASSWORD_HASH_PASSLIB_OPTIONS": CHEAP_ARGON2,
         }
         app = create_app(settings | overrides)
+        migrate.init_app(app)
         # Each app would compile the templates again, which takes longer than most tests.
         app.jinja_env.bytecode_cache = FileSystemBytecodeCache(tmp_path_factory.getbasetemp())
         apps.append(app)
@@ -63,6 +65,7 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a SQLite file that the real migrations have made, to be copied: migrating takes its time."""
     file = tmp_path_factory.mktemp("migrated") / "app.db"
     app = create_app({"TESTING": True, "SQLALCHEMY_DATABASE_URI": f"sqlite:///{file}"})
+    migrate.init_app(app)
     with app.app_context():
         upgrade()
     _dispose(app)

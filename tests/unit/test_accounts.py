@@ -9,8 +9,8 @@ from flask import session
 
 from app.account import auth
 from app.account.models import FAILED_LOGINS_MAX, LOCKED_FOR, ApiToken, User
-from app.database import utc_now
-from app.extensions import db, security
+from app.database import db, utc_now
+from app.extensions import security
 from tests.unit.web import PASSWORD, bodies, csrf_token, log_in, messages, submit
 
 NEW = {"username": "ann", "email": "ann@example.com", "password": PASSWORD, "password_confirm": PASSWORD}

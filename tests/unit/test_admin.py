@@ -5,8 +5,7 @@ import pytest
 from app.account.models import User
 from app.admin.models import AdminAction
 from app.blog.models import Post
-from app.database import utc_now
-from app.extensions import db
+from app.database import db, utc_now
 from tests.unit.web import bodies, log_in, messages, submit
 
 PAGES = ("/admin", "/admin/users", "/admin/users/1", "/admin/posts", "/admin/posts/1")

@@ -5,8 +5,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from app.blog.models import Post
-from app.database import utc_now
-from app.extensions import db
+from app.database import db, utc_now
 
 POSTS = "/api/v1/posts"
 USERS = "/api/v1/users"

@@ -3,7 +3,7 @@
 import pytest
 
 from app.account.models import ApiToken, User
-from app.extensions import db
+from app.database import db
 from tests.unit.web import PASSWORD, csrf_token, log_in
 
 ME, POSTS, TOKENS = "/api/v1/me", "/api/v1/posts", "/api/v1/tokens"

@@ -10,8 +10,7 @@ from sqlalchemy import event
 
 from app.blog.models import BODY_MAX, Follow, Post, clean_body
 from app.blog.views import FOR_STRANGERS, mark_for_caches
-from app.database import utc_now
-from app.extensions import db
+from app.database import db, utc_now
 from tests.unit.web import PASSWORD, bodies, csrf_token, messages, submit
 
 

@@ -2,6 +2,8 @@
 
 import multiprocessing
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from contextlib import closing
@@ -17,7 +19,8 @@ from sqlalchemy.exc import IntegrityError
 from app import database
 from app.account.models import User
 from app.blog.models import Follow, Post
-from app.extensions import db
+from app.database import db
+from tests.unit.deploy_support import CLEAN
 from tests.unit.web import PASSWORD, bodies, log_in, submit
 
 
@@ -35,6 +38,25 @@ def test_migrations_go_up_and_down(make_app, empty_database):
         assert tables() == set()
         upgrade()
         assert tables() == set(db.metadata.tables)
+
+
+def test_release_command(make_app, empty_database):
+    """The release command does what `flask db upgrade` does, a second time nothing, and loads little of the app."""
+    release = [sys.executable, "-X", "importtime", "-m", "app.migrations"]
+    for expected in ("Running upgrade", ""):
+        done = subprocess.run(release, env=CLEAN | {"DATABASE_URL": empty_database}, capture_output=True, text=True)
+        assert done.returncode == 0 and expected in done.stderr, done.stderr[-2000:]
+    assert "Running upgrade" not in done.stderr
+    assert [name for name in ("flask_security", "apiflask", "app.blog") if f" {name}\n" in done.stderr] == []
+    with make_app(empty_database).app_context():
+        check()
+
+
+def test_server_does_without_alembic():
+    """Migrations are for commands: a server would load them for nothing, at each start."""
+    loaded = "import sys, app.wsgi; sys.exit('alembic' in sys.modules)"
+    env = CLEAN | {"SECRET_KEY": "only for tests"}
+    assert subprocess.run([sys.executable, "-c", loaded], env=env).returncode == 0
 
 
 def test_replicas_migrate_one_at_a_time(make_app, empty_database):

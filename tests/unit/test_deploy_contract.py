@@ -301,7 +301,7 @@ def test_default_database_is_what_the_postgres_profile_left(monkeypatch):
     assert contract.load({"DATABASE_URL": "sqlite:////x.db"})["DATABASE_URL"] == "sqlite:////x.db"
 
 
-@pytest.mark.parametrize(("app", "command"), [("app.wsgi:application", "upgrade"), ("mine:app", "")])
+@pytest.mark.parametrize(("app", "command"), [("app.wsgi:application", "app.migrations"), ("mine:app", "")])
 def test_only_the_sample_app_has_a_release_command(app, command):
     """The sample's migrations are not run for an app that somebody brings."""
     assert command in contract.load({"WSGI_APP": app})["RELEASE_COMMAND"]

@@ -5,7 +5,7 @@ from flask import abort
 from sqlalchemy import text
 
 from app.account.models import Role
-from app.extensions import db
+from app.database import db
 from app.security import HEADERS
 
 

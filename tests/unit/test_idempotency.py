@@ -10,8 +10,7 @@ from sqlalchemy import func, select, text, update
 
 from app.api.idempotency import KEPT, Answer
 from app.blog.models import Post
-from app.database import utc_now
-from app.extensions import db
+from app.database import db, utc_now
 
 POSTS = "/api/v1/posts"
 

@@ -12,7 +12,7 @@ from sqlalchemy import func, select, text
 from app import limits
 from app.account.models import User
 from app.counting import DatabaseStorage, RateLimit
-from app.extensions import db
+from app.database import db
 from tests.unit.web import PASSWORD, csrf_token
 
 ME, POSTS = "/api/v1/me", "/api/v1/posts"

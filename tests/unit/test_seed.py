@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 
 from app.account.models import User
 from app.blog.models import BODY_MAX, Follow, Post, clean_body
-from app.extensions import db
+from app.database import db
 
 
 @pytest.fixture
