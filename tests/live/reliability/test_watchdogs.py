@@ -154,13 +154,13 @@ def test_no_descriptors(stacks, server, record):
         taker = await load.ask(host(stack), f"/take-descriptors/{how_long}")
         return await others, taker
 
-    taken = {"all-but-ten": "leaves hardly any", "0.7": "takes all for 0.7 s", "for-ever": "takes all for ever"}
+    taken = {"all-but-ten": "all but ten", "0.7": "all, for 0.7 s", "for-ever": "all, for ever"}
     seen = {}
     for how_long, what in taken.items():
         others, taker = asyncio.run(under_load(how_long))
         failed = [answer.status for answer in others if answer.status != 200]
         seconds = seconds_until_whole(stack, {taker.body.decode()})
-        record(SECTION, f"requests beside one that {what} of the file descriptors, {server}", len(others), len(failed),
+        record(SECTION, f"requests beside one that takes file descriptors, {what}, {server}", len(others), len(failed),
                f"itself {taker.status}; all workers there again {seconds:.1f} s after the load's end")
         assert len(others) > 50
         seen[how_long] = (taker.status, failed)
