@@ -29,7 +29,7 @@ def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
 
 def is_green(folder: Path, check: str, needs_images: bool) -> bool:
     """Whether the check passes on the copy as it is; AssertionError when it judged nothing."""
-    if needs_images and run(folder, "docker", "compose", "build", "--quiet", "web", "nginx").returncode:
+    if needs_images and run(folder, "docker", "compose", "build", "--quiet", "web", "nginx", "postgres").returncode:
         return False
     done = run(folder, "pytest", "-q", "-x", *check.split())
     assert done.returncode in (0, 1, 2), done.stdout + done.stderr  # 2: an error while the tests were read
