@@ -6,6 +6,7 @@ Run by `./stack mutate`. Exit status 1 when a broken lever stays green or could 
 """
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -31,7 +32,7 @@ def is_green(folder: Path, check: str, needs_images: bool) -> bool:
     """Whether the check passes on the copy as it is; AssertionError when it judged nothing."""
     if needs_images and run(folder, "docker", "compose", "build", "--quiet", "web", "nginx", "postgres").returncode:
         return False
-    done = run(folder, "pytest", "-q", "-x", *check.split())
+    done = run(folder, "pytest", "-q", "-x", *shlex.split(check))
     assert done.returncode in (0, 1, 2), done.stdout + done.stderr  # 2: an error while the tests were read
     return done.returncode == 0
 
