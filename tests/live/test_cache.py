@@ -148,7 +148,9 @@ def test_key(ask):
     """Scheme, host, port, path, query and method: another one is another page, however it is written."""
     query = marked("key").partition("?")[2]
     targets = [marked("key"), marked("key/"), marked("Key"), marked("key") + "&", "/page/key"]
-    targets += [f"/page/key?{query}?", "/page/key" + quote(f"?{query}")]  # joined by "?" these two would be the same
+    # Joined by "?" these two would be the same. The mark must not be last: with a "?" behind it, it is none.
+    targets += [f"/page/key?{query}&x=?", "/page/key" + quote(f"?{query}&x=")]
+    kept(ask, targets[-2])
     asked = [(target, {}) for target in targets]
     asked += [(targets[0], {"Host": host}) for host in ("b.example", "a.example:81", "a.example.b")]
     asked += [(targets[0], {"X_Forwarded_Proto": "https"})]

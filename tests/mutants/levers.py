@@ -94,8 +94,7 @@ LEVERS = (
     Lever("Dockerfile", "STOPSIGNAL SIGTERM", "STOPSIGNAL SIGKILL", STOP + " -k flight"),
     # --- the contract ---
     Lever("deploy/contract.py", "problems.append(problem)", "pass", UNIT + "contract.py"),
-    Lever("deploy/start", "        raise contract.ContractError([contract.Problem(\n            \"WSGI_APP\"",
-          "        print([contract.Problem(\n            \"WSGI_APP\"", UNIT + "start.py"),
+    Lever("deploy/wsgi.py", "os._exit(contract.EXIT_CONFIG)", "os._exit(1)", UNIT + "start.py"),
     Lever("deploy/resources.py", "min(available, max(1,", "max(available, max(1,", UNIT + "resources.py"),
     # --- Nginx ---
     Lever("nginx/snippets/static.conf", "gzip_vary on;", "gzip_vary off;", "tests/live/test_switch.py -k gunicorn"),
@@ -103,7 +102,9 @@ LEVERS = (
     Lever("nginx/conf.d/limits.conf", "absolute_redirect off;", "absolute_redirect on;",
           "tests/live/test_switch.py -k gunicorn"),
     Lever("nginx/snippets/proxy.conf", "proxy_hide_header X-Request-ID;", "", "tests/live/test_switch.py -k gunicorn"),
-    Lever("nginx/snippets/errors.conf", "add_header Retry-After", "#", "tests/live/test_switch.py"),
+    Lever("nginx/snippets/errors.conf",
+          "json;\n    add_header Cache-Control no-store always;\n    add_header Retry-After",
+          "json;\n    add_header Cache-Control no-store always;\n    #", "tests/live/test_switch.py"),
     # --- the cache of pages ---
     Lever(PAGES, "$http_cookie$http_auth", "$http_auth", CACHE + " -k credentials"),
     Lever(PAGES, "$http_authorization", "", CACHE + " -k credentials"),
