@@ -21,7 +21,7 @@ ADVICE = {
     503: "Our database does not answer just now. Nothing that was saved is lost; please try again in a few seconds.",
 }
 
-RETRY_AFTER = 5  # seconds, with a 503; as Nginx says it (nginx/conf.d/errors.conf)
+RETRY_AFTER = 5  # seconds, with a 503; as Nginx says it (nginx/conf.d/error-texts.conf)
 
 
 class ErrorOut(Schema):

@@ -1,4 +1,4 @@
-"""What ./stack bench runs, inside the image of the tests: see deploy/cli/verbs/bench.py for its options."""
+"""What ./stack bench runs, inside the image of the tests: see cli/commands/bench.py for its options."""
 
 import argparse
 import json
@@ -11,10 +11,11 @@ from datetime import date
 from pathlib import Path
 
 from bench import goals, measure, meter, page, setups, table
+from bench.docker import docker
 from bench.measure import Rounds
 from bench.setups import Setup, Work
-from deploy.cli.console import Problem, Step, say
-from tests.live.stack import docker
+from cli.console import Step, say
+from deploy.errors import StackError
 
 QUICK = ("json", "timeline", "static")
 QUICK_ROUNDS, FULL_ROUNDS = 3, 7
@@ -40,7 +41,7 @@ def chosen(args: argparse.Namespace) -> tuple[list[Setup], list[Work]]:
     every = setups.every(args.app)
     names = [one.name for one in every]
     if unknown := [name for name in args.only if name not in names]:
-        raise Problem(f"There is nothing to measure that is called '{unknown[0]}'.", f"There are: {', '.join(names)}.",
+        raise StackError(f"There is nothing to measure that is called '{unknown[0]}'.", f"There are: {', '.join(names)}.",
                       f"./stack bench --only {names[0]}", status=2)
     found = [one for one in every if not args.only or one.name in args.only]
     if args.app:
@@ -147,7 +148,7 @@ def report(args: argparse.Namespace, result: page.Result) -> int:
 def main() -> int:
     try:
         return run(arguments())
-    except Problem as problem:
+    except StackError as problem:
         print(problem, file=sys.stderr)
         return problem.status
 

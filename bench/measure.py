@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench import load, meter
+from bench.docker import docker
 from bench.setups import Setup, Work
-from deploy.cli.console import Step
-from tests.live.stack import docker
+from cli.console import Step
 
 CLIENTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 OFFERED = (0.5, 0.75, 1, 1.5, 2, 3, 4)  # × capacity

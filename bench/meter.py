@@ -6,7 +6,7 @@ import re
 import socket
 from pathlib import Path
 
-from tests.live.stack import docker
+from bench.docker import docker
 
 ENGINE = "/var/run/docker.sock"
 

@@ -9,8 +9,9 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from deploy import contract
-from tests.live.stack import ROOT, docker
+from bench.docker import docker
+from cli.console import ROOT
+from deploy.settings import server_names
 
 # What runs in every setup unless an app is brought: bench/workload.
 SAMPLE = {"WSGI_APP": "workload:application", "READY_PATH": "/readyz", "RELEASE_COMMAND": "sh /opt/workload/prepare",
@@ -123,7 +124,7 @@ def every(app: str | None = None) -> list[Setup]:
     os.environ.update(BROUGHT | os.environ | {"WSGI_APP": app} if app else SAMPLE)
     sync = {"WSGI_SERVER": "gunicorn", "WEB_THREADS": "1", "GUNICORN_CMD_ARGS": "--worker-class sync"}
     return [
-        *(_stack(server, f"this stack, {server}", WSGI_SERVER=server) for server in contract.servers()),
+        *(_stack(server, f"this stack, {server}", WSGI_SERVER=server) for server in server_names()),
         _stack("gunicorn-sync", "this stack, gunicorn, sync", **sync),
         _other("single-container", "Nginx + uWSGI in one container"),
         _other("nginx-tcp", "Nginx → TCP → gunicorn -w 3", "nginx-tcp-app"),

@@ -19,7 +19,7 @@ import sys
 import time
 from pathlib import Path
 
-HASH_DIGITS = 12  # nginx/conf.d/static-cache.conf and deploy/middleware/static.py know the pattern
+HASH_DIGITS = 12  # nginx/conf.d/static-cache.conf and deploy/middleware/static_files.py know the pattern
 COMPRESSIBLE = {".css", ".js", ".json", ".svg", ".txt", ".html", ".xml", ".map", ".ico", ".webmanifest", ".wasm"}
 SMALLEST = 500  # bytes; below this a compressed file saves no packet
 KEEP = 30 * 24 * 3600  # seconds that files of earlier releases stay, for pages still open or cached somewhere

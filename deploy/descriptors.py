@@ -14,7 +14,7 @@ log = logging.getLogger("deploy.descriptors")
 SPARE = 16  # descriptors; a request takes one or two of the server's, and the process has some four threads
 
 
-def leave_without() -> None:
+def restart_when_exhausted() -> None:
     """Ends this process when no more than SPARE are left, in the way of its server: what is in flight is finished."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if _lowest_free() >= limit - SPARE:

@@ -19,7 +19,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from deploy import contract
+from deploy.settings import load_settings, socket_path
 
 LINK = "current.sock"
 ASK_EVERY = 0.05  # seconds; the first answer usually comes within half a second
@@ -38,12 +38,12 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def ask(settings: Mapping[str, str], path: str, host: str = "localhost") -> tuple[int, bytes]:
+def get(settings: Mapping[str, str], path: str, host: str = "localhost") -> tuple[int, bytes]:
     """Status and body of GET `path`, asked of this container's own server; OSError or HTTPException if it is not up."""
     if settings["PORT"]:
         connection = http.client.HTTPConnection("127.0.0.1", int(settings["PORT"]), timeout=ANSWER_WITHIN)
     else:
-        connection = _UnixConnection(contract.socket_path(settings), ANSWER_WITHIN)
+        connection = _UnixConnection(socket_path(settings), ANSWER_WITHIN)
     try:
         connection.request("GET", path, headers={"Host": host, "Connection": "close"})
         response = connection.getresponse()
@@ -52,35 +52,35 @@ def ask(settings: Mapping[str, str], path: str, host: str = "localhost") -> tupl
         connection.close()
 
 
-def mark(settings: Mapping[str, str]) -> Path:
+def ready_marker(settings: Mapping[str, str]) -> Path:
     """The file that tells deploy/health that this container serves or stands by, beside its own socket."""
-    return Path(contract.socket_path(settings)).with_suffix(".done")
+    return Path(socket_path(settings)).with_suffix(".done")
 
 
 def is_ready(settings: Mapping[str, str]) -> bool:
     """Whether READY_PATH answers 200."""
     try:
-        return ask(settings, settings["READY_PATH"])[0] == 200
+        return get(settings, settings["READY_PATH"])[0] == 200
     except (OSError, http.client.HTTPException):
         return False
 
 
-def take_over(settings: Mapping[str, str]) -> None:
+def promote(settings: Mapping[str, str]) -> None:
     """Points current.sock at this container's socket; readers see the old link or the new one, never none."""
-    own = Path(contract.socket_path(settings))
+    own = Path(socket_path(settings))
     fresh = own.with_suffix(f".{os.getpid()}.link")  # a health check may do the same at the same time
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(own.name)
     fresh.replace(own.with_name(LINK))
 
 
-def stand_in(settings: Mapping[str, str]) -> None:
+def promote_if_orphaned(settings: Mapping[str, str]) -> None:
     """Takes over unless somebody serves: then this container stands by."""
-    own = Path(contract.socket_path(settings))
+    own = Path(socket_path(settings))
     link = own.with_name(LINK)
     target = link.with_name(os.readlink(link)) if link.is_symlink() else None
     if target is None or target != own and not _listens(target):
-        take_over(settings)
+        promote(settings)
 
 
 def _listens(path: Path) -> bool:
@@ -96,7 +96,7 @@ def _listens(path: Path) -> bool:
     return True
 
 
-def forget_the_dead(settings: Mapping[str, str]) -> None:
+def prune_stale_sockets(settings: Mapping[str, str]) -> None:
     """Removes sockets that containers which are gone have left behind: nobody listens there, and not just not yet."""
     for path in Path(settings["RUNTIME_DIRECTORY"]).glob("*.sock"):
         if path.is_symlink() or time.time() - path.lstat().st_mtime < YOUNG:
@@ -107,24 +107,24 @@ def forget_the_dead(settings: Mapping[str, str]) -> None:
             path.with_suffix(".pulse").unlink(missing_ok=True)
 
 
-def when_ready(settings: Mapping[str, str]) -> None:
+def promote_when_ready(settings: Mapping[str, str]) -> None:
     """Waits in a process of its own, while deploy/start becomes the server; ends when that can take traffic.
 
     It waits for as long as the container runs: a database that comes back after an hour makes the app ready then.
     """
     server = os.getpid()
-    mark(settings).unlink(missing_ok=True)
+    ready_marker(settings).unlink(missing_ok=True)
     if os.fork():
         return
     while os.getppid() == server:
         if is_ready(settings):
-            stand_in(settings)
-            mark(settings).touch()
-            forget_the_dead(settings)
+            promote_if_orphaned(settings)
+            ready_marker(settings).touch()
+            prune_stale_sockets(settings)
             break
         time.sleep(ASK_EVERY)
     os._exit(0)
 
 
 if __name__ == "__main__":
-    take_over(contract.load(os.environ))
+    promote(load_settings(os.environ))

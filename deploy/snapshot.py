@@ -21,7 +21,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from deploy import contract
+from deploy.errors import StackError
+from deploy.settings import load_settings, profile_database_url
 
 HEADER = b"SQLite format 3\0"  # https://sqlite.org/fileformat.html
 COMPANIONS = ("-wal", "-shm", "-journal")  # of a database that is in use; a copy has none
@@ -38,7 +39,7 @@ def describe(settings: Mapping[str, str]) -> dict:
     file = url.removeprefix(f"sqlite:///{folder}/") if inside else None
     return {
         "kind": "postgresql" if url.startswith("postgres") else "sqlite" if inside else "other",
-        "profile": url == contract.profile_database(),
+        "profile": url == profile_database_url(),
         "folder": folder,
         "file": file,
         "schema": _schema(Path(folder, file)) if file else None,
@@ -169,7 +170,7 @@ def _move_companions(source: Path, target: Path) -> None:
 
 def main(step: str) -> None:
     """One step, on the state directory that the environment names; streams are stdin and stdout."""
-    settings = contract.load(os.environ)
+    settings = load_settings(os.environ)
     folder = Path(settings["STATE_DIRECTORY"])
     if step == "describe":
         print(json.dumps(describe(settings)))
@@ -184,5 +185,5 @@ def main(step: str) -> None:
 if __name__ == "__main__":
     try:
         main(sys.argv[1])
-    except (contract.ContractError, OSError, ValueError, sqlite3.Error, tarfile.TarError) as error:
+    except (StackError, OSError, ValueError, sqlite3.Error, tarfile.TarError) as error:
         sys.exit(f"deploy/snapshot: {error}")

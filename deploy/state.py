@@ -8,11 +8,11 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from deploy.contract import ContractError, Problem
+from deploy.settings import setting_error
 
 
-def writable(variable: str, folder: str, instead: str = "") -> None:
-    """Raises ContractError unless files can be made in the folder, which `variable` names.
+def require_writable(variable: str, folder: str, instead: str = "") -> None:
+    """Raises StackError unless files can be made in the folder, which `variable` names.
 
     `instead` names a variable that does without the folder.
     """
@@ -22,12 +22,12 @@ def writable(variable: str, folder: str, instead: str = "") -> None:
             pass
     except OSError as error:
         owner = f"uid {os.getuid()}"
-        raise ContractError([Problem(
+        raise setting_error(
             variable, f"{folder} cannot be written by {owner}: {error.strerror}",
             "nothing that is saved there would be kept",
             f"give the folder or volume to {owner} (chown -R {os.getuid()}:{os.getgid()} …), or name another one"
             + (f"; where files do not last, set {instead}" if instead else ""),
-        )]) from None
+        ) from None
 
 
 def secret_key(settings: Mapping[str, str]) -> str:
@@ -36,7 +36,7 @@ def secret_key(settings: Mapping[str, str]) -> str:
     The file appears under its name complete or not at all, so two containers that start at once agree on one key.
     """
     folder = Path(settings["STATE_DIRECTORY"])
-    writable("STATE_DIRECTORY", str(folder), instead="SECRET_KEY")
+    require_writable("STATE_DIRECTORY", str(folder), instead="SECRET_KEY")
     path = folder / "secret_key"
     if not path.exists():
         with tempfile.NamedTemporaryFile("w", dir=folder, prefix="secret_key.") as draft:  # mode 0600
@@ -51,16 +51,16 @@ def secret_key(settings: Mapping[str, str]) -> str:
 def lock(settings: Mapping[str, str], name: str) -> Iterator[None]:
     """Held by one at a time among all that share the state directory.
 
-    On platforms whose files don't last there is none, nor anything to share: then it locks nothing. ContractError if
+    On platforms whose files don't last there is none, nor anything to share: then it locks nothing. StackError if
     the database is to be a file in that directory.
     """
     folder = Path(settings["STATE_DIRECTORY"])
     if settings["DATABASE_URL"].startswith(f"sqlite:///{folder}/"):
-        writable("STATE_DIRECTORY", str(folder), instead="DATABASE_URL")
+        require_writable("STATE_DIRECTORY", str(folder), instead="DATABASE_URL")
     if not folder.is_dir():
         yield
         return
-    writable("STATE_DIRECTORY", str(folder))
+    require_writable("STATE_DIRECTORY", str(folder))
     with open(folder / name, "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

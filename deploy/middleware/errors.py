@@ -11,7 +11,7 @@ sees that the answer is not whole.
 import itertools
 import logging
 
-from deploy.middleware.answer import answer
+from deploy.middleware.plain_response import plain_response
 
 log = logging.getLogger("deploy.errors")
 
@@ -90,7 +90,7 @@ def wrap(app, settings):
             log.exception("the app raised on %s %s", environ.get("REQUEST_METHOD"), environ.get("PATH_INFO"))
             if body:
                 body.close()
-            return answer(start_response, "500 Internal Server Error")
+            return plain_response(start_response, "500 Internal Server Error")
         return body
 
     return guarded

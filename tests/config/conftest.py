@@ -11,23 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy import contract
-
-ROOT = contract.ROOT
-
-
-def tool(*command: str | Path, **environ: str) -> subprocess.CompletedProcess:
-    """Runs a tool in the repository's root."""
-    return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=60, env={**os.environ, **environ}
-    )
-
-
-def tracked() -> list[Path]:
-    """The files of the repository that are under version control, or about to be."""
-    listed = tool("git", "-c", "safe.directory=*", "ls-files", "--cached", "--others", "--exclude-standard")
-    assert listed.returncode == 0, listed.stderr
-    return [ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
+from deploy.settings import ROOT, SERVERS, load_settings, socket_path
+from tests.support.repository import tool
 
 
 @pytest.fixture
@@ -47,15 +32,15 @@ def run_server(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
         shim.chmod(0o755)
         state = {"STATE_DIRECTORY": str(tmp_path), "RUNTIME_DIRECTORY": str(tmp_path)}
         secret = {"SECRET_KEY": "only-for-the-tests-0123456789"}
-        settings = contract.load({"PATH": "", "WEB_CONCURRENCY": "2", "PRELOAD": "off", **state, **secret, **given})
+        settings = load_settings({"PATH": "", "WEB_CONCURRENCY": "2", "PRELOAD": "off", **state, **secret, **given})
         path = f"{shim.parent}:{os.environ['PATH']}"
         return tool(
-            contract.SERVERS / server / "run",
+            SERVERS / server / "run",
             **settings,
             PATH=path,
             PYTHONPATH=str(ROOT),
             BACKLOG="128",
-            SOCKET=contract.socket_path(settings),
+            SOCKET=socket_path(settings),
             LOG_FD="2",
         )
 

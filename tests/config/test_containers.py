@@ -6,7 +6,8 @@ import re
 import pytest
 import yaml
 
-from tests.config.conftest import ROOT, tool
+from deploy.settings import ROOT
+from tests.support.repository import tool
 
 LONG_RUNNING = ("nginx", "web", "postgres")
 HARDENED = (*LONG_RUNNING, "migrate")

@@ -6,8 +6,9 @@ import re
 import pytest
 import yaml
 
-from deploy import cli
-from tests.config.conftest import ROOT, tool
+from cli import main
+from deploy.settings import ROOT
+from tests.support.repository import tool
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 DELIVER = yaml.safe_load((ROOT / ".github/workflows/deliver.yml").read_text())
@@ -51,7 +52,7 @@ def test_only_the_tests_run_where_nothing_is_set_up():
 def test_verbs_exist():
     """What the workflow asks of ./stack it can do."""
     verbs = {verb for run in RUNS for verb in re.findall(r"\./stack (\w+)", run)}
-    assert {"test", "release", "smoke"} <= verbs <= set(cli.verb_names())
+    assert {"test", "release", "smoke"} <= verbs <= set(main.verb_names())
 
 
 def test_scripts_are_sound(tmp_path):

@@ -2,7 +2,7 @@
 
 import re
 
-from tests.config.conftest import ROOT
+from deploy.settings import ROOT
 
 FAILURES = 25
 

@@ -9,7 +9,8 @@ import pytest
 import tomllib
 import yaml
 
-from tests.config.conftest import ROOT, tool, tracked
+from deploy.settings import ROOT
+from tests.support.repository import tool, tracked
 
 # Split, so that this file is not its own finding. Where packages come from is the business of each machine.
 REGISTRIES = [

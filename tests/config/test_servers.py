@@ -5,10 +5,10 @@ import re
 
 import pytest
 
-from deploy import contract
-from deploy.middleware import deadline
-from tests.config.conftest import ROOT, tool
-from tests.unit.deploy_support import script, settings
+from deploy.middleware import request_timeout
+from deploy.settings import LOG_LEVELS, MAX_SHUTDOWN_GRACE, ROOT, SERVERS, server_names
+from tests.support.repository import tool
+from tests.support.wsgi import script, settings
 
 EXTREMES = [
     {},
@@ -21,17 +21,17 @@ EXTREMES = [
         "MAX_BODY_SIZE": "1k",
     },
     {"LOG_LEVEL": "warning", "MAX_REQUESTS": "999999999", "WEB_THREADS": "256", "REQUEST_TIMEOUT": "3600"},
-    {"LOG_LEVEL": "critical", "SHUTDOWN_GRACE": str(contract.LONGEST_GRACE), "REQUEST_TIMEOUT": "1"},
+    {"LOG_LEVEL": "critical", "SHUTDOWN_GRACE": str(MAX_SHUTDOWN_GRACE), "REQUEST_TIMEOUT": "1"},
 ]
 every_setting = pytest.mark.parametrize(
     "given", EXTREMES, ids=["defaults", "port", "small", "large", "grace"]
 )
 
 
-@pytest.mark.parametrize("server", contract.servers())
+@pytest.mark.parametrize("server", server_names())
 def test_folder_has_the_same_members(server):
     """Each server's folder has an executable `run`, `needs`, and at least one file of the server's own."""
-    folder = contract.SERVERS / server
+    folder = SERVERS / server
     assert os.access(folder / "run", os.X_OK)
     program = (folder / "needs").read_text().strip()
     assert program in (folder / "run").read_text(), "run does not call what the folder needs"
@@ -63,7 +63,7 @@ def test_uwsgi_is_strict(run_server):
         "uwsgi", "uwsgi", 'exec $PROGRAM "$@" --no-server --set-placeholder x=y --no-such-option'
     )
     assert done.returncode != 0
-    ini = (contract.SERVERS / "uwsgi/uwsgi.ini").read_text()
+    ini = (SERVERS / "uwsgi/uwsgi.ini").read_text()
     assert "\nstrict = true\n" in ini
 
 
@@ -105,10 +105,10 @@ def test_timeouts_are_in_order(run_server, monkeypatch, timeout):
     nginx = int(script("nginx/start").values()["PROXY_TIMEOUT"])
     gunicorn = int(gunicorn_values(run_server, **given)["timeout"])
     apache = int(run_server("mod_wsgi", "apache2", 'echo "$APACHE_TIMEOUT"', **given).stdout)
-    ends = timeout + deadline.TICK
-    exits = timeout + deadline.TO_EXIT + deadline.TICK
-    last = timeout + deadline.TO_FAULTHANDLER + deadline.TICK
-    assert timeout < ends < timeout + deadline.TO_EXIT < exits < timeout + deadline.TO_FAULTHANDLER < last
+    ends = timeout + request_timeout.TICK
+    exits = timeout + request_timeout.TO_EXIT + request_timeout.TICK
+    last = timeout + request_timeout.TO_FAULTHANDLER + request_timeout.TICK
+    assert timeout < ends < timeout + request_timeout.TO_EXIT < exits < timeout + request_timeout.TO_FAULTHANDLER < last
     assert last < min(nginx, gunicorn, apache)
 
 
@@ -122,7 +122,7 @@ def test_nginx_compares_numbers(number):
 def test_requests_wait_in_one_place(run_server):
     """Behind Nginx no server accepts more than its threads work on: what waits does so in the queue that is bounded."""
     given = {"WEB_CONCURRENCY": "3", "WEB_THREADS": "7"}
-    # Whose threads take a connection each: tests/unit/test_gunicorn_worker.py.
+    # Whose threads take a connection each: tests/unit/deploy/test_gunicorn_worker.py.
     assert gunicorn_values(run_server, **given)["worker_class"] == "deploy.servers.gunicorn.worker.Worker"
     assert run_server("mod_wsgi", "apache2", 'echo "$ALL_THREADS"', **given).stdout.strip() == "21"
     httpd = (ROOT / "deploy/servers/mod_wsgi/httpd.conf").read_text()
@@ -155,13 +155,13 @@ def test_grace_is_shorter_than_every_container_gets(compose):
     for name in ("nginx", "web", "postgres"):
         grace = compose["services"][name]["stop_grace_period"]
         seconds = sum(int(n) * {"m": 60, "s": 1}[unit] for n, unit in re.findall(r"(\d+)(m|s)", grace))
-        assert seconds > contract.LONGEST_GRACE, name
+        assert seconds > MAX_SHUTDOWN_GRACE, name
 
 
 # --- Nginx --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("level", contract.LOG_LEVELS)
+@pytest.mark.parametrize("level", LOG_LEVELS)
 @pytest.mark.parametrize(
     "given", [{}, {"MAX_BODY_SIZE": "4g", "REQUEST_TIMEOUT": "3600", "TRUSTED_PROXIES": "2"}]
 )

@@ -6,11 +6,12 @@ import re
 
 import pytest
 
-from deploy import assets, contract
-from deploy.middleware import request_id, static
+from deploy import assets
+from deploy.middleware import request_id, static_files
+from deploy.settings import ROOT
 from tests.live.conformance.known import DIFFERENCES
 
-ROOT = contract.ROOT
+ROOT = ROOT
 STATIC_CACHE = (ROOT / "nginx/conf.d/static-cache.conf").read_text()
 REQUEST_ID = (ROOT / "nginx/conf.d/request-id.conf").read_text()
 
@@ -19,7 +20,7 @@ def test_style_of_the_error_page_has_its_hash():
     """The Content-Security-Policy of the error page names exactly the style that is in it."""
     (style,) = re.findall(r"<style>(.*?)</style>", (ROOT / "nginx/errors/page.html").read_text(), re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    assert re.findall(r"'sha256-([^']+)'", (ROOT / "nginx/snippets/errors.conf").read_text()) == [digest]
+    assert re.findall(r"'sha256-([^']+)'", (ROOT / "nginx/snippets/error-pages.conf").read_text()) == [digest]
 
 
 def test_error_page_has_nothing_that_its_policy_forbids():
@@ -45,18 +46,18 @@ def test_hashed_names_are_known_to_all(name, tmp_path):
     (tmp_path / "source" / name).parent.mkdir(parents=True)
     (tmp_path / "source" / name).write_text("content")
     hashed = assets.build(tmp_path / "source", tmp_path / "built")[name]
-    for known in (nginx_hashed(), static.HASHED):
+    for known in (nginx_hashed(), static_files.HASHED):
         assert known.search(f"/static/{hashed}")
         assert not known.search(f"/static/{name}")
 
 
 def test_hashed_patterns_are_the_same():
     """Nginx and the middleware have the same pattern, to the character, with the build's number of digits."""
-    assert nginx_hashed().pattern == static.HASHED.pattern
-    assert f"{{{assets.HASH_DIGITS}}}" in static.HASHED.pattern
+    assert nginx_hashed().pattern == static_files.HASHED.pattern
+    assert f"{{{assets.HASH_DIGITS}}}" in static_files.HASHED.pattern
 
 
-@pytest.mark.parametrize("file", ["deploy/assets.py", "deploy/middleware/static.py"])
+@pytest.mark.parametrize("file", ["deploy/assets.py", "deploy/middleware/static_files.py"])
 def test_files_that_share_the_pattern_name_each_other(file):
     """The comment that names the neighbour names a file that is there."""
     named = re.findall(r"nginx/conf\.d/[\w-]+\.conf", (ROOT / file).read_text())

@@ -5,9 +5,10 @@ import re
 import pytest
 import yaml
 
-from deploy import contract
-from deploy.cli import native
-from tests.config.conftest import ROOT, tool
+from cli import native
+from deploy.errors import EXIT_CONFIG
+from deploy.settings import MAX_SHUTDOWN_GRACE, ROOT, load_settings
+from tests.support.repository import tool
 
 TARGETS = sorted(page.parent for page in (ROOT / "deploy/targets").glob("*/README.md"))
 HEADINGS = ["Set up", "Run", "Switch the server", "Database", "Logs", "Limits"]
@@ -105,14 +106,14 @@ def test_unit_stops_gracefully(unit):
     dockerfile = (ROOT / "Dockerfile").read_text()
     (signal,) = re.findall(rf"^FROM \S+ AS {stage}\n(?:(?!^FROM ).*\n)*?STOPSIGNAL (\w+)$", dockerfile, re.M)
     assert (values["KillSignal"], values["KillMode"]) == (signal, "mixed")
-    assert int(values["TimeoutStopSec"]) > contract.LONGEST_GRACE
-    assert values["RestartPreventExitStatus"] == str(contract.EXIT_CONFIG)
+    assert int(values["TimeoutStopSec"]) > MAX_SHUTDOWN_GRACE
+    assert values["RestartPreventExitStatus"] == str(EXIT_CONFIG)
 
 
 def test_procfile_waits_as_long_as_containers():
     """Plain processes too get more time than the longest SHUTDOWN_GRACE before they are killed."""
     (seconds,) = re.findall(r"KILL_WAIT = (\d+)$", (ROOT / "deploy/targets/native/run").read_text(), re.M)
-    assert int(seconds) > contract.LONGEST_GRACE and native.STOP_LIMIT > int(seconds)
+    assert int(seconds) > MAX_SHUTDOWN_GRACE and native.STOP_LIMIT > int(seconds)
 
 
 # --- App Engine ---------------------------------------------------------------------------------------------
@@ -124,8 +125,8 @@ def test_app_yaml_is_the_contracts():
     assert app["entrypoint"] == "python3 deploy/start"
     assert app["runtime"] == "python" + (ROOT / ".python-version").read_text().strip().replace(".", "")
     given = {name: value for name, value in app["env_variables"].items() if not name.endswith("_FILE")}
-    assert set(given) | {"SECRET_KEY", "DATABASE_URL"} <= set(contract.load({}))
-    contract.load(given | {"PORT": "8080"})
+    assert set(given) | {"SECRET_KEY", "DATABASE_URL"} <= set(load_settings({}))
+    load_settings(given | {"PORT": "8080"})
 
 
 def test_upload_has_no_pipfile():

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from deploy import contract
+from deploy.settings import server_names
 from tests.live.stack import Stack, running
 
 LONGEST_LOG_LINE = 300  # characters; tracebacks in JSON would hide the failure itself
@@ -44,7 +44,7 @@ def make_stack():
         list(pool.map(Stack.down, made))
 
 
-@pytest.fixture(scope="module", params=contract.servers())
+@pytest.fixture(scope="module", params=server_names())
 def server(request) -> str:
     """Each folder of deploy/servers in turn: all tests of a module with one of them, so that it is started once."""
     return request.param

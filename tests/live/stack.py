@@ -2,23 +2,15 @@
 
 import os
 import secrets
-import socket
 import subprocess
 from pathlib import Path
+
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 UP_WITHIN = 120  # seconds; a stack is up in about four, a busy machine takes longer
 
 running: list["Stack"] = []
-
-
-def free_port() -> int:
-    """Below those that the kernel gives to connections (32768 on): one of them could take it before Docker does."""
-    while True:
-        port = secrets.choice(range(20_000, 32_768))
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)):
-                return port
 
 
 class Stack:

@@ -10,7 +10,8 @@ import time
 import pytest
 import requests
 
-from tests.live.stack import Door, docker, free_port
+from tests.live.stack import Door, docker
+from tests.support.ports import free_port
 
 # Each number is written twice in one transaction, and printed when the database has acknowledged it.
 DATABASE = """

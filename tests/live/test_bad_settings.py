@@ -4,7 +4,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from deploy import contract
+from deploy.settings import server_names
 from tests.live.stack import ROOT, image_name, run_image
 
 PROBE = ("--volume", f"{ROOT}/tests/live/probe.py:/srv/probe.py:ro")
@@ -28,7 +28,7 @@ def unreachable() -> Future:
 @pytest.mark.parametrize(
     "env, expected",
     [
-        ({"WSGI_SERVER": "waitress"}, ["WSGI_SERVER", "waitress", *contract.servers()]),
+        ({"WSGI_SERVER": "waitress"}, ["WSGI_SERVER", "waitress", *server_names()]),
         ({"WEB_CONCURRENCY": "many"}, ["WEB_CONCURRENCY", "'many' is not a whole number"]),
         ({"WEB_THREADS": "0"}, ["WEB_THREADS", "between 1 and 256"]),
         ({"MAX_BODY_SIZE": "10 MB"}, ["MAX_BODY_SIZE", "10m"]),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 import requests
 
-from deploy import contract
+from deploy.settings import server_names
 from tests.live.stack import ROOT, docker, run_image
 
 APPS = "tests/live/apps"
@@ -82,7 +82,7 @@ def stacks(make_stack):
         docker("image", "rm", "--force", *names, check=False)
 
 
-@pytest.fixture(scope="module", params=itertools.product(EACH, contract.servers()),
+@pytest.fixture(scope="module", params=itertools.product(EACH, server_names()),
                 ids=lambda pair: f"{pair[0].folder}-{pair[1]}")
 def running(request, stacks):
     """Each app on each server: the app, the server's name, the stack."""

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.live.stack import free_port
 from tests.live.test_target_native import Host
+from tests.support.ports import free_port
 
 PATIENCE = 60  # seconds; the reloader looks once a second, a busy machine takes longer
 
@@ -52,14 +52,14 @@ def answer(url, wanted) -> bool:
 
 def test_edit_is_there_with_the_next_request(host, url):
     """The server reloads an edited module."""
-    health = host.folder / "app/health/views.py"
+    health = host.folder / "app/readiness/views.py"
     health.write_text(health.read_text() + '\n\n@bp.get("/new")\ndef new():\n    return "edited"\n')
     assert answer(f"{url}/new", lambda found: found.text == "edited")
 
 
 def test_error_is_explained(host, url):
     """An exception is shown with its traceback and the debugger."""
-    health = host.folder / "app/health/views.py"
+    health = host.folder / "app/readiness/views.py"
     health.write_text(health.read_text() + '\n\n@bp.get("/broken")\ndef broken():\n    return 1 / 0\n')
     assert answer(f"{url}/broken", lambda found: "ZeroDivisionError" in found.text and "Werkzeug" in found.text)
 

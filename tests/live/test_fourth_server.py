@@ -52,5 +52,5 @@ def test_tests_and_messages_know_it(copy):
         assert f"{test}[fourth" in listed
     fleet = "from tests.live.conformance.fleet import Fleet; print(*(server.name for server in Fleet().servers))"
     assert "fourth" in subprocess.run(["python3", "-c", fleet], cwd=copy, capture_output=True, text=True).stdout
-    load = "from deploy import contract; contract.load({'WSGI_SERVER': 'x'})"
+    load = "from deploy import contract; load_settings({'WSGI_SERVER': 'x'})"
     assert "fourth" in subprocess.run(["python3", "-c", load], cwd=copy, capture_output=True, text=True).stderr

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 import requests
 
-from deploy.contract import ROOT
-from deploy.targets.heroku import addon, dyno, memory, push
-from deploy.targets.heroku.refusal import Refusal
-from deploy.targets.heroku.rehearsal import CACHE
+from cli.heroku import addon, dyno, memory, push
+from cli.heroku.rehearsal import CACHE
+from deploy.errors import StackError
+from deploy.settings import ROOT
 from tests.live.stack import smoke
 from tests.smoke.account import Account
 from tests.smoke.client import POSTS
@@ -209,16 +209,16 @@ def test_web_process_that_crashes_or_stays(slug, config, monkeypatch):
     monkeypatch.setattr(dyno, "BOOT", 1)
     monkeypatch.setattr(dyno, "EXIT", 1)
     with dyno.start(slug, "web.1", "echo so sorry; exit 3", config) as running:
-        with pytest.raises(Refusal, match=r"(?s)status 3 \(H10\).*so sorry"):
+        with pytest.raises(StackError, match=r"(?s)status 3 \(H10\).*so sorry"):
             running.await_boot()
     with dyno.start(slug, "web.1", "trap '' TERM; echo deaf; while :; do sleep 1; done", config) as running:
-        with pytest.raises(Refusal, match="R10"):
+        with pytest.raises(StackError, match="R10"):
             running.await_boot()
-        with pytest.raises(Refusal, match="R12"):
+        with pytest.raises(StackError, match="R12"):
             running.stop()
 
 
-# --- refusals by a real push (those for the sake of files alone: tests/unit/test_heroku_check.py) ---------------------
+# --- refusals by a real push (those for the sake of files alone: tests/unit/cli/test_heroku_check.py) ---------------------
 
 
 @pytest.fixture
@@ -275,7 +275,7 @@ def test_failing_release(slug, change, tmp_path, config, capfd):
 def test_interrupted_run_leaves_nothing(slug):
     """A rehearsal that is interrupted in the middle of its push ends with 130, and nothing of it is left."""
     before = left()
-    command = [sys.executable, "-m", "deploy.targets.heroku"]
+    command = [sys.executable, "-m", "cli.heroku"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as run:
         for line in run.stdout:
             if "Installing dependencies" in line:
@@ -292,6 +292,6 @@ def left() -> set[str]:
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
             words = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            if "deploy.targets.heroku" in words or "/tmp/tripod-" in words:
+            if "cli.heroku" in words or "/tmp/tripod-" in words:
                 found.add(words)
     return found

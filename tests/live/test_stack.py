@@ -8,10 +8,11 @@ import socket
 import pytest
 import requests
 
-from deploy import contract
-from tests.live.stack import Door, free_port
+from deploy.settings import server_names
+from tests.live.stack import Door
 from tests.smoke.account import Account
 from tests.smoke.client import POSTS
+from tests.support.ports import free_port
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +54,8 @@ def test_smoke(stack):
 @pytest.mark.parametrize(
     "args, env, status, expected",
     [
-        (["up", "--server", "waitress"], {}, 78, ["waitress", ", ".join(contract.servers())]),
-        (["up"], {"WSGI_SERVER": "waitress"}, 78, ["WSGI_SERVER", ", ".join(contract.servers())]),
+        (["up", "--server", "waitress"], {}, 78, ["waitress", ", ".join(server_names())]),
+        (["up"], {"WSGI_SERVER": "waitress"}, 78, ["WSGI_SERVER", ", ".join(server_names())]),
         (["up"], {"WEB_THREADS": "a few"}, 78, ["WEB_THREADS", "not a whole number"]),
         (["up"], {"HTTP_PORT": "eighty"}, 78, ["eighty"]),
         (["uup"], {}, 2, ["uup", "./stack up"]),

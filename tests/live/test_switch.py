@@ -5,7 +5,7 @@ import time
 import pytest
 import requests
 
-from deploy import contract
+from deploy.settings import server_names
 from tests.live.stack import smoke
 from tests.smoke.account import Account
 from tests.smoke.client import POSTS
@@ -20,7 +20,7 @@ def stack(make_stack):
     return stack
 
 
-@pytest.mark.parametrize("server", [*contract.servers(), contract.servers()[0]])
+@pytest.mark.parametrize("server", [*server_names(), server_names()[0]])
 def test_switch(stack, server):
     """WSGI_SERVER alone switches the server: the smoke tests pass, and posts, sessions and tokens are still good."""
     stack.up(WSGI_SERVER=server)

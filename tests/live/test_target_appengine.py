@@ -11,8 +11,9 @@ import pytest
 import requests
 import yaml
 
-from tests.config.conftest import tracked
-from tests.live.stack import ROOT, free_port, smoke
+from tests.live.stack import ROOT, smoke
+from tests.support.ports import free_port
+from tests.support.repository import tracked
 
 APP = yaml.safe_load((ROOT / "app.yaml").read_text())
 UPLOADED = ("app", "deploy")

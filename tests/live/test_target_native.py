@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 import requests
 
-from deploy.cli import native
-from tests.config.conftest import tracked
-from tests.live.stack import ROOT, free_port, smoke
+from cli import native
+from tests.live.stack import ROOT, smoke
 from tests.live.test_stop import in_background
 from tests.smoke.account import Account
 from tests.smoke.client import POSTS
+from tests.support.ports import free_port
+from tests.support.repository import tracked
 
 
 class Host:

@@ -2,13 +2,13 @@
 
 import platform
 
-from deploy import contract
+from deploy.settings import server_names
 from tests.live.stack import docker, image_name, run_image
 
 
 def of_the_images() -> list[str]:
     """Nginx, the interpreter, the servers and what levels them."""
-    packages = (*contract.servers(), "werkzeug")
+    packages = (*server_names(), "werkzeug")
     code = (
         "import sys, importlib.metadata as m;"
         "print('Python', sys.version.split()[0]);"

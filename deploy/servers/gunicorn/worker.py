@@ -68,7 +68,7 @@ class Worker(SyncWorker):
             self.handle(listener, client, address)
 
     def handle_request(self, listener, req, client, addr):
-        """Answers, and closes at once: the request has been read to its end (deploy/middleware/levelling.py), so the
+        """Answers, and closes at once: the request has been read to its end (deploy/middleware/normalize.py), so the
         farewell that SyncWorker takes, waiting until Nginx has closed too, has nothing to wait for.
         """
         super().handle_request(listener, req, client, addr)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from deploy import contract
+from deploy.settings import server_names
 from tests.live.conformance.wire import PATIENCE, Answer, ask
 from tests.live.stack import Stack
 
@@ -117,7 +117,7 @@ class Fleet:
     """All servers; every call is made on all of them at once."""
 
     def __init__(self, **env: str):
-        self.servers = [Server(name, **env) for name in contract.servers()]
+        self.servers = [Server(name, **env) for name in server_names()]
         self._pool = ThreadPoolExecutor(len(self.servers))
 
     def on_each(self, what: Callable[[Server], Any]) -> dict[str, Any]:

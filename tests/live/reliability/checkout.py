@@ -9,7 +9,8 @@ from pathlib import Path
 import requests
 
 from tests.live.reliability.clients import Clients
-from tests.live.stack import ROOT, docker, free_port, image_name, running
+from tests.live.stack import ROOT, docker, image_name, running
+from tests.support.ports import free_port
 
 LEFT_OUT = shutil.ignore_patterns(".git", ".stack", "__pycache__", ".env")
 APP = "tests/live/reliability/app"

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from deploy import contract
+from deploy.settings import server_names
 from tests.live.reliability import load
 from tests.live.stack import Stack, docker, image_name, run_image
 
@@ -22,7 +22,7 @@ def stacks(make_stack):
     """One stack for each server; what takes long is done to all at once."""
     settings = {"WEB_CONCURRENCY": str(WORKERS), "WEB_THREADS": str(THREADS), "REQUEST_TIMEOUT": str(TIMEOUT)}
     made = {name: make_stack("probe.yml", WSGI_SERVER=name, RELEASE_COMMAND="true", **settings)
-            for name in contract.servers()}  # fmt: skip
+            for name in server_names()}  # fmt: skip
     with ThreadPoolExecutor() as pool:
         list(pool.map(Stack.up, made.values()))
     return made

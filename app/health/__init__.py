@@ -1,5 +1,0 @@
-"""Readiness: may this app be given traffic?"""
-
-from app.health.views import bp
-
-__all__ = ["bp"]

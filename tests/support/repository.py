@@ -1,0 +1,21 @@
+"""The repository as a whole: its files, and its tools run in its root."""
+
+import os
+import subprocess
+from pathlib import Path
+
+from deploy.settings import ROOT
+
+
+def tool(*command: str | Path, **environ: str) -> subprocess.CompletedProcess:
+    """Runs a tool in the repository's root."""
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=60, env={**os.environ, **environ}
+    )
+
+
+def tracked() -> list[Path]:
+    """The files of the repository that are under version control, or about to be."""
+    listed = tool("git", "-c", "safe.directory=*", "ls-files", "--cached", "--others", "--exclude-standard")
+    assert listed.returncode == 0, listed.stderr
+    return [ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]

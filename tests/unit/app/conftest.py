@@ -1,0 +1,277 @@
+"""What the unit tests share: an app on a migrated database, a client, and a real PostgreSQL server."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from pathlib import Path
+
+import pytest
+import redis
+from flask import Flask
+from flask.testing import FlaskClient
+from flask_migrate import upgrade
+from flask_security import hash_password
+from jinja2 import FileSystemBytecodeCache
+from sqlalchemy import insert
+from werkzeug.test import TestResponse
+
+from app import create_app
+from app.account.models import ApiToken, User
+from app.admin.actions import make_admin
+from app.blog.models import Post
+from app.config import database_url
+from app.database import db, utc_now
+from app.extensions import security
+from app.migrations import migrate
+from tests.unit.app.web import PASSWORD, csrf_token, log_in
+
+# What production uses takes the most of a test's time.
+CHEAP_ARGON2 = {"argon2__memory_cost": 8, "argon2__time_cost": 1, "argon2__parallelism": 1}
+
+
+@pytest.fixture
+def make_app(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Flask]]:
+    """Return a function that makes an app for a database URL; its connections are closed after the test."""
+    apps = []
+
+    def make(url: str, **overrides) -> Flask:
+        settings = {
+            "TESTING": True,
+            "SECRET_KEY": "only for tests",
+            "SQLALCHEMY_DATABASE_URI": url,
+            "MAIL_FOLDER": tmp_path / "mail",
+            "SECURITY_PASSWORD_HASH_PASSLIB_OPTIONS": CHEAP_ARGON2,
+        }
+        app = create_app(settings | overrides)
+        migrate.init_app(app)
+        # Each app would compile the templates again, which takes longer than most tests.
+        app.jinja_env.bytecode_cache = FileSystemBytecodeCache(tmp_path_factory.getbasetemp())
+        apps.append(app)
+        return app
+
+    yield make
+    for app in apps:
+        _dispose(app)
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a SQLite file that the real migrations have made, to be copied: migrating takes its time."""
+    file = tmp_path_factory.mktemp("migrated") / "app.db"
+    app = create_app({"TESTING": True, "SQLALCHEMY_DATABASE_URI": f"sqlite:///{file}"})
+    migrate.init_app(app)
+    with app.app_context():
+        upgrade()
+    _dispose(app)
+    return file
+
+
+@pytest.fixture
+def sqlite_url(migrated: Path, tmp_path: Path) -> str:
+    """Return the URL of a migrated SQLite database of this test's own."""
+    return f"sqlite:///{shutil.copy(migrated, tmp_path)}"
+
+
+@pytest.fixture
+def app(make_app: Callable[..., Flask], sqlite_url: str) -> Flask:
+    """Return an app on an empty SQLite database."""
+    return make_app(sqlite_url)
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """Return a browser's stand-in for `app`."""
+    return app.test_client()
+
+
+@pytest.fixture
+def add_user(app: Flask) -> Callable[..., int]:
+    """Return a function that adds a user `name`, whose email is name@example.com, and returns the id."""
+
+    def add(name: str, admin: bool = False, **columns) -> int:
+        with app.app_context():
+            password = {"password": hash_password(PASSWORD)}
+            user = security.datastore.create_user(
+                email=f"{name}@example.com", username=name, **password | columns
+            )
+            if admin:
+                make_admin(user)
+            db.session.commit()
+            return user.id
+
+    return add
+
+
+@pytest.fixture
+def log_in_as(app: Flask, add_user: Callable[..., int]) -> Callable[..., FlaskClient]:
+    """Return a function that adds a user, logs in, and returns the browser's stand-in."""
+
+    def log_in_as(name: str, **options) -> FlaskClient:
+        add_user(name, **options)
+        client = app.test_client()
+        assert log_in(client, f"{name}@example.com").status_code == 302
+        return client
+
+    return log_in_as
+
+
+@pytest.fixture
+def publish(log_in_as: Callable[..., FlaskClient]) -> Callable:
+    """Return a function that fills in the form with a body (text or raw form bytes) and sends it, as `writer`."""
+    writer = log_in_as("writer")
+
+    def send(body: str | bytes, **options) -> TestResponse:
+        token = csrf_token(writer, "/")
+        if isinstance(body, str):
+            return writer.post("/", data={"csrf_token": token, "body": body}, **options)
+        form = b"csrf_token=" + token.encode() + b"&body=" + body
+        return writer.post("/", data=form, content_type="application/x-www-form-urlencoded")
+
+    return send
+
+
+@pytest.fixture
+def add_posts(app: Flask, add_user: Callable[..., int]) -> Callable[..., None]:
+    """Return a function that adds so many posts of a new user: "post 1", "post 2", …"""
+
+    def add(count: int, name: str = "author") -> None:
+        author_id = add_user(name)
+        with app.app_context():
+            numbers = range(1, count + 1)
+            rows = [{"body": f"post {n}", "author_id": author_id, "created_at": utc_now()} for n in numbers]
+            db.session.execute(insert(Post), rows)
+            db.session.commit()
+
+    return add
+
+
+@pytest.fixture
+def mails(app: Flask) -> Callable[[], list[EmailMessage]]:
+    """Return a function that returns the mails that were sent since it was last called, and forgets them."""
+    folder = Path(app.config["MAIL_FOLDER"])
+
+    def take() -> list[EmailMessage]:
+        files = sorted(folder.glob("*.eml"), key=lambda file: file.stat().st_mtime_ns)
+        found = [message_from_bytes(file.read_bytes(), policy=default) for file in files]
+        for file in files:
+            file.unlink()
+        return found
+
+    return take
+
+
+@pytest.fixture
+def join(app: Flask) -> Callable[..., dict[str, str]]:
+    """Return a function that makes an account and returns the header by which the API knows it."""
+
+    def make(username: str, within: Flask = app, **more) -> dict[str, str]:
+        with within.app_context():
+            user = User(
+                username=username,
+                email=f"{username}@example.com",
+                password=hash_password(PASSWORD),
+                fs_uniquifier=username,
+                **more,
+            )
+            db.session.add(user)
+            db.session.flush()
+            _, plain_text = ApiToken.issue(user, "tests")
+            db.session.commit()
+        return {"Authorization": f"Bearer {plain_text}"}
+
+    return make
+
+
+@pytest.fixture
+def alice(join: Callable[..., dict[str, str]]) -> dict[str, str]:
+    """Return the header of somebody with an account."""
+    return join("alice")
+
+
+@pytest.fixture
+def bob(join: Callable[..., dict[str, str]]) -> dict[str, str]:
+    """Return the header of somebody else with an account."""
+    return join("bob")
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """Start a PostgreSQL server of our own, on a Unix socket alone, and return its URL."""
+    programs = _postgresql_programs()
+    # Not pytest's own folder: that is closed to others, and its path is too long for a socket.
+    with tempfile.TemporaryDirectory(prefix="pg-") as folder:
+        # PostgreSQL refuses to run as root.
+        user = "nobody" if os.geteuid() == 0 else None
+        if user:
+            shutil.chown(folder, user)
+
+        def run(program: str, *arguments: str) -> None:
+            command = [programs / program, "-D", f"{folder}/data", *arguments]
+            subprocess.run(command, check=True, cwd=folder, user=user, stdout=subprocess.DEVNULL)
+
+        run("initdb", "--username=tripod", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
+        run("pg_ctl", "start", "--wait", "-l", f"{folder}/log", "-o", f"-k {folder} -h '' -c fsync=off")
+        try:
+            yield f"postgres://tripod@/postgres?host={folder}"
+        finally:
+            run("pg_ctl", "stop", "--wait", "-m", "immediate")
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """Start a Redis of our own, on a Unix socket alone, and return its URL."""
+    with tempfile.TemporaryDirectory(prefix="redis-") as folder:
+        command = ["redis-server", "--port", "0", "--unixsocket", f"{folder}/s", "--save", "", "--dir", folder]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
+            url = f"redis+unix://{folder}/s"
+            _await_redis(f"{folder}/s")
+            yield url
+            server.terminate()
+
+
+def _await_redis(socket: str) -> None:
+    for _ in range(200):
+        try:
+            return redis.Redis(unix_socket_path=socket).ping() and None
+        except redis.ConnectionError:
+            time.sleep(0.05)
+    pytest.fail("redis-server has not answered within 10 s")
+
+
+@pytest.fixture
+def postgresql_url(postgresql: str, make_app: Callable[..., Flask]) -> str:
+    """Return the URL of the PostgreSQL server, emptied; with the driver in it, as the app wants it."""
+    url = database_url(postgresql)
+    app = make_app(url)
+    with app.app_context(), db.engine.begin() as connection:
+        connection.exec_driver_sql("DROP SCHEMA public CASCADE")
+        connection.exec_driver_sql("CREATE SCHEMA public")
+    return url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return the URL of a database without tables: what uses it runs on SQLite and on PostgreSQL."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/empty.db"
+    return request.getfixturevalue("postgresql_url")
+
+
+def _postgresql_programs() -> Path:
+    found = Path("/usr/lib/postgresql").glob("*/bin")
+    newest = max(found, key=lambda folder: int(folder.parent.name), default=None)
+    if newest is None:
+        pytest.fail("No PostgreSQL server in /usr/lib/postgresql. Install one: apt-get install postgresql")
+    return newest
+
+
+def _dispose(app: Flask) -> None:
+    with app.app_context():
+        db.session.remove()
+        db.engine.dispose()

@@ -1,0 +1,78 @@
+"""Static files: gathered at build time, found under hashed names, there without any build in development."""
+
+import json
+import re
+
+from flask import url_for
+
+from app import create_app
+from app.bundles import VENDORED
+
+
+def static_urls(page: str) -> list[str]:
+    return re.findall(r'(?:src|href)="(/static/[^"]+)"', page)
+
+
+def test_development_needs_no_build(client):
+    """Every file that a page mentions is served, with its type, although nothing was built."""
+    urls = static_urls(client.get("/").text)
+    assert "/static/vendor/bootstrap.min.css" in urls
+    for url in urls:
+        response = client.get(url)
+        assert response.status_code == 200
+        assert response.mimetype in {"text/css", "text/javascript", "image/svg+xml"}
+        response.close()
+
+
+def test_other_files_of_the_packages_are_not_served(client):
+    """Only the files of the table leave the installed packages."""
+    assert client.get("/static/vendor/nothing.css").status_code == 404
+    assert client.get("/static/vendor/..%2f__init__.py").status_code == 404
+
+
+def test_the_command_gathers_all_files(app, tmp_path):
+    """`flask assets DEST` copies ours and the vendored files under plain names; twice does no harm."""
+    for _ in range(2):
+        result = app.test_cli_runner().invoke(args=["assets", str(tmp_path / "built")])
+        assert result.exit_code == 0, result.output
+    built = {str(file.relative_to(tmp_path / "built")) for file in (tmp_path / "built").rglob("*.*")}
+    assert built == {"css/site.css", "js/theme.js", "img/icon.svg", *VENDORED}
+
+
+def test_vendored_files_mention_no_source_map(app, tmp_path):
+    """A file that is not shipped is not mentioned: the deploy tool and the browser would look for it."""
+    app.test_cli_runner().invoke(args=["assets", str(tmp_path)])
+    for name in VENDORED:
+        text = (tmp_path / name).read_text()
+        assert "sourceMappingURL" not in text
+        assert text.startswith('@charset "UTF-8";/*!\n * Bootstrap')
+
+
+def test_pages_use_the_hashed_names(make_app, sqlite_url, tmp_path):
+    """With a manifest in STATIC_ROOT url_for() gives hashed names, and the app serves them without Nginx."""
+    (tmp_path / "css").mkdir()
+    (tmp_path / "css" / "site.1a2b3c4d.css").write_text("body {}")
+    (tmp_path / ".manifest.json").write_text(json.dumps({"css/site.css": "css/site.1a2b3c4d.css"}))
+    client = make_app(sqlite_url, STATIC_ROOT=str(tmp_path)).test_client()
+    assert "/static/css/site.1a2b3c4d.css" in static_urls(client.get("/").text)
+    with client.get("/static/css/site.1a2b3c4d.css") as response:
+        assert (response.status_code, response.text) == (200, "body {}")
+
+
+def test_names_without_an_entry_stay_plain(make_app, sqlite_url, tmp_path):
+    """A built folder without a manifest works as well, under plain names."""
+    app = make_app(sqlite_url, STATIC_ROOT=str(tmp_path))
+    with app.test_request_context():
+        assert url_for("static", filename="css/site.css") == "/static/css/site.css"
+
+
+def test_the_build_needs_no_secret(monkeypatch, tmp_path):
+    """Image builds know no secrets: the command runs without SECRET_KEY and without a database."""
+    from click.testing import CliRunner
+    from flask.cli import FlaskGroup
+
+    monkeypatch.delenv("SECRET_KEY", raising=False)
+    monkeypatch.setenv("DATABASE_URL", "postgres://nowhere.invalid/x")
+    result = CliRunner().invoke(FlaskGroup(create_app=create_app), ["assets", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "css" / "site.css").exists()

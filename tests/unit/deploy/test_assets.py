@@ -1,0 +1,224 @@
+"""deploy/assets.py: hashed names, compressed siblings, publishing beside older releases."""
+
+import gzip
+import hashlib
+import json
+import os
+import threading
+import time
+
+import brotli
+import pytest
+
+from deploy import assets
+from tests.support.wsgi import python
+
+CSS = b"body { color: black }\n" * 100
+FILES = {
+    "css/site.css": CSS,
+    "css/small.css": b"a { }\n",
+    "img/photo.png": bytes(range(256)) * 8,
+    "noise.txt": os.urandom(2000),
+    "LICENSE": b"free\n",
+}
+
+
+@pytest.fixture
+def source(tmp_path):
+    """A folder of static files."""
+    for name, content in FILES.items():
+        path = tmp_path / "source" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return tmp_path / "source"
+
+
+@pytest.fixture
+def built(source, tmp_path):
+    """The same, built."""
+    assets.build(source, tmp_path / "built")
+    return tmp_path / "built"
+
+
+def names(folder) -> set[str]:
+    """All files of a folder, by their path inside it."""
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_each_file_has_a_hashed_and_a_plain_name(source, tmp_path, name):
+    """Each file is written with its own bytes under its plain name and under one with a hash of its
+    content.
+    """
+    manifest = assets.build(source, tmp_path / "built")
+    digest = hashlib.sha256(FILES[name]).hexdigest()[:12]
+    stem, dot, suffix = name.partition(".")
+    assert manifest[name] == f"{stem}.{digest}{dot}{suffix}"
+    assert (tmp_path / "built" / name).read_bytes() == FILES[name]
+    assert (tmp_path / "built" / manifest[name]).read_bytes() == FILES[name]
+
+
+def test_manifest_maps_plain_names_to_hashed_ones(source, tmp_path):
+    """.manifest.json holds what build() returns, and only files that are there."""
+    manifest = assets.build(source, tmp_path)
+    assert json.loads((tmp_path / assets.MANIFEST).read_text()) == manifest
+    assert set(manifest) == set(FILES)
+    assert set(manifest.values()) <= names(tmp_path)
+
+
+def test_compressed_siblings_unpack_to_the_same_bytes(built):
+    """A file worth it has .gz and .br beside both of its names, which unpack to exactly the file."""
+    packed = {name for name in names(built) if name.endswith((".gz", ".br"))}
+    plain = "css/site.css"
+    hashed = assets.hashed_name(plain, CSS)
+    assert packed == {f"{name}.{kind}" for name in (plain, hashed) for kind in ("gz", "br")}
+    for name in (plain, hashed):
+        assert gzip.decompress((built / f"{name}.gz").read_bytes()) == CSS
+        assert brotli.decompress((built / f"{name}.br").read_bytes()) == CSS
+        assert (built / f"{name}.br").stat().st_size < len(CSS)
+
+
+def test_building_twice_gives_the_same_bytes(source, built, tmp_path, monkeypatch):
+    """The same files give the same build, down to the byte, whenever it is made."""
+    later = time.time() + 1000
+    monkeypatch.setattr(time, "time", lambda: later)
+    assets.build(source, tmp_path / "again")
+    again = tmp_path / "again"
+    assert names(again) == names(built)
+    assert all((again / name).read_bytes() == (built / name).read_bytes() for name in names(built))
+
+
+def test_other_content_gives_another_name():
+    """A hashed name never means two contents."""
+    assert assets.hashed_name("a/b.min.js", b"1") != assets.hashed_name("a/b.min.js", b"2")
+    assert assets.hashed_name("a/b.min.js", b"1").startswith("a/b.min.")
+    assert assets.hashed_name("a/b.min.js", b"1").endswith(".js")
+
+
+def test_file_of_the_app_called_manifest_json_is_not_replaced(tmp_path):
+    """An app's own manifest.json (web apps have one) is served as it is, or refused, but not silently
+    replaced.
+    """
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "manifest.json").write_text('{"name": "my app"}')
+    try:
+        assets.build(tmp_path / "source", tmp_path / "built")
+    except (ValueError, SystemExit):
+        return
+    assert json.loads((tmp_path / "built" / "manifest.json").read_text()) == {"name": "my app"}
+
+
+def test_publish_copies_everything(built, tmp_path):
+    """All built files reach the folder that Nginx reads, and no draft stays behind."""
+    assets.publish(str(built), str(tmp_path / "published"))
+    assert names(tmp_path / "published") == names(built)
+    assert all(
+        (tmp_path / "published" / name).read_bytes() == (built / name).read_bytes() for name in names(built)
+    )
+
+
+def test_publish_keeps_the_time_of_change(built, tmp_path):
+    """Last-Modified and ETag come from the image, so that they are the same after each start and on each host."""
+    os.utime(built / "css/site.css", (5, 1234567890))
+    assets.publish(str(built), str(tmp_path / "published"))
+    assert (tmp_path / "published/css/site.css").stat().st_mtime == 1234567890
+
+
+def test_publish_keeps_the_old_release(source, built, tmp_path):
+    """Pages of the release before still find their files."""
+    published = tmp_path / "published"
+    assets.publish(str(built), str(published))
+    (source / "css/site.css").write_bytes(b"new" * 1000)
+    assets.build(source, tmp_path / "newer")
+    assets.publish(str(tmp_path / "newer"), str(published))
+    assert names(published) == names(built) | names(tmp_path / "newer")
+    assert (published / assets.hashed_name("css/site.css", CSS)).read_bytes() == CSS
+    assert (published / "css/site.css").read_bytes() == b"new" * 1000
+
+
+def test_publish_leaves_a_file_that_is_the_same(built, tmp_path):
+    """What is there already is not written again; only its age starts anew."""
+    published = tmp_path / "published"
+    assets.publish(str(built), str(published))
+    inode = (published / "css/site.css").stat().st_ino
+    os.utime(published / "css/site.css", (0, 0))
+    assets.publish(str(built), str(published))
+    assert (published / "css/site.css").stat().st_ino == inode
+    assert (published / "css/site.css").stat().st_atime > time.time() - 60
+    assert (published / "css/site.css").stat().st_mtime == 0, "its ETag would be another after each start"
+
+
+def test_publish_replaces_whole_files(built, tmp_path):
+    """Nginx reads the old file or the new one, never a half: the new one takes its place by a rename."""
+    published = tmp_path / "published"
+    assets.publish(str(built), str(published))
+    with open(published / "css/site.css", "rb") as reading:
+        (built / "css/site.css").write_bytes(CSS[::-1])
+        assets.publish(str(built), str(published))
+        assert reading.read() == CSS
+    assert (published / "css/site.css").read_bytes() == CSS[::-1]
+
+
+def test_publish_prunes_what_no_release_has_named_for_long(built, tmp_path):
+    """Files that no start has published for KEEP seconds go, and younger ones stay."""
+    published = tmp_path / "published"
+    published.mkdir()
+    now = time.time()
+    for name, age in (("old.css", assets.KEEP + 60), ("young.css", assets.KEEP - 60)):
+        (published / name).write_text("")
+        os.utime(published / name, (now - age, now - age))
+    assets.publish(str(built), str(published))
+    assert names(published) == names(built) | {"young.css"}
+
+
+def test_two_containers_may_publish_at_once(built, tmp_path, monkeypatch):
+    """Publishers on two hosts do not disturb each other."""
+    published, errors = tmp_path / "published", []
+    hosts = threading.local()
+    monkeypatch.setattr(os, "uname", lambda: type("Name", (), {"nodename": hosts.name}))
+
+    def publish(name):
+        hosts.name = name
+        try:
+            for _ in range(5):
+                assets.publish(str(built), str(published))
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=publish, args=[name]) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert names(published) == names(built)
+
+
+def test_app_without_static_files_publishes_nothing(tmp_path):
+    """A brought app may have no static files at all."""
+    assets.publish(str(tmp_path / "none"), str(tmp_path / "published"))
+    assert not (tmp_path / "published").exists()
+
+
+def test_command_line(source, tmp_path):
+    """`python3 -m deploy.assets` builds a folder, and says how it is used when called otherwise."""
+    code = "import runpy, sys; sys.argv[0] = 'assets'; runpy.run_module('deploy.assets', run_name='__main__')"
+    done = python(code, str(source), str(tmp_path / "built"))
+    assert (done.returncode, done.stdout.split()[0]) == (0, str(len(FILES))), done.stderr
+    assert "usage:" in python(code, str(tmp_path / "none"), str(tmp_path)).stderr
+
+
+def test_files_of_the_release_that_serves_stay(tmp_path):
+    """What the last published release still serves is not pruned by the next one's start, however long it ran."""
+    first, second, dest = tmp_path / "first", tmp_path / "second", tmp_path / "dest"
+    for folder, content in ((first, b"old" * 500), (second, b"new" * 500)):
+        (tmp_path / "source").mkdir(exist_ok=True)
+        (tmp_path / "source" / "a.css").write_bytes(content)
+        assets.build(tmp_path / "source", folder)
+    assets.publish(str(first), str(dest))
+    long_ago = time.time() - assets.KEEP - 60
+    published = [path for path in dest.rglob("a.*.css*")]
+    for path in published:
+        os.utime(path, (long_ago, long_ago))
+    assets.publish(str(second), str(dest))
+    assert [path for path in published if not path.exists()] == []

@@ -1,0 +1,306 @@
+"""deploy/middleware: request id, exceptions, health, and the chain as a whole."""
+
+import json
+import logging
+import re
+from wsgiref.validate import validator
+
+import pytest
+
+from deploy import logs, middleware
+from deploy.middleware import errors, liveness, request_id, request_timeout
+from deploy.middleware.plain_response import plain_response
+from tests.support.wsgi import Answer, ask, call, echo, environment, seen, settings, text
+
+
+@pytest.fixture
+def chain(monkeypatch):
+    """A function that wraps an app in the whole chain, but for the request_timeout, which watches the whole
+    process.
+    """
+    monkeypatch.setattr(request_timeout, "wrap", lambda app, settings: app)
+    return lambda app, **given: middleware.wrap(app, settings(**given))
+
+
+# --- request id ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "given", ["a", "0af7651916cd43dd8448eb211c80319c", "Root=1-67891233-abcdef", "a" * 128]
+)
+def test_given_id_is_kept(given):
+    """A harmless id that came with the request is the app's, the log's and the response's."""
+    answer = ask(request_id.wrap(echo, {}), HTTP_X_REQUEST_ID=given)
+    assert (
+        json.loads(answer.body)["HTTP_X_REQUEST_ID"]
+        == answer["X-Request-ID"]
+        == logs.request_id.get()
+        == given
+    )
+
+
+@pytest.mark.parametrize(
+    "given", [None, "", "a b", "a\n", "a\r\nX: y", "<script>", '"', "é", "a" * 129, "${jndi}"]
+)
+def test_other_ids_are_replaced(given):
+    """No id, or one that could break a log line, is replaced by a new one."""
+    made = {ask(request_id.wrap(echo, {}), HTTP_X_REQUEST_ID=given)["X-Request-ID"] for _ in range(3)}
+    assert len(made) == 3
+    assert all(re.fullmatch("[0-9a-f]{32}", identity) for identity in made)
+
+
+def test_response_has_one_id():
+    """An app that sets X-Request-ID itself does not make the response carry two."""
+    app = text("200 OK", headers=[("x-request-id", "of-the-app")])
+    assert len(ask(request_id.wrap(app, {})).all("X-Request-ID")) == 1
+
+
+# --- exceptions ---------------------------------------------------------------------------------------------
+
+
+class Breaking:
+    """A body that raises after some parts, and remembers that it was closed."""
+
+    def __init__(self, *parts, start=None):
+        self.parts, self.start, self.closed = iter(parts), start, 0
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        for part in self.parts:
+            if self.start:
+                self.start("200 OK", [])
+                self.start = None
+            return part
+        raise LookupError("the app is broken")
+
+    def close(self):
+        self.closed += 1
+
+
+def raising(environ, start_response):
+    """An app that raises before it answers."""
+    raise LookupError("the app is broken")
+
+
+def started(environ, start_response):
+    """An app that raises after start_response."""
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    raise LookupError("the app is broken")
+
+
+@pytest.mark.parametrize(
+    "app", [raising, started, lambda e, s: Breaking()], ids=["before", "after", "first part"]
+)
+def test_exception_before_the_first_byte_is_500(app, caplog):
+    """An exception before anything was sent gives 500 without a word of the cause, and one line in the
+    log.
+    """
+    answer = ask(errors.wrap(app, {}), "/some/path")
+    assert answer.status == "500 Internal Server Error"
+    assert b"broken" not in answer.body and answer["Cache-Control"] == "no-store"
+    assert int(answer["Content-Length"]) == len(answer.body)
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR and "GET /some/path" in record.getMessage()
+    assert record.exc_info[0] is LookupError
+
+
+def test_exception_in_the_middle_cuts_the_answer(caplog):
+    """An exception after the first part is raised to the server, logged once, and the body is closed once."""
+    bodies = []
+
+    def app(environ, start_response):
+        bodies.append(Breaking(b"one", b"two", start=start_response))
+        return bodies[0]
+
+    with pytest.raises(LookupError):
+        ask(errors.wrap(app, {}))
+    assert len(caplog.records) == bodies[0].closed == 1
+
+
+def test_body_that_breaks_at_once_is_closed(caplog):
+    """close() of a body that raised before its first part is called, once."""
+    body = Breaking()
+    ask(errors.wrap(lambda environ, start_response: body, {}))
+    assert body.closed == 1
+
+
+def test_body_is_closed_and_whole(caplog):
+    """A good body passes unchanged, part by part, and is closed once."""
+    closed = []
+
+    class Body:
+        def __iter__(self):
+            return iter([b"", b"one", b"two"])
+
+        def close(self):
+            closed.append(True)
+
+    def app(environ, start_response):
+        start_response("200 OK", [])
+        return Body()
+
+    assert ask(errors.wrap(app, {})).body == b"onetwo"
+    assert closed == [True] and not caplog.records
+
+
+@pytest.mark.parametrize("body", [[], (), iter(())], ids=["list", "tuple", "iterator"])
+def test_empty_body_is_no_error(body, caplog):
+    """An answer without a body is none of its affairs."""
+
+    def app(environ, start_response):
+        start_response("204 No Content", [])
+        return body
+
+    assert ask(errors.wrap(app, {})) == Answer("204 No Content")
+    assert not caplog.records
+
+
+def test_short_answer_is_plain_and_kept_by_nobody():
+    """The middleware's own answers are text, with their length, and stay out of caches."""
+
+    def app(environ, start_response):
+        return plain_response(start_response, "413 Request Entity Too Large")
+
+    got = ask(app)
+    assert (got.status, got["Content-Type"]) == ("413 Request Entity Too Large", "text/plain; charset=utf-8")
+    assert (int(got["Content-Length"]), got["Cache-Control"]) == (len(got.body), "no-store")
+    assert got["X-Content-Type-Options"] == "nosniff"
+
+
+# --- health -------------------------------------------------------------------------------------------------
+
+ALIVE = {"status": "ok", "wsgi_server": "uwsgi", "release": "v9"}
+NAMES = {"WSGI_SERVER": "uwsgi", "RELEASE": "v9"}
+
+
+@pytest.mark.parametrize("host", ["example.com", "10.0.0.7:8000", "evil.test", "", None])
+def test_health_answers_for_any_app_and_host(chain, host):
+    """/healthz answers with server and release whatever the app does and whatever host was asked."""
+    app = chain(raising, ALLOWED_HOSTS="example.com", **NAMES)
+    answer = ask(app, "/healthz", HTTP_HOST=host)
+    assert (answer.status, json.loads(answer.body)) == ("200 OK", ALIVE)
+    assert (answer["Content-Type"], answer["Cache-Control"]) == ("application/json", "no-store")
+    assert answer["X-Request-ID"]
+
+
+def test_health_head_has_no_body():
+    """HEAD /healthz has the headers of GET and no body."""
+    app = liveness.wrap(raising, NAMES)
+    answer = ask(app, "/healthz", "HEAD")
+    assert answer.body == b""
+    assert answer.headers == ask(app, "/healthz").headers
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/healthz"), ("DELETE", "/healthz"), ("GET", "/healthz/"), ("GET", "/"), ("GET", "")],
+)
+def test_everything_else_is_the_apps(method, path):
+    """Other methods and paths pass on to the app."""
+    assert seen(liveness.wrap(echo, NAMES), path, method)["REQUEST_METHOD"] == method
+
+
+# --- the chain ----------------------------------------------------------------------------------------------
+
+
+def test_every_file_is_in_the_chain():
+    """Each file of deploy/middleware with a wrap() is part of the chain, once."""
+    folder = next(iter(middleware.__path__))
+    import pathlib
+
+    files = {path.stem for path in pathlib.Path(folder).glob("*.py")} - {"__init__", "plain_response"}
+    assert sorted(promise.__name__.rpartition(".")[2] for promise in middleware.ORDER) == sorted(files)
+
+
+@pytest.mark.filterwarnings("ignore:Unknown REQUEST_METHOD")
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+@pytest.mark.parametrize("host", ["example.com", "other.test"])
+@pytest.mark.parametrize("path", ["/", "/healthz", "/\x01"])
+def test_chain_keeps_pep_3333(chain, method, path, host):
+    """The chain is a correct WSGI app to the server and a correct WSGI server to the app, as wsgiref judges
+    it.
+    """
+    app = validator(chain(validator(reading), ALLOWED_HOSTS="example.com"))
+    body = b"x" * 100 if method == "POST" else b""
+    environ = environment(path, method, body, SERVER_PORT="80", HTTP_HOST=host)
+    environ["CONTENT_LENGTH"] = str(len(body))
+    answer = call(app, environ)
+    assert answer.status[:3] in ("200", "400")
+
+
+def reading(environ, start_response):
+    """An app that reads its body by two means and answers in parts; a generator with close()."""
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    if environ["REQUEST_METHOD"] == "HEAD":
+        return
+    yield environ["wsgi.input"].read(10)
+    yield environ["wsgi.input"].readline(10)
+
+
+def test_exception_inside_is_500_with_an_id(chain, caplog):
+    """An exception in the app comes out of the whole chain as 500 with the request's id, logged once."""
+    answer = ask(chain(raising), HTTP_X_REQUEST_ID="id-7")
+    assert (answer.status[:3], answer["X-Request-ID"]) == ("500", "id-7")
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize(
+    ("app", "more", "status"),
+    [
+        (text(), {"HTTP_X_ANY": "a\x01b"}, "400"),
+        (text(), {"PATH_INFO": "/\x01"}, "400"),
+        (text(), {"HTTP_HOST": "evil.test"}, "400"),
+        (raising, {}, "500"),
+        (started, {}, "500"),
+        (lambda e, s: Breaking(), {}, "500"),
+        (text("401 Unauthorized"), {}, "401"),
+        (text("200 OK", headers=[("X-Any", "a\r\nb: c")]), {}, "500"),
+    ],
+    ids=[
+        "bad header",
+        "bad path",
+        "bad host",
+        "raised",
+        "raised later",
+        "raised in body",
+        "early answer",
+        "bad answer",
+    ],
+)
+def test_body_is_read_whichever_way_the_answer_came(chain, caplog, app, more, status):
+    """However early an answer comes, the request's body is read: else the socket is reset and Nginx makes a
+    502 of it.
+    """
+    environ = environment("/", "POST", b"x" * 200_000, **more)
+    stream = environ["wsgi.input"]
+    answer = call(chain(app, ALLOWED_HOSTS="example.com"), environ)
+    assert answer.status[:3] == status
+    assert stream.read() == b""
+
+
+def test_wsgi_errors_is_the_log(chain, caplog):
+    """What an app writes to wsgi.errors is a log line like any other, on every server alike."""
+    caplog.set_level(logging.INFO)
+
+    def app(environ, start_response):
+        environ["wsgi.errors"].write("complaint\n")
+        environ["wsgi.errors"].flush()
+        return text()(environ, start_response)
+
+    ask(chain(app))
+    assert "complaint" in [record.getMessage() for record in caplog.records]
+
+
+def test_write_counts_as_body(chain):
+    """What an app sends by start_response's write(), early or late, is part of the body, in its place."""
+
+    def app(environ, start_response):
+        write = start_response("200 OK", [("Content-Length", "8")])
+        write(b"12")
+        yield b"34"
+        write(b"56")
+        yield b"78"
+
+    assert ask(chain(app)).body == b"12345678"

@@ -1,0 +1,242 @@
+"""deploy/middleware/trusted_proxies.py, allowed_hosts.py and static_files.py: client, scheme, host, and files where there is no
+Nginx.
+"""
+
+import re
+
+import pytest
+
+from deploy import assets
+from deploy.middleware import allowed_hosts, static_files, trusted_proxies
+from deploy.middleware.normalize import FileWrapper
+from deploy.settings import ROOT
+from tests.support.wsgi import ask, echo, seen, settings, text
+
+
+def behind(count: int, **environ: str) -> dict:
+    """What the app sees with TRUSTED_PROXIES=count."""
+    return seen(trusted_proxies.wrap(echo, settings(TRUSTED_PROXIES=str(count))), **environ)
+
+
+# --- who asks, and by which scheme --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("count", "header", "client"),
+    [
+        (0, None, "127.0.0.1"),
+        (0, "203.0.113.9", "127.0.0.1"),
+        (1, "203.0.113.9", "203.0.113.9"),
+        (1, "6.6.6.6, 203.0.113.9", "203.0.113.9"),
+        (1, "6.6.6.6, 7.7.7.7,203.0.113.9", "203.0.113.9"),
+        (2, "203.0.113.9, 10.0.0.1", "203.0.113.9"),
+        (2, "6.6.6.6, 203.0.113.9, 10.0.0.1", "203.0.113.9"),
+        (2, "6.6.6.6, 7.7.7.7, 203.0.113.9, 10.0.0.1", "203.0.113.9"),
+        (1, "2001:db8::1", "2001:db8::1"),
+        (1, None, "127.0.0.1"),
+        (1, "", "127.0.0.1"),
+    ],
+)
+def test_client_is_counted_from_the_right(count, header, client):
+    """The client's address is the one that the outermost believed proxy saw; what a client invents is never
+    reached.
+    """
+    assert behind(count, HTTP_X_FORWARDED_FOR=header)["REMOTE_ADDR"] == client
+
+
+def test_address_of_a_tcp_connection_stays():
+    """Where the server itself knows the peer, and nobody is believed, that is the client."""
+    assert (
+        behind(0, REMOTE_ADDR="198.51.100.1", HTTP_X_FORWARDED_FOR="6.6.6.6")["REMOTE_ADDR"] == "198.51.100.1"
+    )
+
+
+@pytest.mark.parametrize("believed_by_the_server", ["http", "https"])
+@pytest.mark.parametrize(
+    ("count", "header", "scheme"),
+    [
+        (0, None, "http"),
+        (0, "https", "http"),
+        (1, None, "http"),
+        (1, "https", "https"),
+        (1, "http", "http"),
+        (2, "https", "https"),
+    ],
+)
+def test_scheme(count, header, scheme, believed_by_the_server):
+    """The scheme is what the believed proxy says, never what the WSGI server made of a client's header."""
+    app = trusted_proxies.wrap(scheme_app, settings(TRUSTED_PROXIES=str(count)))
+    more = {"HTTP_X_FORWARDED_PROTO": header, "wsgi.url_scheme": believed_by_the_server}
+    assert ask(app, **more).body.decode() == scheme
+
+
+def scheme_app(environ, start_response):
+    """An app that answers with its scheme."""
+    start_response("200 OK", [])
+    return [environ["wsgi.url_scheme"].encode()]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_path_prefix_and_host_come_from_nobodys_header(count):
+    """SCRIPT_NAME, which Gunicorn takes from a header, and the forwarded host, port and prefix change
+    nothing.
+    """
+    found = behind(
+        count,
+        SCRIPT_NAME="/admin",
+        HTTP_SCRIPT_NAME="/admin",
+        HTTP_X_FORWARDED_HOST="evil.test",
+        HTTP_X_FORWARDED_PORT="666",
+        HTTP_X_FORWARDED_PREFIX="/evil",
+    )
+    assert (found["SCRIPT_NAME"], found["HTTP_HOST"], found["PATH_INFO"]) == ("", "example.com", "/")
+    assert (found["SERVER_NAME"], found["SERVER_PORT"]) == ("example.com", "80")
+
+
+@pytest.mark.parametrize(
+    ("host", "proto", "name", "port"),
+    [
+        ("example.com", None, "example.com", "80"),
+        ("example.com", "https", "example.com", "443"),
+        ("example.com:8080", None, "example.com", "8080"),
+        ("example.com:8443", "https", "example.com", "8443"),
+        ("127.0.0.1:80", None, "127.0.0.1", "80"),
+        ("[::1]", None, "[::1]", "80"),
+        ("[::1]:8080", "https", "[::1]", "8080"),
+        ("[2001:db8::1]", "https", "[2001:db8::1]", "443"),
+        ("", None, "localhost", "80"),
+        (None, "https", "localhost", "443"),
+        ("example.com:²", None, "example.com:²", "80"),
+    ],
+)
+def test_server_name_and_port_are_those_of_the_address(host, proto, name, port):
+    """SERVER_NAME and SERVER_PORT are what the client has in its address bar, not a socket's or a
+    machine's.
+    """
+    found = behind(1, HTTP_HOST=host, HTTP_X_FORWARDED_PROTO=proto, SERVER_NAME="/run/x.sock", SERVER_PORT="")
+    assert (found["SERVER_NAME"], found["SERVER_PORT"]) == (name, port)
+
+
+# --- hosts --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("allowed", "host", "served"),
+    [
+        ("*", "any.test", True),
+        ("*", None, True),
+        ("a.test,*", "any.test", True),
+        ("example.com", "example.com", True),
+        ("example.com", "example.com:8080", True),
+        ("example.com", "EXAMPLE.com", True),
+        ("Example.COM", "example.com", True),
+        ("example.com", "www.example.com", False),
+        ("example.com", "example.com.evil.test", False),
+        ("example.com", "evil.test", False),
+        ("example.com", "", False),
+        ("example.com", None, False),
+        ("example.com", "evilexample.com", False),
+        ("example.com", "example.com:80@evil.test", False),
+        (".example.com", "example.com", True),
+        (".example.com", "a.b.example.com", True),
+        (".example.com", "evilexample.com", False),
+        ("a.test, b.test c.test", "b.test", True),
+        ("a.test, b.test c.test", "c.test", True),
+        ("a.test", "a.test, b.test", False),
+        ("127.0.0.1", "127.0.0.1:8000", True),
+    ],
+)
+def test_only_allowed_hosts_are_served(allowed, host, served):
+    """The app answers to the hosts of ALLOWED_HOSTS, and 400 is the answer to all others."""
+    answer = ask(allowed_hosts.wrap(text(), settings(ALLOWED_HOSTS=allowed)), HTTP_HOST=host)
+    assert answer.status == ("200 OK" if served else "400 Bad Request")
+
+
+@pytest.mark.parametrize(("path", "status"), [("/readyz", "200 OK"), ("/readyz/", "400 Bad Request")])
+def test_readiness_is_asked_by_address(path, status):
+    """READY_PATH is exempt, since containers and platforms ask it by address."""
+    assert (
+        ask(allowed_hosts.wrap(text(), settings(ALLOWED_HOSTS="example.com")), path, HTTP_HOST="10.0.0.7").status
+        == status
+    )
+
+
+# --- static files without Nginx -----------------------------------------------------------------------------
+
+CSS = b"body { color: black }\n" * 100
+
+
+@pytest.fixture
+def built(tmp_path):
+    """A built folder of static files."""
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "site.css").write_bytes(CSS)
+    assets.build(tmp_path / "source", tmp_path / "built")
+    return tmp_path / "built"
+
+
+def fetch(built, path, port="8000", **more):
+    """A static file's answer, with the app answering 404 behind."""
+    app = static_files.wrap(text("404 Not Found"), settings(STATIC_ROOT=str(built), PORT=port))
+    return ask(app, path, **{"wsgi.file_wrapper": FileWrapper}, **more)
+
+
+def test_files_are_served_only_with_port(built):
+    """Behind Nginx the app's process serves no files; with PORT it does."""
+    assert fetch(built, "/static/site.css", port="").status == "404 Not Found"
+    answer = fetch(built, "/static/site.css")
+    assert (answer.status, answer.body) == ("200 OK", CSS)
+    assert answer["Content-Type"].startswith("text/css")
+    assert answer.all("Access-Control-Allow-Origin") == []
+
+
+def test_app_without_static_files_needs_none(tmp_path):
+    """A brought app may have no static folder."""
+    assert fetch(tmp_path / "none", "/static/site.css").status == "404 Not Found"
+
+
+def directives(value: str) -> set[str]:
+    """The directives of a Cache-Control header."""
+    return {part.strip() for part in value.split(",")}
+
+
+def test_hashed_name_is_kept_for_ever(built):
+    """A hashed name may be cached for at least a year without asking, a plain one is asked for each time."""
+    hashed = directives(fetch(built, "/static/" + assets.hashed_name("site.css", CSS))["Cache-Control"])
+    assert "immutable" in hashed and "public" in hashed
+    (age,) = [int(part[8:]) for part in hashed if part.startswith("max-age=")]
+    assert age >= 31536000
+    plain = directives(fetch(built, "/static/site.css")["Cache-Control"])
+    assert plain & {"no-cache", "max-age=0"} and "immutable" not in plain
+
+
+@pytest.mark.parametrize("name", ["site.css", assets.hashed_name("site.css", CSS)])
+def test_headers_are_those_of_nginx(built, name):
+    """The same names have the same headers with and without Nginx."""
+    conf = (ROOT / "nginx/conf.d/static-cache.conf").read_text()
+    immutable, plain = re.search(r'"([^"]*immutable)"', conf)[1], re.search(r'default +"([^"]*)"', conf)[1]
+    answer = fetch(built, f"/static/{name}")
+    assert directives(answer["Cache-Control"]) == directives(plain if name == "site.css" else immutable)
+    assert answer.all("X-Content-Type-Options") == ["nosniff"]
+
+
+def test_unchanged_file_is_304(built):
+    """A browser that asks again by ETag gets no second copy."""
+    tag = fetch(built, "/static/site.css")["ETag"]
+    assert fetch(built, "/static/site.css", HTTP_IF_NONE_MATCH=tag).status[:3] == "304"
+
+
+@pytest.mark.parametrize("coding", ["br", "gzip"])
+def test_precompressed_siblings_are_sent(built, coding):
+    """A browser that takes compressed files gets them, and caches are told so."""
+    answer = fetch(built, "/static/site.css", HTTP_ACCEPT_ENCODING=coding)
+    assert (answer["Content-Encoding"], answer["Vary"]) == (coding, "Accept-Encoding")
+    assert len(answer.body) == int(answer["Content-Length"]) < len(CSS)
+
+
+@pytest.mark.parametrize(
+    "path", ["/static/../source/site.css", "/static/..%2fsource/site.css", "/static/", "/static/none"]
+)
+def test_nothing_else_is_served(built, path):
+    """Only files of the folder are served; everything else is the app's."""
+    assert fetch(built, path).status == "404 Not Found"

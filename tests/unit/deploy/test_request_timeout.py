@@ -1,0 +1,251 @@
+"""deploy/middleware/request_timeout.py, each test in a process of its own: a watchdog ends more than the test it is
+for.
+"""
+
+import json
+
+from tests.support.wsgi import python
+
+TIMEOUT = 0.1
+PROLOGUE = """if 1:
+    import json, logging.config, sys, threading, time
+    from deploy import logs
+    from deploy.middleware import request_timeout
+    from tests.support.wsgi import ask, text
+    logging.config.dictConfig(logs.config("info"))
+    request_timeout.TICK = 0.01
+    def wrap(app, timeout="0.1"):
+        return request_timeout.wrap(app, {"REQUEST_TIMEOUT": timeout, "RUNTIME_DIRECTORY": "/nonexistent"})
+    def spin_in_python(seconds=30):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            pass
+    def app(body):
+        def app(environ, start_response):
+            start_response("200 OK", [])
+            return body()
+        return app
+"""
+
+
+def run(code: str, status: int = 0) -> tuple[list[str], list[dict]]:
+    """What the code printed, and the log lines of its process."""
+    done = python(PROLOGUE + code)
+    assert done.returncode == status, done.stderr
+    return done.stdout.splitlines(), [
+        json.loads(line) for line in done.stderr.splitlines() if line[:1] == "{"
+    ]
+
+
+def test_stuck_request_is_504():
+    """A request stuck in Python is ended with 504 in time, and the log has its label and where it was
+    stuck.
+    """
+    printed, log = run("""
+    def stuck(environ, start_response):
+        spin_in_python()
+    began = time.monotonic()
+    print(ask(wrap(stuck), "/slow", HTTP_X_REQUEST_ID="id-5").status)
+    print(time.monotonic() - began)
+    """)
+    assert printed[0] == "504 Gateway Timeout"
+    assert TIMEOUT <= float(printed[1]) < TIMEOUT + 0.5
+    (line,) = log
+    assert "GET /slow (id-5)" in line["message"]
+    assert "spin_in_python" in line["traceback"]
+
+
+def test_except_exception_does_not_swallow_it():
+    """An app that catches Exception is ended all the same."""
+    printed, _ = run("""
+    def stubborn(environ, start_response):
+        while True:
+            try:
+                spin_in_python()
+            except Exception:
+                pass
+    print(ask(wrap(stubborn)).status)
+    """)
+    assert printed == ["504 Gateway Timeout"]
+
+
+def test_request_that_cannot_be_interrupted_ends_its_process():
+    """A request stuck in C code takes its worker process with it, so that the server starts a new one."""
+    printed, log = run(
+        """
+    request_timeout.TO_EXIT = 0.05
+    ask(wrap(lambda environ, start_response: time.sleep(30)), "/slow")
+    print("still here")
+    """,
+        status=1,
+    )
+    assert printed == []
+    assert log[-1]["level"] == "CRITICAL" and "GET /slow" in log[-1]["message"]
+
+
+def test_watchdog_that_is_stuck_itself_has_a_last_resort():
+    """C code that holds the GIL, so that not even the watchdog runs, is ended by faulthandler's own
+    thread.
+    """
+    _, log = run(
+        """
+    request_timeout.TO_FAULTHANDLER = 0.2
+    import re
+    ask(wrap(lambda environ, start_response: re.match(r"(a|aa)+$", "a" * 60 + "b")), "/slow")
+    """,
+        status=1,
+    )
+    assert log == []
+
+
+def test_stream_that_goes_on_is_not_ended():
+    """A response may take as long as it likes while parts keep coming."""
+    printed, log = run("""
+    def parts():
+        for number in range(6):
+            time.sleep(0.2)
+            yield b"x"
+    print(len(ask(wrap(app(parts), "1")).body))
+    """)
+    assert (printed, log) == (["6"], [])
+
+
+def test_slow_reader_is_not_the_apps_fault():
+    """Time in which the client reads, between two parts, does not count."""
+    printed, log = run("""
+    body = wrap(app(lambda: iter([b"1", b"2"])))({"REQUEST_METHOD": "GET", "PATH_INFO": "/"}, lambda *a: None)
+    for part in body:
+        time.sleep(0.15)
+        print(part)
+    """)
+    assert (printed, log) == (["b'1'", "b'2'"], [])
+
+
+def test_stuck_stream_is_cut():
+    """A response that gets stuck between two parts is cut: the server sees an exception, the log the
+    stack.
+    """
+    printed, log = run("""
+    def parts():
+        yield b"1"
+        spin_in_python()
+    try:
+        ask(wrap(app(parts)))
+    except TimeoutError as error:
+        print(error)
+    """)
+    assert len(printed) == 1 and "within the deadline" in printed[0]
+    assert "spin_in_python" in log[0]["traceback"]
+
+
+def test_stuck_close_is_ended():
+    """Code that the app runs after its response, in close(), holds a thread no longer than any other."""
+    printed, log = run("""
+    request_timeout.TO_EXIT = 0.5
+    class Body:
+        def __iter__(self):
+            return iter([b"1"])
+        def close(self):
+            spin_in_python(3)
+    began = time.monotonic()
+    try:
+        ask(wrap(app(Body)))
+    except BaseException:
+        pass
+    print(time.monotonic() - began)
+    """)
+    assert float(printed[0]) < 1.5
+
+
+def test_close_reaches_the_app():
+    """The body's close() is called, once."""
+    printed, _ = run("""
+    class Body:
+        def __iter__(self):
+            return iter([b"1"])
+        def close(self):
+            print("closed")
+    ask(wrap(app(Body)))
+    """)
+    assert printed == ["closed"]
+
+
+def test_no_thread_before_the_first_request():
+    """Each worker process starts its own watchdog with its first request: one made before the fork would be
+    lost.
+    """
+    printed, _ = run("""
+    import os
+    names = lambda: sorted(thread.name for thread in threading.enumerate())
+    wrapped = wrap(text(), "30")
+    print(names(), flush=True)
+    if os.fork() == 0:
+        ask(wrapped)
+        ask(wrapped)
+        print(names(), flush=True)
+        os._exit(0)
+    os.wait()
+    ask(wrapped)
+    print(names())
+    """)
+    assert printed == ["['MainThread']", "['MainThread', 'deadline']", "['MainThread', 'deadline']"]
+
+
+def test_app_may_fork():
+    """A process that the app forks while the watchdog runs gets one of its own, and can end."""
+    printed, _ = run("""
+    import os, warnings
+    warnings.simplefilter("ignore")
+    wrapped = wrap(text(), "30")
+    ask(wrapped)
+    time.sleep(0.1)
+    child = os.fork()
+    if child == 0:
+        ask(wrapped)
+        sys.exit(sum(thread.name == "deadline" for thread in threading.enumerate()))
+    end = time.monotonic() + 2
+    done = 0
+    while not done and time.monotonic() < end:
+        time.sleep(0.01)
+        done, status = os.waitpid(child, os.WNOHANG)
+    if not done:
+        os.kill(child, 9)
+        os.wait()
+    print(bool(done), os.waitstatus_to_exitcode(status))
+    """)
+    assert printed == ["True 1"]
+
+
+def test_normal_request_never_sees_a_late_exception():
+    """Among thousands of requests that end just as the deadline comes, none is hit after it has ended."""
+    printed, _ = run("""
+    import random
+    request_timeout.TICK = 0.0001
+    request_timeout.log.disabled = True
+    sys.setswitchinterval(1e-5)
+    raise_in = request_timeout._raise_in
+    def raise_later(thread, exception):
+        if exception:
+            time.sleep(0.0005)  # the watchdog loses the CPU between its look and its deed
+        raise_in(thread, exception)
+    request_timeout._raise_in = raise_later
+    def busy(environ, start_response):
+        spin_in_python(random.uniform(0.001, 0.006))
+        return text()(environ, start_response)
+    wrapped = wrap(busy, "0.002")
+    statuses, late = [], []
+    end = time.monotonic() + 0.6
+    def serve():
+        while time.monotonic() < end:
+            try:
+                statuses.append(ask(wrapped).status[:3])
+                spin_in_python(0.001)  # the server's own work between two requests
+            except BaseException as error:
+                late.append(repr(error))
+    threads = [threading.Thread(target=serve) for _ in range(4)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    print(len(late), late[:3], sorted(set(statuses)), len(statuses), file=sys.stderr)
+    print(len(late), sorted(set(statuses)))
+    """)
+    assert printed == ["0 ['200', '504']"]
