@@ -41,8 +41,12 @@ def chosen(args: argparse.Namespace) -> tuple[list[Setup], list[Work]]:
     every = setups.every(args.app)
     names = [one.name for one in every]
     if unknown := [name for name in args.only if name not in names]:
-        raise StackError(f"There is nothing to measure that is called '{unknown[0]}'.", f"There are: {', '.join(names)}.",
-                      f"./stack bench --only {names[0]}", status=2)
+        raise StackError(
+            f"There is nothing to measure that is called '{unknown[0]}'.",
+            f"There are: {', '.join(names)}.",
+            f"./stack bench --only {names[0]}",
+            status=2,
+        )
     found = [one for one in every if not args.only or one.name in args.only]
     if args.app:
         brought = Work("page", args.path, "the brought app's own page")
@@ -82,8 +86,13 @@ def curves(args, found, works, rounds):
 def machine() -> dict[str, str]:
     [model] = re.findall(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())[:1] or [platform.machine()]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    return {"date": str(date.today()), "cpu": f"{os.cpu_count()} × {model}",
-            "memory": f"{memory:.0f} GB", "kernel": f"Linux {platform.release()}", **versions()}
+    return {
+        "date": str(date.today()),
+        "cpu": f"{os.cpu_count()} × {model}",
+        "memory": f"{memory:.0f} GB",
+        "kernel": f"Linux {platform.release()}",
+        **versions(),
+    }
 
 
 def versions() -> dict[str, str]:

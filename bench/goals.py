@@ -45,8 +45,14 @@ RATIOS = (
     _cpu("mod_wsgi", "bare-callable", 10),
     _cpu("gunicorn", "bare-nginx", 1.02, "static"),
     Ratio("CPU, gunicorn: cached ÷ static", "cpu", ("gunicorn", "cached"), ("gunicorn", "static"), 1.3),
-    Ratio("requests/s, gunicorn: cached ÷ timeline", "rate", ("gunicorn", "cached"), ("gunicorn", "timeline"), 15,
-          more_is_better=True),
+    Ratio(
+        "requests/s, gunicorn: cached ÷ timeline",
+        "rate",
+        ("gunicorn", "cached"),
+        ("gunicorn", "timeline"),
+        15,
+        more_is_better=True,
+    ),
 )
 
 
@@ -61,5 +67,8 @@ def ratios(rounds: Rounds) -> Iterator[tuple[Ratio, float]]:
 def worse(rounds: Rounds, kept: dict[str, float]) -> list[str]:
     """A line for each ratio that is beyond the margin, by the figures kept under their names."""
     found = [(ratio, value, kept[ratio.name]) for ratio, value in ratios(rounds) if ratio.name in kept]
-    return [f"{ratio.name} is {value:.2f}; kept is {was:.2f}, and {ratio.worst(was):.2f} is the limit"
-            for ratio, value, was in found if not ratio.is_kept(value, ratio.worst(was))]
+    return [
+        f"{ratio.name} is {value:.2f}; kept is {was:.2f}, and {ratio.worst(was):.2f} is the limit"
+        for ratio, value, was in found
+        if not ratio.is_kept(value, ratio.worst(was))
+    ]

@@ -33,9 +33,24 @@ class Load:
 def closed(url: str, work: Work, seconds: float, clients: int = 0) -> Load:
     """`clients` connections that are kept, each with one request on its way at any time."""
     clients = clients or work.clients
-    command = ["wrk", "--threads", "1", "--connections", str(clients), "--duration", f"{seconds:g}s",
-               "--timeout", f"{PATIENCE}s", "--script", SCRIPT, url + work.path,
-               "--", work.method, str(work.body), work.cookie]
+    command = [
+        "wrk",
+        "--threads",
+        "1",
+        "--connections",
+        str(clients),
+        "--duration",
+        f"{seconds:g}s",
+        "--timeout",
+        f"{PATIENCE}s",
+        "--script",
+        SCRIPT,
+        url + work.path,
+        "--",
+        work.method,
+        str(work.body),
+        work.cookie,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 60)
     return Load(**json.loads(done.stdout.splitlines()[-1]))
 

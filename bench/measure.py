@@ -151,7 +151,7 @@ def first_answer(setup: Setup, path: str) -> float:
 def image_sizes() -> dict[str, float]:
     """MB of the two images that a host runs."""
     tag = os.environ.get("IMAGE_TAG") or "latest"
-    return {name: int(docker("image", "inspect", "--format", "{{.Size}}", f"tripod-{name}:{tag}").stdout) / 1e6
-            for name in ("web", "nginx")}
-
-
+    return {
+        name: int(docker("image", "inspect", "--format", "{{.Size}}", f"tripod-{name}:{tag}").stdout) / 1e6
+        for name in ("web", "nginx")
+    }

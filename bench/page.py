@@ -98,8 +98,10 @@ class Result:
             "memory": self.memory,
             "images": self.images,
             "first": self.first,
-            "curves": {name: {one: [asdict(point) for point in points] for one, points in curve.items()}
-                       for name, curve in curves.items()},
+            "curves": {
+                name: {one: [asdict(point) for point in points] for one, points in curve.items()}
+                for name, curve in curves.items()
+            },
             "rounds": self.rounds.as_json(),
         }
 
@@ -109,26 +111,31 @@ def _machine(result: Result) -> str:
 
 
 def _ratios(result: Result) -> str:
-    return "\n".join(f"| {ratio.name} | {value:.2f} | {'≥' if ratio.more_is_better else '≤'} {ratio.goal} |"
-                     for ratio, value in goals.ratios(result.rounds))
+    return "\n".join(
+        f"| {ratio.name} | {value:.2f} | {'≥' if ratio.more_is_better else '≤'} {ratio.goal} |"
+        for ratio, value in goals.ratios(result.rounds)
+    )
 
 
 def _figures(result: Result) -> str:
     first = ", ".join(f"{seconds:.1f}" for seconds in result.first)
-    return "\n".join((
-        f"| `docker compose up` → first 200, images built, {len(result.first)} times | {first} s | ≤ {GOAL_FIRST} s |",
-        f"| memory of the idle default stack, PSS | {result.memory.get('gunicorn', 0):.0f} MB | ≤ {GOAL_MEMORY} MB |",
-        f"| the image web | {result.images['web']:.0f} MB | ≤ {GOAL_WEB} MB |",
-        f"| the image nginx | {result.images['nginx']:.0f} MB | ≤ {GOAL_NGINX} MB |",
-    ))
+    return "\n".join(
+        (
+            f"| `docker compose up` → first 200, {len(result.first)} times | {first} s | ≤ {GOAL_FIRST} s |",
+            f"| idle memory, PSS | {result.memory.get('gunicorn', 0):.0f} MB | ≤ {GOAL_MEMORY} MB |",
+            f"| the image web | {result.images['web']:.0f} MB | ≤ {GOAL_WEB} MB |",
+            f"| the image nginx | {result.images['nginx']:.0f} MB | ≤ {GOAL_NGINX} MB |",
+        )
+    )
 
 
 def _offered(result: Result, titles: dict[str, str]) -> str:
     rows = [["× what it can serve", *(titles[name] for name in result.by_offer)]]
     columns = list(result.by_offer.values())
     for points in zip(*columns, strict=False):
-        cells = [f"{one.rate:.0f}/s, p99 {one.p99:.0f} ms, {one.refused} refused, {one.failed} failed"
-                 for one in points]
+        cells = [
+            f"{one.rate:.0f}/s, p99 {one.p99:.0f} ms, {one.refused} refused, {one.failed} failed" for one in points
+        ]
         rows.append([f"{points[0].at:g}", *cells])
     return table.markdown(rows) if len(rows) > 1 else ""
 
@@ -145,8 +152,9 @@ def _plots(result: Result, titles: dict[str, str]) -> dict[str, str]:
         "json": plot.bars("CPU of a JSON request, all containers together; less is better", "µs", bars),
         "clients": lines("JSON requests a second", "clients", "requests/s", result.by_clients, "rate"),
         "clients-p99": lines("p99 of JSON requests", "clients", "ms", result.by_clients, "p99", log_y=True),
-        "offered": lines("Answers a second under offered load", "× what it can serve", "answers/s",
-                         result.by_offer, "rate"),
+        "offered": lines(
+            "Answers a second under offered load", "× what it can serve", "answers/s", result.by_offer, "rate"
+        ),
     }
 
 
@@ -154,13 +162,18 @@ def write(file: Path, result: Result) -> None:
     """Writes the page, and its plots into a folder of the same name beside it."""
     titles = {one.name: one.title for one in result.setups}
     rounds = max(len(one) for works in result.rounds.as_json().values() for one in works.values())
-    file.write_text(TEXT.format(
-        machine=_machine(result), rounds=rounds,
-        overview=table.markdown(table.overview(result.setups, result.works, result.rounds, result.memory)),
-        rates=table.markdown(table.all_rates(result.setups, result.works, result.rounds)),
-        work="\n".join(f"- *{one.name}*: {one.meaning}" for one in result.works),
-        ratios=_ratios(result), figures=_figures(result), offered=_offered(result, titles),
-    ))
+    file.write_text(
+        TEXT.format(
+            machine=_machine(result),
+            rounds=rounds,
+            overview=table.markdown(table.overview(result.setups, result.works, result.rounds, result.memory)),
+            rates=table.markdown(table.all_rates(result.setups, result.works, result.rounds)),
+            work="\n".join(f"- *{one.name}*: {one.meaning}" for one in result.works),
+            ratios=_ratios(result),
+            figures=_figures(result),
+            offered=_offered(result, titles),
+        )
+    )
     folder = file.with_suffix("")
     folder.mkdir(exist_ok=True)
     for name, svg in _plots(result, titles).items():

@@ -25,8 +25,10 @@ class Bar:
 
 
 def _svg(height: int, title: str, parts: list[str]) -> str:
-    head = (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img">'
-            f"<title>{escape(title)}</title><style>{STYLE}</style>")
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img">'
+        f"<title>{escape(title)}</title><style>{STYLE}</style>"
+    )
     return "\n".join([head, _text(10, 20, title, "title"), *parts, "</svg>\n"])
 
 

@@ -14,8 +14,12 @@ from cli.console import ROOT
 from deploy.settings import server_names
 
 # What runs in every setup unless an app is brought: bench/workload.
-SAMPLE = {"WSGI_APP": "workload:application", "READY_PATH": "/readyz", "RELEASE_COMMAND": "sh /opt/workload/prepare",
-          "PRELOAD": "on"}  # as for the sample app, which it is for the most part
+SAMPLE = {
+    "WSGI_APP": "workload:application",
+    "READY_PATH": "/readyz",
+    "RELEASE_COMMAND": "sh /opt/workload/prepare",
+    "PRELOAD": "on",
+}  # as for the sample app, which it is for the most part
 BROUGHT = {"READY_PATH": "/", "RELEASE_COMMAND": "true"}
 
 PROJECT = f"tripod-bench-{secrets.token_hex(3)}"
@@ -82,8 +86,9 @@ class Setup:
         """Starts it and waits until it answers. RuntimeError if it does not."""
         self.compose("up", "--detach", "--no-build", *self.services)
         self.containers = [self.compose("ps", "--all", "--quiet", service).strip() for service in self.services]
-        address = docker("inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}",
-                         self.containers[0]).stdout.split()
+        address = docker(
+            "inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}", self.containers[0]
+        ).stdout.split()
         if not address:
             raise RuntimeError(f"{self.title} ended at once:\n{docker('logs', self.containers[0]).stderr[-1000:]}")
         self.url = f"http://{address[0]}:8080"
@@ -131,6 +136,7 @@ def every(app: str | None = None) -> list[Setup]:
         _other("gunicorn-alone", "gunicorn -w 3 alone"),
         _other("mod_wsgi-express", "mod_wsgi-express alone"),
         _other("bare-nginx", "bare Nginx", kind="limit", works=frozenset({"static", "cached"})),
-        _other("bare-callable", "bare callable, in process", kind="limit",
-               works=frozenset({"json", "page", "timeline"})),
+        _other(
+            "bare-callable", "bare callable, in process", kind="limit", works=frozenset({"json", "page", "timeline"})
+        ),
     ]

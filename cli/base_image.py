@@ -38,19 +38,24 @@ def _make(name, refusal):
             f"The base image {name} is not in the engine and cannot be pulled.",
             f"{refusal.cause}\nEvery image of the stack is built on it. Only debian:{SUITE}-slim "
             "can be made here instead, and only on a host whose apt has a mirror of Debian.",
-            f"{refusal.fix}\n"
-            "or name one that you have:  BASE_IMAGE=registry.example/debian:trixie-slim ./stack up",
+            f"{refusal.fix}\nor name one that you have:  BASE_IMAGE=registry.example/debian:trixie-slim ./stack up",
         )
     sudo.become("make the base image")
     if not shutil.which("mmdebstrap"):
         apt.install(["mmdebstrap"])
     with tempfile.TemporaryDirectory(prefix="tripod-base-") as folder:
         archive = f"{folder}/base.tar"
-        console.run(f"making {name} from Debian's packages", mmdebstrap(archive, lines),
-                    fix=f"{sudo.typed('apt-get update')}   (shows whether the mirrors answer)\n./stack up")
-        console.run("importing it", ["docker", "import", *_changes(name, lines), archive, name],
-                    fix="docker info   (does the engine answer?)\n"
-                         "df -h /var/lib/docker   (is there room for the image?)\n./stack up")
+        console.run(
+            f"making {name} from Debian's packages",
+            mmdebstrap(archive, lines),
+            fix=f"{sudo.typed('apt-get update')}   (shows whether the mirrors answer)\n./stack up",
+        )
+        console.run(
+            "importing it",
+            ["docker", "import", *_changes(name, lines), archive, name],
+            fix="docker info   (does the engine answer?)\n"
+            "df -h /var/lib/docker   (is there room for the image?)\n./stack up",
+        )
 
 
 def mirror_lines(sources, os_release):

@@ -43,8 +43,15 @@ class Containers:
         run = compose.command("run", "--rm", "--no-deps", "-T", "--name", self.beside, "migrate")
         with tempfile.TemporaryFile("w+", errors="replace") as said:
             # A session of its own: Ctrl-C comes to ./stack alone, which has to clean up in there first.
-            held = subprocess.Popen([*run, "sh", "-c", "echo started; exec cat"], env=self.env, cwd=ROOT, stderr=said,
-                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+            held = subprocess.Popen(
+                [*run, "sh", "-c", "echo started; exec cat"],
+                env=self.env,
+                cwd=ROOT,
+                stderr=said,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,
+            )
             with held:
                 try:
                     if not held.stdout.readline():

@@ -96,9 +96,7 @@ def require():
 
 def missing_parts():
     """Which of engine, compose and buildx this machine lacks."""
-    plugins = [
-        name for name in ("compose", "buildx") if console.quiet(["docker", name, "version"]).returncode
-    ]
+    plugins = [name for name in ("compose", "buildx") if console.quiet(["docker", name, "version"]).returncode]
     return plugins if _has_engine() else ["engine", *plugins]
 
 
@@ -128,11 +126,7 @@ def _error():
     """Why the engine does not answer; empty if it does."""
     # Not `docker info`: some of its versions end with 0 although nobody answers.
     asked = console.quiet(["docker", "version", "--format", "{{.Server.Version}}"], timeout=20)
-    return (
-        ""
-        if asked.returncode == 0
-        else (asked.stderr.strip() or asked.stdout.strip() or "It gave no reason.")
-    )
+    return "" if asked.returncode == 0 else (asked.stderr.strip() or asked.stdout.strip() or "It gave no reason.")
 
 
 def _is_refusal(error):

@@ -42,8 +42,13 @@ BROTLI = Path("/usr/lib/nginx/modules/ngx_http_brotli_static_module.so")
 
 def places():
     """Where the processes keep what containers have in volumes, unless somebody names other places."""
-    folders = {"STATE_DIRECTORY": "state", "RUNTIME_DIRECTORY": "run", "CACHE_DIRECTORY": "cache",
-               "ASSETS_DIRECTORY": "assets", "STATIC_ROOT": "static"}
+    folders = {
+        "STATE_DIRECTORY": "state",
+        "RUNTIME_DIRECTORY": "run",
+        "CACHE_DIRECTORY": "cache",
+        "ASSETS_DIRECTORY": "assets",
+        "STATIC_ROOT": "static",
+    }
     return {name: str(HOME / folder) for name, folder in folders.items()}
 
 
@@ -276,8 +281,9 @@ def _start(values, env, fingerprint):
         LOG.replace(LOG.with_suffix(".old"))
     with LOG.open("wb") as log:
         # A session of its own: Ctrl-C and the end of the terminal don't reach it.
-        child = subprocess.Popen(command, env=env, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                 start_new_session=True)
+        child = subprocess.Popen(
+            command, env=env, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
     known = {"pid": child.pid, "born": _born(child.pid), "fingerprint": fingerprint, "url": _url(values)}
     RUNNING.write_text(json.dumps(known))
 

@@ -33,8 +33,7 @@ class Server:
 
     def load(self):
         """The command whose input is a dump; it fills the database that make_empty() has made."""
-        return self.command("pg_restore", "--exit-on-error", "--single-transaction", f"--dbname={RESTORED}",
-                            stdin=True)
+        return self.command("pg_restore", "--exit-on-error", "--single-transaction", f"--dbname={RESTORED}", stdin=True)
 
     def make_empty(self):
         """An empty database beside the live one."""
@@ -59,8 +58,12 @@ class Server:
         # A database with connections can't be renamed. The app is stopped; others, such as a forgotten psql, are ended.
         others = f"FROM pg_stat_activity WHERE datname IN ('{NAME}', '{comes}')"
         self._say(f"SELECT pg_terminate_backend(pid, 5000) {others}")
-        self._say("BEGIN", f"ALTER DATABASE {NAME} RENAME TO {live_becomes}",
-                  f"ALTER DATABASE {comes} RENAME TO {NAME}", "COMMIT")
+        self._say(
+            "BEGIN",
+            f"ALTER DATABASE {NAME} RENAME TO {live_becomes}",
+            f"ALTER DATABASE {comes} RENAME TO {NAME}",
+            "COMMIT",
+        )
 
     def _say(self, *statements):
         commands = [word for statement in statements for word in ("--command", statement)]

@@ -112,7 +112,5 @@ def require_containers(project):
     """The project's containers, or a StackError if there are none."""
     found = compose.containers(project)
     if not found:
-        raise StackError(
-            "The stack is not running.", "It has no containers: there is nothing to show.", "./stack up"
-        )
+        raise StackError("The stack is not running.", "It has no containers: there is nothing to show.", "./stack up")
     return found

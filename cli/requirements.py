@@ -1,6 +1,6 @@
 """Pipfile.lock as a requirements.txt with hashes, for where pip is and pipenv is not; only the standard library.
 
-    python3 -m cli.requirements [uwsgi] > requirements.txt
+python3 -m cli.requirements [uwsgi] > requirements.txt
 """
 
 import json

@@ -50,10 +50,21 @@ class Change:
 def add_arguments(parser):
     """The options of every verb that replaces the web container."""
     parser.add_argument("--allow-breaking", action="store_true", help="run migrations that are marked as breaking")
-    parser.add_argument("--ready-within", type=float, default=READY_WITHIN, metavar="SECONDS",
-                        help=f"how long the new container may take to be ready: {READY_WITHIN}")
-    parser.add_argument("--try", action="append", default=[], dest="paths", metavar="PATH",
-                        help="a path that must not answer with a 5xx before the handover: / ; may be given again")
+    parser.add_argument(
+        "--ready-within",
+        type=float,
+        default=READY_WITHIN,
+        metavar="SECONDS",
+        help=f"how long the new container may take to be ready: {READY_WITHIN}",
+    )
+    parser.add_argument(
+        "--try",
+        action="append",
+        default=[],
+        dest="paths",
+        metavar="PATH",
+        help="a path that must not answer with a 5xx before the handover: / ; may be given again",
+    )
 
 
 def require():
@@ -88,8 +99,10 @@ def replace(stack, old, change):
     if change.server:
         project.remember_server(change.server)
     keep_only(stack, new)
-    say(f"  {new.name} ({server(new)}) serves instead of {old.name} ({server(old)}), "
-        f"after {time.monotonic() - began:.1f} s.")
+    say(
+        f"  {new.name} ({server(new)}) serves instead of {old.name} ({server(old)}), "
+        f"after {time.monotonic() - began:.1f} s."
+    )
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 from deploy.settings import socket_path
 
 # Seconds beyond REQUEST_TIMEOUT without a pulse after which a server is dead. A stuck request is over after 4 of them
-# (deploy/middleware/request_timeout.py), a new worker is there soon after, and between two health checks, in which an idle
+# (middleware/request_timeout.py), a new worker is there soon after, and between two health checks, in which an idle
 # server has no pulse, are 10 (Dockerfile).
 BEYOND = 20
 

@@ -54,14 +54,19 @@ def require_server_program(server: str) -> None:
     here = sorted(name for name, program in programs.items() if shutil.which(program))
     if server in programs and server not in here:
         raise setting_error(
-            "WSGI_SERVER", f"{server} cannot run here: it needs {programs[server]}, which is not installed",
+            "WSGI_SERVER",
+            f"{server} cannot run here: it needs {programs[server]}, which is not installed",
             "a target has some servers only; Heroku, for one, has no Apache",
             f"set WSGI_SERVER={' or '.join(here)}" if here else "install the packages of Pipfile.lock",
         )
 
 
 def _server(value: str) -> str:
-    return "" if value in server_names() else f"{value!r} is no WSGI server of this stack; it has {', '.join(server_names())}"
+    return (
+        ""
+        if value in server_names()
+        else f"{value!r} is no WSGI server of this stack; it has {', '.join(server_names())}"
+    )
 
 
 def _app(value: str) -> str:
@@ -192,92 +197,261 @@ def _switch(value: str) -> str:
 
 
 SETTINGS = (
-    Setting("WSGI_SERVER", "gunicorn", "gunicorn",
-             "which WSGI server runs the app: a folder of `deploy/servers`", _server, "uwsgi"),
-    Setting("APP_DIR", "", "the sample app, `app/`",
-             "the folder of your own app: its root, with its `requirements.txt`", _anything, "../shop"),
-    Setting("BUILD_COMMAND", "", "–",
-             "run in your app's root when the image is built, before its static files are looked at",
-             _anything, "python manage.py collectstatic --noinput"),
-    Setting("STATIC_SOURCE", "static", "static",
-             "the folder of static files in your app's root that Nginx serves as `/static/`", _anything, "shop/static"),
-    Setting("WSGI_APP", SAMPLE_APP, SAMPLE_APP,
-             "the app: `module:callable` or `module:factory()`; any WSGI app whose module is under the app root",
-             _app, SAMPLE_APP),
-    Setting("READY_PATH", "/readyz", "/readyz",
-             "the path whose 200 means that the app can take traffic (a brought app may only have `/`)", _path, "/"),
-    Setting("RELEASE_COMMAND", _release_command, "the sample app's migrations; nothing for a brought app",
-             "run once before each release takes traffic, from the app root", _anything, "python manage.py migrate"),
-    Setting("PRELOAD", _preload, "on for the sample app, off for a brought one",
-             "Gunicorn and uWSGI load the app once, then fork: a quicker start, less memory; while it is loaded it "
-             "must neither connect nor start threads", _switch, "off"),
-    Setting("WEB_CONCURRENCY", lambda values: str(min(MAX_WORKERS, resources.default_workers())),
-             "one for each CPU, as far as memory reaches",
-             "worker processes; the default looks at the container's CPU and memory limits",
-             _number(1, MAX_WORKERS), "2"),
+    Setting(
+        "WSGI_SERVER",
+        "gunicorn",
+        "gunicorn",
+        "which WSGI server runs the app: a folder of `deploy/servers`",
+        _server,
+        "uwsgi",
+    ),
+    Setting(
+        "APP_DIR",
+        "",
+        "the sample app, `app/`",
+        "the folder of your own app: its root, with its `requirements.txt`",
+        _anything,
+        "../shop",
+    ),
+    Setting(
+        "BUILD_COMMAND",
+        "",
+        "–",
+        "run in your app's root when the image is built, before its static files are looked at",
+        _anything,
+        "python manage.py collectstatic --noinput",
+    ),
+    Setting(
+        "STATIC_SOURCE",
+        "static",
+        "static",
+        "the folder of static files in your app's root that Nginx serves as `/static/`",
+        _anything,
+        "shop/static",
+    ),
+    Setting(
+        "WSGI_APP",
+        SAMPLE_APP,
+        SAMPLE_APP,
+        "the app: `module:callable` or `module:factory()`; any WSGI app whose module is under the app root",
+        _app,
+        SAMPLE_APP,
+    ),
+    Setting(
+        "READY_PATH",
+        "/readyz",
+        "/readyz",
+        "the path whose 200 means that the app can take traffic (a brought app may only have `/`)",
+        _path,
+        "/",
+    ),
+    Setting(
+        "RELEASE_COMMAND",
+        _release_command,
+        "the sample app's migrations; nothing for a brought app",
+        "run once before each release takes traffic, from the app root",
+        _anything,
+        "python manage.py migrate",
+    ),
+    Setting(
+        "PRELOAD",
+        _preload,
+        "on for the sample app, off for a brought one",
+        "Gunicorn and uWSGI load the app once, then fork: a quicker start, less memory; while it is loaded it "
+        "must neither connect nor start threads",
+        _switch,
+        "off",
+    ),
+    Setting(
+        "WEB_CONCURRENCY",
+        lambda values: str(min(MAX_WORKERS, resources.default_workers())),
+        "one for each CPU, as far as memory reaches",
+        "worker processes; the default looks at the container's CPU and memory limits",
+        _number(1, MAX_WORKERS),
+        "2",
+    ),
     Setting("WEB_THREADS", "4", "4", "threads in each worker process", _number(1, 256), "4"),
-    Setting("WEB_QUEUE", _queue, "16 for each thread",
-             "requests that may wait for a free thread; those beyond get 503 with `Retry-After` at once",
-             _number(1, MAX_BACKLOG), "64"),
-    Setting("CLIENT_CONNECTIONS", "1000", "1000",
-             "requests that one client's address may have open at once, 0 for any number; those beyond get 429",
-             _number(0, 65535), "100"),
-    Setting("CLIENT_RATE", "0", "0 (off)",
-             "requests a second that one client's address may send to the app; those beyond get 429",
-             _number(0, 1_000_000), "50"),
-    Setting("REQUEST_TIMEOUT", "30", "30",
-             "seconds; a request stuck for longer is ended, on every server alike", _number(1, 3600), "30"),
-    Setting("SHUTDOWN_GRACE", "25", "25", "seconds that requests in flight get on SIGTERM",
-             _number(1, MAX_SHUTDOWN_GRACE), "25"),
-    Setting("MAX_BODY_SIZE", "10m", "10m",
-             "largest request body, in bytes or with k, m, g; Nginx, server and app answer 413 beyond it",
-             _size, "10m"),
-    Setting("MAX_REQUESTS", "0", "0 (off)",
-             "replace a worker process after about so many requests", _number(0, 999_999_999), "10000"),
-    Setting("TRUSTED_PROXIES", "1", "1",
-             "how many proxies in front of the app may be believed about client and scheme; Nginx is the first",
-             _number(0, 10), "2"),
-    Setting("ALLOWED_HOSTS", "*", "* (any)",
-             "host names that are served, separated by commas, `.example.com` with subdomains; others get 400",
-             _hosts, "example.com,.example.org"),
-    Setting("PORT", "", "–",
-             "serve HTTP on this TCP port instead of the socket (platforms such as Heroku set it)",
-             lambda value: _number(1, 65535)(value) if value else "", "8000"),
-    Setting("HTTP_PORT", "8080", "8080", "the port that Nginx answers on, or Compose publishes",
-             _number(1, 65535), "8080"),
-    Setting("DATABASE_URL", _default_database,
-             "SQLite in the state directory; PostgreSQL with the profile `postgres`",
-             "the database; `postgres://` and `postgresql://` both work", _database, "postgresql://user:password@host/name"),
-    Setting("SECRET_KEY", "", "generated once, kept in the state directory",
-             "signs sessions and forms; at least 16 characters", _secret,
-             "python3 -c 'import secrets; print(secrets.token_hex(32))'"),
-    Setting("SMTP_URL", "", "–: mail goes into the log and the folder `mail` of the state directory",
-             "the server that mail goes through; `smtps://` for port 465", _smtp,
-             "smtp://user:password@mail.example.com:587"),
-    Setting("MAIL_FROM", "tripod@localhost", "tripod@localhost", "the address that mail comes from", _mailbox,
-             "tripod@example.com"),
-    Setting("RATE_LIMITS", "on", "on",
-             "how often one may try to log in, register or write is limited; `off` for load tests",
-             _switch, "off"),
-    Setting("REDIS_URL", "", "–", "a Redis that counts for these limits; without one the database does",
-             _redis, "redis://host:6379/0"),
-    Setting("CORS_ORIGINS", "", "–",
-             "sites whose pages may use the API, by token and never by cookie: separated by commas, or `*`",
-             _origins, "https://app.example.com,https://example.org:8443"),
+    Setting(
+        "WEB_QUEUE",
+        _queue,
+        "16 for each thread",
+        "requests that may wait for a free thread; those beyond get 503 with `Retry-After` at once",
+        _number(1, MAX_BACKLOG),
+        "64",
+    ),
+    Setting(
+        "CLIENT_CONNECTIONS",
+        "1000",
+        "1000",
+        "requests that one client's address may have open at once, 0 for any number; those beyond get 429",
+        _number(0, 65535),
+        "100",
+    ),
+    Setting(
+        "CLIENT_RATE",
+        "0",
+        "0 (off)",
+        "requests a second that one client's address may send to the app; those beyond get 429",
+        _number(0, 1_000_000),
+        "50",
+    ),
+    Setting(
+        "REQUEST_TIMEOUT",
+        "30",
+        "30",
+        "seconds; a request stuck for longer is ended, on every server alike",
+        _number(1, 3600),
+        "30",
+    ),
+    Setting(
+        "SHUTDOWN_GRACE",
+        "25",
+        "25",
+        "seconds that requests in flight get on SIGTERM",
+        _number(1, MAX_SHUTDOWN_GRACE),
+        "25",
+    ),
+    Setting(
+        "MAX_BODY_SIZE",
+        "10m",
+        "10m",
+        "largest request body, in bytes or with k, m, g; Nginx, server and app answer 413 beyond it",
+        _size,
+        "10m",
+    ),
+    Setting(
+        "MAX_REQUESTS",
+        "0",
+        "0 (off)",
+        "replace a worker process after about so many requests",
+        _number(0, 999_999_999),
+        "10000",
+    ),
+    Setting(
+        "TRUSTED_PROXIES",
+        "1",
+        "1",
+        "how many proxies in front of the app may be believed about client and scheme; Nginx is the first",
+        _number(0, 10),
+        "2",
+    ),
+    Setting(
+        "ALLOWED_HOSTS",
+        "*",
+        "* (any)",
+        "host names that are served, separated by commas, `.example.com` with subdomains; others get 400",
+        _hosts,
+        "example.com,.example.org",
+    ),
+    Setting(
+        "PORT",
+        "",
+        "–",
+        "serve HTTP on this TCP port instead of the socket (platforms such as Heroku set it)",
+        lambda value: _number(1, 65535)(value) if value else "",
+        "8000",
+    ),
+    Setting(
+        "HTTP_PORT", "8080", "8080", "the port that Nginx answers on, or Compose publishes", _number(1, 65535), "8080"
+    ),
+    Setting(
+        "DATABASE_URL",
+        _default_database,
+        "SQLite in the state directory; PostgreSQL with the profile `postgres`",
+        "the database; `postgres://` and `postgresql://` both work",
+        _database,
+        "postgresql://user:password@host/name",
+    ),
+    Setting(
+        "SECRET_KEY",
+        "",
+        "generated once, kept in the state directory",
+        "signs sessions and forms; at least 16 characters",
+        _secret,
+        "python3 -c 'import secrets; print(secrets.token_hex(32))'",
+    ),
+    Setting(
+        "SMTP_URL",
+        "",
+        "–: mail goes into the log and the folder `mail` of the state directory",
+        "the server that mail goes through; `smtps://` for port 465",
+        _smtp,
+        "smtp://user:password@mail.example.com:587",
+    ),
+    Setting(
+        "MAIL_FROM",
+        "tripod@localhost",
+        "tripod@localhost",
+        "the address that mail comes from",
+        _mailbox,
+        "tripod@example.com",
+    ),
+    Setting(
+        "RATE_LIMITS",
+        "on",
+        "on",
+        "how often one may try to log in, register or write is limited; `off` for load tests",
+        _switch,
+        "off",
+    ),
+    Setting(
+        "REDIS_URL",
+        "",
+        "–",
+        "a Redis that counts for these limits; without one the database does",
+        _redis,
+        "redis://host:6379/0",
+    ),
+    Setting(
+        "CORS_ORIGINS",
+        "",
+        "–",
+        "sites whose pages may use the API, by token and never by cookie: separated by commas, or `*`",
+        _origins,
+        "https://app.example.com,https://example.org:8443",
+    ),
     Setting("LOG_LEVEL", "info", "info", "logs are JSON lines on stderr", _level, "debug"),
     Setting("RELEASE", "dev", "set at image build", "names what is running; shown by `/healthz`", _anything, "v1.2"),
-    Setting("STATE_DIRECTORY", "/var/lib/tripod", "/var/lib/tripod",
-             "what must survive: database, generated key", _folder, "/var/lib/tripod"),
-    Setting("RUNTIME_DIRECTORY", "/run/tripod", "/run/tripod",
-             "the sockets between Nginx and the servers", _folder, "/run/tripod"),
-    Setting("STATIC_ROOT", str(ROOT / "static"), "`static` in the app root",
-             "the built static files, with hashed names", _folder, "/srv/static"),
-    Setting("ASSETS_DIRECTORY", "/var/lib/tripod-assets", "/var/lib/tripod-assets",
-             "where static files of this and earlier releases are published for Nginx", _folder,
-             "/var/lib/tripod-assets"),
-    Setting("CACHE_DIRECTORY", "/var/cache/nginx", "/var/cache/nginx",
-             "Nginx's own: its configuration with values filled in, bodies too large for memory", _folder,
-             "/var/cache/nginx"),
+    Setting(
+        "STATE_DIRECTORY",
+        "/var/lib/tripod",
+        "/var/lib/tripod",
+        "what must survive: database, generated key",
+        _folder,
+        "/var/lib/tripod",
+    ),
+    Setting(
+        "RUNTIME_DIRECTORY",
+        "/run/tripod",
+        "/run/tripod",
+        "the sockets between Nginx and the servers",
+        _folder,
+        "/run/tripod",
+    ),
+    Setting(
+        "STATIC_ROOT",
+        str(ROOT / "static"),
+        "`static` in the app root",
+        "the built static files, with hashed names",
+        _folder,
+        "/srv/static",
+    ),
+    Setting(
+        "ASSETS_DIRECTORY",
+        "/var/lib/tripod-assets",
+        "/var/lib/tripod-assets",
+        "where static files of this and earlier releases are published for Nginx",
+        _folder,
+        "/var/lib/tripod-assets",
+    ),
+    Setting(
+        "CACHE_DIRECTORY",
+        "/var/cache/nginx",
+        "/var/cache/nginx",
+        "Nginx's own: its configuration with values filled in, bodies too large for memory",
+        _folder,
+        "/var/cache/nginx",
+    ),
 )
 
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
@@ -304,8 +478,12 @@ def _set_value(environ: Mapping[str, str], name: str) -> str:
     except (OSError, UnicodeError) as error:
         value, reason = "", getattr(error, "strerror", None) or "the file is not UTF-8 text"
     if reason:
-        raise setting_error(f"{name}_FILE", f"{file} cannot be used: {reason}", f"the value of {name} is read from that file",
-                     f"make the file readable for uid {os.getuid()}, or set {name} itself")
+        raise setting_error(
+            f"{name}_FILE",
+            f"{file} cannot be used: {reason}",
+            f"the value of {name} is read from that file",
+            f"make the file readable for uid {os.getuid()}, or set {name} itself",
+        )
     return value
 
 
@@ -330,9 +508,14 @@ class _Values(dict[str, str]):
             value, self.errors[name] = "", error
         wrong = setting.check(value) if value else ""
         if wrong:
-            value, self.errors[name] = "", setting_error(
-                name, wrong, f"{name} is: {setting.meaning}",
-                f"set {name}={setting.example}, for example, or remove {name} to use the default",
+            value, self.errors[name] = (
+                "",
+                setting_error(
+                    name,
+                    wrong,
+                    f"{name} is: {setting.meaning}",
+                    f"set {name}={setting.example}, for example, or remove {name} to use the default",
+                ),
             )
         self[name] = value or (setting.default(self) if callable(setting.default) else setting.default)
         return self[name]
@@ -342,11 +525,15 @@ def _contradictions(values: Mapping[str, str]) -> dict[str, StackError]:
     """Errors of values that are valid each by itself, by the name of the setting to change."""
     if not (is_sample_app(values) and values["SMTP_URL"] and "*" in values["ALLOWED_HOSTS"]):
         return {}
-    return {"ALLOWED_HOSTS": setting_error(
-        "ALLOWED_HOSTS", "any host is allowed although SMTP_URL is set",
-        "mailed links contain the host of the request: an attacker could send a password reset link that leads to a "
-        "host of their own", "set ALLOWED_HOSTS=app.example.com, with the host names of this app",
-    )}
+    return {
+        "ALLOWED_HOSTS": setting_error(
+            "ALLOWED_HOSTS",
+            "any host is allowed although SMTP_URL is set",
+            "mailed links contain the host of the request: an attacker could send a password reset link that leads "
+            "to a host of their own",
+            "set ALLOWED_HOSTS=app.example.com, with the host names of this app",
+        )
+    }
 
 
 def load_settings(environ: Mapping[str, str], only: set[str] | None = None) -> dict[str, str]:

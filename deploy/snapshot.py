@@ -74,8 +74,11 @@ def write(folder: Path, stream: BinaryIO) -> None:
 def files(folder: Path) -> list[Path]:
     """The files of a state directory that must survive: no locks, nothing that belongs to a database in use."""
     found = (path for path in folder.rglob("*") if path.relative_to(folder).parts[0] != FOLDER)
-    return sorted(path for path in found if path.is_file() and not path.is_symlink()
-                  and not path.name.endswith((".lock", *COMPANIONS)))
+    return sorted(
+        path
+        for path in found
+        if path.is_file() and not path.is_symlink() and not path.name.endswith((".lock", *COMPANIONS))
+    )
 
 
 @contextlib.contextmanager

@@ -23,7 +23,8 @@ def require_writable(variable: str, folder: str, instead: str = "") -> None:
     except OSError as error:
         owner = f"uid {os.getuid()}"
         raise setting_error(
-            variable, f"{folder} cannot be written by {owner}: {error.strerror}",
+            variable,
+            f"{folder} cannot be written by {owner}: {error.strerror}",
             "nothing that is saved there would be kept",
             f"give the folder or volume to {owner} (chown -R {os.getuid()}:{os.getgid()} …), or name another one"
             + (f"; where files do not last, set {instead}" if instead else ""),

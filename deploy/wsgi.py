@@ -24,7 +24,8 @@ def load_app(spec: str) -> Callable[..., Any]:
         with open(logs.log_file_descriptor(), "w", closefd=False) as log:
             print("".join(traceback.format_exception(error)[-6:]), file=log)
         raise setting_error(
-            "WSGI_APP", f"{spec} cannot be loaded: {type(error).__name__}: {error}",
+            "WSGI_APP",
+            f"{spec} cannot be loaded: {type(error).__name__}: {error}",
             "without it every request would be answered with an error",
             "mend what the last lines of the traceback above name, or set WSGI_APP=module:callable",
         ) from None

@@ -22,10 +22,12 @@ SCHEMES = {
     "token": {"type": "http", "scheme": "bearer", "description": "A token of yours, made with POST /tokens."},
     "password": {"type": "http", "scheme": "basic", "description": "Username or email, and password."},
     "session": {
-        "type": "apiKey", "in": "cookie", "name": "session",
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "session",
         "description": "The session of the pages; what writes needs the header X-CSRFToken as well.",
     },
-}  # fmt: skip
+}
 KNOWN = list(SCHEMES)  # any of them, for the description of what only answers to somebody
 
 

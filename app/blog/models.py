@@ -69,9 +69,13 @@ class Post(db.Model):
 
     @classmethod
     def timeline(
-        cls, before: int | None = None, limit=PER_PAGE, author: User | None = None,
-        followed_by: User | None = None, search: str | None = None,
-    ) -> Page:  # fmt: skip
+        cls,
+        before: int | None = None,
+        limit=PER_PAGE,
+        author: User | None = None,
+        followed_by: User | None = None,
+        search: str | None = None,
+    ) -> Page:
         """Return the posts that are not hidden, newest first: older than the id `before`, and as the rest says.
 
         `followed_by`: only of those whom this user follows, and this user's own. `search`: only with this text

@@ -40,10 +40,20 @@ def _write(file, here, now):
             server = postgres.Server(here.postgres())
             found["schema"] = server.schema()
             _save(draft, archive.DUMP, "dumping PostgreSQL", server.dump())
-        _save(draft, archive.STATE, "copying the state directory",
-              here.command("python3", "-m", "deploy.snapshot", "write"), here.env)
-        draft.finish(kind=found["kind"], file=found["file"], schema=found["schema"], release=found["release"],
-                     made_at=now.isoformat(timespec="seconds"))
+        _save(
+            draft,
+            archive.STATE,
+            "copying the state directory",
+            here.command("python3", "-m", "deploy.snapshot", "write"),
+            here.env,
+        )
+        draft.finish(
+            kind=found["kind"],
+            file=found["file"],
+            schema=found["schema"],
+            release=found["release"],
+            made_at=now.isoformat(timespec="seconds"),
+        )
     return found
 
 

@@ -1,8 +1,8 @@
 """Run one of the app's flask commands, where its data is and with its settings.
 
-  ./stack flask seed --posts 5000       a demo: people, notes, follows
-  ./stack flask admin you@example.com   the first admin
-  ./stack flask                         what else there is
+./stack flask seed --posts 5000       a demo: people, notes, follows
+./stack flask admin you@example.com   the first admin
+./stack flask                         what else there is
 """
 
 import argparse

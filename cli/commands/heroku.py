@@ -49,6 +49,9 @@ def _check():
 def _git(*words):
     asked = console.quiet(["git", "-c", f"safe.directory={ROOT}", *words])
     if asked.returncode:
-        raise StackError("There is no commit to push.", asked.stderr.strip() or "git said nothing.",
-                      "git init && git add --all && git commit")
+        raise StackError(
+            "There is no commit to push.",
+            asked.stderr.strip() or "git said nothing.",
+            "git init && git add --all && git commit",
+        )
     return asked.stdout.strip()

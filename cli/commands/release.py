@@ -23,8 +23,15 @@ def run(args):
     project.check_settings(config)
     if not args.no_build:
         base_image.ensure(base_of(config))
-    change = rollout.Change(f"the release of {build_inputs.release()}", config["services"]["web"]["image"], "",
-                            not args.no_build, args.allow_breaking, args.ready_within, args.paths)
+    change = rollout.Change(
+        f"the release of {build_inputs.release()}",
+        config["services"]["web"]["image"],
+        "",
+        not args.no_build,
+        args.allow_breaking,
+        args.ready_within,
+        args.paths,
+    )
     with rollout.alone():
         rollout.replace(config["name"], rollout.mend(config["name"]), change)
     return 0

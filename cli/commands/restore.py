@@ -150,6 +150,10 @@ class Restored:
         return self.here.command("python3", "-m", "deploy.snapshot", step)
 
     def _fill(self, title, name, argv, env=None):
-        with deployment.piped(title, argv, env=env, fix="./stack status", stdin=subprocess.PIPE,
-                         stdout=subprocess.DEVNULL) as (child, _), self.backup.open(name) as source:
+        with (
+            deployment.piped(
+                title, argv, env=env, fix="./stack status", stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+            ) as (child, _),
+            self.backup.open(name) as source,
+        ):
             shutil.copyfileobj(source, child.stdin, archive.CHUNK)

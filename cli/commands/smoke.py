@@ -15,8 +15,10 @@ def add_arguments(parser):
     """The options of `smoke`."""
     parser.add_argument("url", nargs="?", metavar="URL", help="such as https://app.example")
     parser.add_argument("--expect-server", metavar="NAME", help="fail unless this WSGI server answers")
-    for option, meaning in (("--user", "an account there, instead of a new one; twice, to make none"),
-                            ("--password", "its password")):
+    for option, meaning in (
+        ("--user", "an account there, instead of a new one; twice, to make none"),
+        ("--password", "its password"),
+    ):
         parser.add_argument(option, metavar=option[2:].upper(), action="append", default=[], help=meaning)
 
 

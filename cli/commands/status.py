@@ -55,12 +55,16 @@ def _serving(stack, image):
         yield "no web container serves; type: ./stack up"
         return
     moment = datetime.datetime.fromtimestamp(since, datetime.timezone.utc).isoformat()
-    yield (f"{one.name} serves since {age(moment)}: {rollout.server(one)}, release {one.environment.get('RELEASE')}, "
-           f"image {one.image_id.removeprefix('sha256:')[:12]}")
+    yield (
+        f"{one.name} serves since {age(moment)}: {rollout.server(one)}, release {one.environment.get('RELEASE')}, "
+        f"image {one.image_id.removeprefix('sha256:')[:12]}"
+    )
     for other in rollout.webs(stack):
         if other.id != one.id:
-            yield (f"{other.name} ({rollout.server(other)}, {_state(other)}) does not serve: a change is under way, "
-                   f"or was interrupted; then type: ./stack switch {rollout.server(one)}")
+            yield (
+                f"{other.name} ({rollout.server(other)}, {_state(other)}) does not serve: a change is under way, "
+                f"or was interrupted; then type: ./stack switch {rollout.server(one)}"
+            )
     if rollout.image_id(image) != one.image_id:
         yield f"{image} is another image by now; type: ./stack release"
 

@@ -23,8 +23,15 @@ def run(args):
     project.check_server(args.server)
     config = compose.config({"WSGI_SERVER": args.server})
     project.check_settings(config)
-    change = rollout.Change(f"the switch to {args.server}", config["services"]["web"]["image"], args.server, False,
-                            args.allow_breaking, args.ready_within, args.paths)
+    change = rollout.Change(
+        f"the switch to {args.server}",
+        config["services"]["web"]["image"],
+        args.server,
+        False,
+        args.allow_breaking,
+        args.ready_within,
+        args.paths,
+    )
     with rollout.alone():
         old = rollout.mend(config["name"])
         if rollout.server(old) == args.server:

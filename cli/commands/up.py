@@ -55,12 +55,17 @@ def _native(args):
     if args.server:
         project.remember_server(args.server)
     other = next(name for name in native.SERVERS if name != answer.get("wsgi_server"))
-    _report(url, answer, time.monotonic() - started, (
-        DEMO,
-        (f"up --native --server {other}", "the same app under another server"),
-        ("logs --follow", "watch it work"),
-        ("down", "stop it gracefully"),
-    ))
+    _report(
+        url,
+        answer,
+        time.monotonic() - started,
+        (
+            DEMO,
+            (f"up --native --server {other}", "the same app under another server"),
+            ("logs --follow", "watch it work"),
+            ("down", "stop it gracefully"),
+        ),
+    )
     return 0
 
 
@@ -83,12 +88,17 @@ def _containers(args):
     server = answer.get("wsgi_server")
     other = next((name for name in project.servers() if name != server), server)
     is_ours = not config["services"]["web"]["environment"].get("APP_DIR")
-    _report(compose.url(config["name"]), answer, time.monotonic() - started, (
-        *([DEMO] if is_ours else []),
-        ("smoke", "check that it keeps its promises"),
-        (f"up --server {other}", "the same app under another server"),
-        ("logs --follow", "watch it work"),
-    ))
+    _report(
+        compose.url(config["name"]),
+        answer,
+        time.monotonic() - started,
+        (
+            *([DEMO] if is_ours else []),
+            ("smoke", "check that it keeps its promises"),
+            (f"up --server {other}", "the same app under another server"),
+            ("logs --follow", "watch it work"),
+        ),
+    )
     return 0
 
 

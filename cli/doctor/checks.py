@@ -84,8 +84,10 @@ def grace(facts):
         seconds = facts.inspected[service]["Config"].get("StopTimeout") or 10
         needed = int(_setting(facts, "SHUTDOWN_GRACE"))
         if seconds <= needed:
-            raise Bad(f"Docker kills {service} after {seconds} s, SHUTDOWN_GRACE is {needed} s",
-                      "docker-compose.yml: stop_grace_period: 65s")  # fmt: skip
+            raise Bad(
+                f"Docker kills {service} after {seconds} s, SHUTDOWN_GRACE is {needed} s",
+                "docker-compose.yml: stop_grace_period: 65s",
+            )
     return f"{needed} s for requests in flight, then Docker waits until {seconds} s"
 
 
@@ -115,8 +117,10 @@ def alive(facts):
     """answer"""
     status = facts.pages["alive"].status if "alive" in facts.pages else 0
     if status in (301, 302, 307, 308):
-        raise Bad("/healthz is redirected: what asks for it sees no health",
-                  "leave /healthz out of what sends people to https")  # fmt: skip
+        raise Bad(
+            "/healthz is redirected: what asks for it sees no health",
+            "leave /healthz out of what sends people to https",
+        )
     if status != 200:
         raise Bad(f"/healthz gives {status or 'nothing'}", "./stack logs web")
     if facts.pages["first"].status >= 500:
@@ -139,8 +143,10 @@ def lost_files(facts):
     answer = facts.pages["no file"]
     if answer.status != 404 or "immutable" in answer.headers.get("cache-control", ""):
         kept = answer.headers.get("cache-control", "no Cache-Control")
-        raise Bad(f"a file that is not there gives {answer.status}, {kept}: caches may keep that over the next release",
-                  "./stack up   (with the files of nginx/)")  # fmt: skip
+        raise Bad(
+            f"a file that is not there gives {answer.status}, {kept}: caches may keep that over the next release",
+            "./stack up   (with the files of nginx/)",
+        )
     return "404, not to be kept"
 
 
@@ -165,15 +171,22 @@ def proxies(facts):
     forwarded = [line["forwarded_for"].count(",") + 1 for line in lines if line.get("forwarded_for")]
     if trusted <= 1 and len(forwarded) > len(lines) / 2:
         count = max(set(forwarded), key=forwarded.count)
-        raise Bad(f"most requests come through {count} more, but TRUSTED_PROXIES is {trusted}: all clients have the "
-                  "proxy's address, and links lack https", f"TRUSTED_PROXIES={count + 1} in .env, then ./stack up")
+        raise Bad(
+            f"most requests come through {count} more, but TRUSTED_PROXIES is {trusted}: all clients have the "
+            "proxy's address, and links lack https",
+            f"TRUSTED_PROXIES={count + 1} in .env, then ./stack up",
+        )
     if trusted > 1 and len(forwarded) < len(lines) / 2:
-        raise Bad(f"TRUSTED_PROXIES is {trusted}, but most requests come through none: an address can be invented",
-                  "TRUSTED_PROXIES=1 in .env, then ./stack up")  # fmt: skip
+        raise Bad(
+            f"TRUSTED_PROXIES is {trusted}, but most requests come through none: an address can be invented",
+            "TRUSTED_PROXIES=1 in .env, then ./stack up",
+        )
     clients = {line["client"] for line in lines}
     if trusted <= 1 and len(lines) > 200 and len(clients) == 1:
-        raise Doubtful(f"{len(lines)} requests came from {clients.pop()} alone: a proxy that names nobody, or Docker's",
-                       "let the proxy send X-Forwarded-For, or CLIENT_CONNECTIONS=0 in .env")  # fmt: skip
+        raise Doubtful(
+            f"{len(lines)} requests came from {clients.pop()} alone: a proxy that names nobody, or Docker's",
+            "let the proxy send X-Forwarded-For, or CLIENT_CONNECTIONS=0 in .env",
+        )
     return f"TRUSTED_PROXIES={trusted} fits the headers of {len(lines)} requests"
 
 
@@ -207,9 +220,11 @@ def queue(facts):
     wanted, limit = int(_setting(facts, "WEB_QUEUE")), facts.inside["web"]["somaxconn"]
     if limit < wanted:
         # Not by sysctl on the host: a container has a value of its own, which begins with the kernel's default.
-        raise Bad(f"the kernel allows {limit} (net.core.somaxconn), WEB_QUEUE is {wanted}",
-                  f"WEB_QUEUE={limit} in .env, or for web in docker-compose.yml "
-                  f"sysctls: {{net.core.somaxconn: {MAX_BACKLOG}}}; then ./stack up")  # fmt: skip
+        raise Bad(
+            f"the kernel allows {limit} (net.core.somaxconn), WEB_QUEUE is {wanted}",
+            f"WEB_QUEUE={limit} in .env, or for web in docker-compose.yml "
+            f"sysctls: {{net.core.somaxconn: {MAX_BACKLOG}}}; then ./stack up",
+        )
     return f"{wanted} requests may wait, the kernel allows {limit}"
 
 
@@ -218,8 +233,10 @@ def heartbeat(facts):
     """/dev/shm"""
     if facts.inside["web"]["shm"] != "tmpfs":
         kind = facts.inside["web"]["shm"] or "not there"
-        raise Bad(f"it is {kind}, not memory: workers would seem to freeze on a slow disk",
-                  "leave /dev/shm of the web container as Docker makes it")  # fmt: skip
+        raise Bad(
+            f"it is {kind}, not memory: workers would seem to freeze on a slow disk",
+            "leave /dev/shm of the web container as Docker makes it",
+        )
     return "memory"
 
 
@@ -228,8 +245,10 @@ def workers(facts):
     """workers and memory"""
     inside = facts.inside["web"]
     if inside["out_of_memory"]:
-        raise Bad(f"the kernel has ended {inside['out_of_memory']} processes of web for lack of memory",
-                  "docker-compose.yml: a higher mem_limit, or WEB_CONCURRENCY=1 in .env")  # fmt: skip
+        raise Bad(
+            f"the kernel has ended {inside['out_of_memory']} processes of web for lack of memory",
+            "docker-compose.yml: a higher mem_limit, or WEB_CONCURRENCY=1 in .env",
+        )
     number, limit = int(_setting(facts, "WEB_CONCURRENCY")), facts.inspected["web"]["HostConfig"]["Memory"]
     if not limit:
         raise Doubtful("web has no memory limit: it can take all of the host's", "docker-compose.yml: mem_limit: 512m")
@@ -237,8 +256,10 @@ def workers(facts):
         fitting = limit // resources.MEMORY_PER_WORKER
         raise Bad(f"{number} workers in {limit // 2**20} MB", f"WEB_CONCURRENCY={fitting} in .env")
     if inside["memory"] > 0.9 * limit:
-        raise Doubtful(f"{inside['memory'] * 100 // limit} % of {limit // 2**20} MB are in use",
-                       "docker-compose.yml: a higher mem_limit for web")  # fmt: skip
+        raise Doubtful(
+            f"{inside['memory'] * 100 // limit} % of {limit // 2**20} MB are in use",
+            "docker-compose.yml: a higher mem_limit for web",
+        )
     return f"{number} workers, {inside['memory'] // 2**20} of {limit // 2**20} MB in use"
 
 
@@ -247,8 +268,10 @@ def open_files(facts):
     """open files"""
     limit = facts.inside["nginx"]["files"]
     if limit < 8192:
-        raise Bad(f"Nginx may have {limit}, and needs two for each of 4,096 connections",
-                  "docker-compose.yml: ulimits: {nofile: 65536} for nginx")  # fmt: skip
+        raise Bad(
+            f"Nginx may have {limit}, and needs two for each of 4,096 connections",
+            "docker-compose.yml: ulimits: {nofile: 65536} for nginx",
+        )
     return f"{limit} for each process"
 
 
@@ -257,10 +280,16 @@ def disk(facts):
     """disk"""
     free, size = facts.disk
     if free < max(2**30, size // 20):
-        raise Bad(f"{free / 2**30:.1f} GB of {size / 2**30:.0f} GB are free where Docker keeps its volumes",
-                  "docker image prune; ./stack logs says whether the app writes too much")  # fmt: skip
-    small = {name: one for inside in facts.inside.values() for name, one in inside["folders"].items()
-             if one["free"] < min(64 * 2**20, one["size"] // 2)}  # fmt: skip
+        raise Bad(
+            f"{free / 2**30:.1f} GB of {size / 2**30:.0f} GB are free where Docker keeps its volumes",
+            "docker image prune; ./stack logs says whether the app writes too much",
+        )
+    small = {
+        name: one
+        for inside in facts.inside.values()
+        for name, one in inside["folders"].items()
+        if one["free"] < min(64 * 2**20, one["size"] // 2)
+    }
     if small:
         name, one = next(iter(small.items()))
         raise Bad(f"{name} has {one['free'] // 2**20} MB left", "make room, or give its volume more")
@@ -274,8 +303,10 @@ def owners(facts):
     for name in own:
         owner = facts.inside["web"]["folders"].get(name, {}).get("owner")
         if owner != 10001:
-            raise Bad(f"{name} belongs to {'nobody' if owner is None else f'uid {owner}'}, the app is uid 10001",
-                      f"docker compose run --rm --user 0 --cap-add CHOWN web chown -R 10001:10001 {name}")  # fmt: skip
+            raise Bad(
+                f"{name} belongs to {'nobody' if owner is None else f'uid {owner}'}, the app is uid 10001",
+                f"docker compose run --rm --user 0 --cap-add CHOWN web chown -R 10001:10001 {name}",
+            )
     return "the app's folders are the app's"
 
 
@@ -283,8 +314,10 @@ def owners(facts):
 def secret(facts):
     """secret key"""
     if facts.inside["web"]["secret_length"] < 16:
-        raise Bad("there is none, or a short one: sessions can be forged or end with each start",
-                  "leave SECRET_KEY out of .env, and ./stack up makes a good one")  # fmt: skip
+        raise Bad(
+            "there is none, or a short one: sessions can be forged or end with each start",
+            "leave SECRET_KEY out of .env, and ./stack up makes a good one",
+        )
     return "one for all workers and releases"
 
 
@@ -297,8 +330,10 @@ def database(facts):
     # app/database.py: ten connections at most for each worker, and twice the workers while a release overlaps.
     needed = int(_setting(facts, "WEB_CONCURRENCY")) * min(10, int(_setting(facts, "WEB_THREADS"))) * 2 + 3
     if needed > 100:
-        raise Doubtful(f"a release may need {needed} connections; PostgreSQL's default is 100",
-                       f"max_connections = {needed} there, or fewer WEB_CONCURRENCY * WEB_THREADS")  # fmt: skip
+        raise Doubtful(
+            f"a release may need {needed} connections; PostgreSQL's default is 100",
+            f"max_connections = {needed} there, or fewer WEB_CONCURRENCY * WEB_THREADS",
+        )
     return f"{kind}, {needed} connections at most during a release"
 
 
@@ -306,8 +341,10 @@ def database(facts):
 def clock(facts):
     """clock"""
     if facts.clock_is_behind:
-        raise Bad("it is behind the date of this very release: sessions and certificates go wrong",
-                  sudo.typed("timedatectl set-ntp true"))  # fmt: skip
+        raise Bad(
+            "it is behind the date of this very release: sessions and certificates go wrong",
+            sudo.typed("timedatectl set-ntp true"),
+        )
     if not facts.clock_is_kept:
         raise Doubtful("nobody keeps it in step, as far as the kernel knows", sudo.typed("timedatectl set-ntp true"))
     return "kept in step"

@@ -45,17 +45,23 @@ database = settings.pop("DATABASE_URL")
 mounts = {line.split()[1]: line.split()[2] for line in read("/proc/mounts").splitlines()}
 events = read("/sys/fs/cgroup/memory.events") or read("/sys/fs/cgroup/memory/memory.oom_control")
 events = dict(line.split() for line in events.splitlines())
-print(json.dumps({
-    "settings": settings,
-    "secret_length": len(secret),
-    "database": database.partition(":")[0],
-    "somaxconn": int(read("/proc/sys/net/core/somaxconn") or 0),
-    "files": os.sysconf("SC_OPEN_MAX"),
-    "shm": mounts.get("/dev/shm", ""),
-    "root_is_read_only": not os.access("/srv", os.W_OK) and os.statvfs("/").f_flag & os.ST_RDONLY != 0,
-    "first_process": read("/proc/1/comm"),
-    "memory": int(read("/sys/fs/cgroup/memory.current") or read("/sys/fs/cgroup/memory/memory.usage_in_bytes") or 0),
-    "out_of_memory": int(events.get("oom_kill", 0)),
-    "folders": {path: folder(path) for path in FOLDERS if os.path.isdir(path)},
-    "no_way_to_web": connects(f"{settings['RUNTIME_DIRECTORY']}/current.sock"),
-}))
+print(
+    json.dumps(
+        {
+            "settings": settings,
+            "secret_length": len(secret),
+            "database": database.partition(":")[0],
+            "somaxconn": int(read("/proc/sys/net/core/somaxconn") or 0),
+            "files": os.sysconf("SC_OPEN_MAX"),
+            "shm": mounts.get("/dev/shm", ""),
+            "root_is_read_only": not os.access("/srv", os.W_OK) and os.statvfs("/").f_flag & os.ST_RDONLY != 0,
+            "first_process": read("/proc/1/comm"),
+            "memory": int(
+                read("/sys/fs/cgroup/memory.current") or read("/sys/fs/cgroup/memory/memory.usage_in_bytes") or 0
+            ),
+            "out_of_memory": int(events.get("oom_kill", 0)),
+            "folders": {path: folder(path) for path in FOLDERS if os.path.isdir(path)},
+            "no_way_to_web": connects(f"{settings['RUNTIME_DIRECTORY']}/current.sock"),
+        }
+    )
+)

@@ -32,7 +32,7 @@ class Response:
 
 @dataclass
 class Facts:
-    """`inspected` is `docker inspect` by service, `inside` what container_facts.py printed there, `pages` Responses by name."""
+    """`inspected`: docker inspect by service; `inside`: output of container_facts.py; `pages`: Responses by name."""
 
     inspected: dict = field(default_factory=dict)
     inside: dict = field(default_factory=dict)
@@ -95,8 +95,11 @@ def _page(url, headers):
     except OSError:
         return Response()
     with answer:
-        return Response(answer.status, {name.lower(): value for name, value in answer.headers.items()},
-                        answer.read(100_000).decode(errors="replace"))  # fmt: skip
+        return Response(
+            answer.status,
+            {name.lower(): value for name, value in answer.headers.items()},
+            answer.read(100_000).decode(errors="replace"),
+        )
 
 
 def _access_log(container):

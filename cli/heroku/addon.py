@@ -46,8 +46,17 @@ def postgres() -> Iterator[str]:
 def _as_user(program: str, *arguments: str, **how) -> subprocess.Popen:
     """Starts a program of PostgreSQL, which refuses to run as root."""
     group = pwd.getpwnam(USER).pw_gid
-    return subprocess.Popen([PROGRAMS / program, *arguments], user=USER, group=group, extra_groups=[], cwd="/",
-                            env={"PATH": os.defpath}, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT, **how)
+    return subprocess.Popen(
+        [PROGRAMS / program, *arguments],
+        user=USER,
+        group=group,
+        extra_groups=[],
+        cwd="/",
+        env={"PATH": os.defpath},
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.STDOUT,
+        **how,
+    )
 
 
 def _await_answer(server: subprocess.Popen, home: str, port: int) -> None:

@@ -44,9 +44,11 @@ def compile_app(commit: str, config: Mapping[str, str], cache: Path, scratch: Pa
 def _require_this_python(version: str) -> None:
     here = platform.python_version()
     if version.split(".")[:2] != here.split(".")[:2]:
-        raise StackError(f"Python {version} cannot be rehearsed here.",
-                      f"The platform has it, but the image that stands in for it has {here}.",
-                      f"echo {here.rpartition('.')[0]} > .python-version")
+        raise StackError(
+            f"Python {version} cannot be rehearsed here.",
+            f"The platform has it, but the image that stands in for it has {here}.",
+            f"echo {here.rpartition('.')[0]} > .python-version",
+        )
 
 
 def _install(commit: str, cache: Path, scratch: Path) -> None:
@@ -61,11 +63,17 @@ def _install(commit: str, cache: Path, scratch: Path) -> None:
         subprocess.run(["/usr/bin/python3", "-m", "venv", "--without-pip", PYTHON], check=True)
     output.step("Installing dependencies using 'pipenv install --deploy'")
     if output.run([pipenv, "verify"], environ | {"PIP_CONFIG_FILE": os.devnull}, environment.APP):
-        raise StackError("Unable to install dependencies using Pipenv.", "Your Pipfile.lock is out of date.",
-                      "./stack lock && git commit Pipfile.lock")
+        raise StackError(
+            "Unable to install dependencies using Pipenv.",
+            "Your Pipfile.lock is out of date.",
+            "./stack lock && git commit Pipfile.lock",
+        )
     if output.run([pipenv, "sync"], environ | environment.installation(scratch, os.environ), environment.APP):
-        raise StackError("Unable to install dependencies using Pipenv.", "The log above says which package, and why.",
-                      "./stack lock, or mend the way to the package index")
+        raise StackError(
+            "Unable to install dependencies using Pipenv.",
+            "The log above says which package, and why.",
+            "./stack lock, or mend the way to the package index",
+        )
     if not kept.is_dir():
         _keep(kept)
 
@@ -101,5 +109,8 @@ def _hook(name: str, commit: str, config: Mapping[str, str]) -> None:
     # Config vars, but for those that would change the build itself.
     given = {key: value for key, value in config.items() if key not in ("PATH", "PYTHONHOME", "PYTHONPATH")}
     if output.run([f"bin/{name}"], environment.build(commit) | given, environment.APP):
-        raise StackError(f"Failed to run the bin/{name} script.", "It ended with an exit status other than 0; see above.",
-                      f"mend bin/{name}")
+        raise StackError(
+            f"Failed to run the bin/{name} script.",
+            "It ended with an exit status other than 0; see above.",
+            f"mend bin/{name}",
+        )

@@ -68,13 +68,19 @@ class Dyno:
         started = time.monotonic()
         while time.monotonic() < started + BOOT:
             if self._child.poll() is not None:
-                raise StackError(f"{self.name} crashed with status {self._child.returncode} (H10).",
-                              f"It said:\n{self.tail()}", "mend what it says, and commit")
+                raise StackError(
+                    f"{self.name} crashed with status {self._child.returncode} (H10).",
+                    f"It said:\n{self.tail()}",
+                    "mend what it says, and commit",
+                )
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port or 0), timeout=1):
                 return time.monotonic() - started
             time.sleep(0.05)
-        raise StackError(f"{self.name} failed to bind to $PORT within {BOOT} seconds of launch (R10).",
-                      f"It said:\n{self.tail()}", "listen on the port that PORT names, on all addresses")
+        raise StackError(
+            f"{self.name} failed to bind to $PORT within {BOOT} seconds of launch (R10).",
+            f"It said:\n{self.tail()}",
+            "listen on the port that PORT names, on all addresses",
+        )
 
     def processes(self) -> list[int]:
         """Its process ids, without the platform's own."""
@@ -95,9 +101,11 @@ class Dyno:
             status = self._child.wait(timeout=EXIT)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise StackError(f"{self.name} failed to exit within {EXIT} seconds of SIGTERM (R12).",
-                          f"It was killed, and with it the requests in flight. It said:\n{self.tail()}",
-                          "set SHUTDOWN_GRACE=25") from None
+            raise StackError(
+                f"{self.name} failed to exit within {EXIT} seconds of SIGTERM (R12).",
+                f"It was killed, and with it the requests in flight. It said:\n{self.tail()}",
+                "set SHUTDOWN_GRACE=25",
+            ) from None
         return status, time.monotonic() - started
 
     def kill(self) -> None:
@@ -128,8 +136,13 @@ def start(slug: Path, name: str, command: str, config: Mapping[str, str]) -> Ite
         with memory.limit() as limit, open(scratch / "log", "w") as log:
             (scratch / "layer").mkdir()
             environ = {"PATH": os.defpath + ":/usr/sbin:/sbin", "SLUG": str(slug), "SCRATCH": str(scratch / "layer")}
-            child = subprocess.Popen([*limit.prefix, *apart, *inside], env=environ,
-                                     stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+            child = subprocess.Popen(
+                [*limit.prefix, *apart, *inside],
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
             dyno = Dyno(name, child, port, scratch / "log", limit)
             try:
                 yield dyno

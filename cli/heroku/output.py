@@ -21,8 +21,16 @@ def detail(text: str) -> None:
 
 def run(command: list[str], environ: Mapping[str, str], folder: str) -> int:
     """Runs a command with exactly this environment and shows what it says; returns its exit status."""
-    with subprocess.Popen(command, env=dict(environ), cwd=folder, text=True, errors="replace", stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as child:
+    with subprocess.Popen(
+        command,
+        env=dict(environ),
+        cwd=folder,
+        text=True,
+        errors="replace",
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as child:
         for line in child.stdout or ():
             detail(line.rstrip("\n"))
     return child.returncode

@@ -8,8 +8,18 @@ from deploy.errors import StackError
 
 OLDEST, NEWEST = 10, 14  # minor versions of Python 3, in buildpack v351
 DEFAULT = f"3.{NEWEST}"
-MISSPELT = ("python-version", ".python_version", ".pythonversion", ".python-version.txt", "python-version.txt",
-            "python_version.txt", ".Python-version", ".python.version", "python_version", ".python-version ")
+MISSPELT = (
+    "python-version",
+    ".python_version",
+    ".pythonversion",
+    ".python-version.txt",
+    "python-version.txt",
+    "python_version.txt",
+    ".Python-version",
+    ".python.version",
+    "python_version",
+    ".python-version ",
+)
 
 _VERSION = re.compile(r"(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))?")
 
@@ -19,11 +29,17 @@ def requested(folder: Path) -> tuple[str, str]:
     version, origin = _asked_for(folder)
     major, minor = map(int, version.split(".")[:2])
     if (major, minor) < (3, OLDEST):
-        raise StackError("The requested Python version has reached end-of-life.",
-                      f"{origin} asks for {version}; the platform has 3.{OLDEST} to 3.{NEWEST}.", _write(folder))
+        raise StackError(
+            "The requested Python version has reached end-of-life.",
+            f"{origin} asks for {version}; the platform has 3.{OLDEST} to 3.{NEWEST}.",
+            _write(folder),
+        )
     if (major, minor) > (3, NEWEST):
-        raise StackError("The requested Python version isn't recognised.",
-                      f"{origin} asks for {version}; the platform has 3.{OLDEST} to 3.{NEWEST}.", _write(folder))
+        raise StackError(
+            "The requested Python version isn't recognised.",
+            f"{origin} asks for {version}; the platform has 3.{OLDEST} to 3.{NEWEST}.",
+            _write(folder),
+        )
     return version, origin
 
 
@@ -32,15 +48,20 @@ def _asked_for(folder: Path) -> tuple[str, str]:
         return _of_runtime_txt(folder), "runtime.txt"
     for name in MISSPELT:
         if (folder / name).is_file():
-            raise StackError("Your .python-version file is spelled incorrectly.",
-                          f"It is called '{name}', and so nobody reads it.", f"git mv '{name}' .python-version")
+            raise StackError(
+                "Your .python-version file is spelled incorrectly.",
+                f"It is called '{name}', and so nobody reads it.",
+                f"git mv '{name}' .python-version",
+            )
     if (folder / ".python-version").is_file():
         return _of_python_version_file(folder), ".python-version"
     version = pipfile.required_python(folder) if (folder / "Pipfile.lock").is_file() else ""
     if version and not _VERSION.fullmatch(version):
-        raise StackError("Invalid Python version in Pipfile.lock.",
-                      f"It asks for {version!r}; only X.Y and X.Y.Z are understood, no wildcard.",
-                      "set python_version in the Pipfile's [requires], then: ./stack lock")
+        raise StackError(
+            "Invalid Python version in Pipfile.lock.",
+            f"It asks for {version!r}; only X.Y and X.Y.Z are understood, no wildcard.",
+            "set python_version in the Pipfile's [requires], then: ./stack lock",
+        )
     return (version, "Pipfile.lock") if version else (DEFAULT, "the platform's default")
 
 
@@ -48,21 +69,30 @@ def _of_runtime_txt(folder: Path) -> str:
     lines = _lines((folder / "runtime.txt").read_text(encoding="utf-8", errors="replace"))
     version = "\n".join(lines).removeprefix("python-")
     if not lines or not lines[0].startswith("python-") or not _VERSION.fullmatch(version):
-        raise StackError("Invalid Python version in runtime.txt.",
-                      "The file is deprecated, and yet it wins over .python-version.", "git rm runtime.txt")
+        raise StackError(
+            "Invalid Python version in runtime.txt.",
+            "The file is deprecated, and yet it wins over .python-version.",
+            "git rm runtime.txt",
+        )
     return version
 
 
 def _of_python_version_file(folder: Path) -> str:
     content = (folder / ".python-version").read_bytes()
     if content.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
-        raise StackError("Unable to read .python-version.",
-                      "It begins with a byte order mark; only UTF-8 without one is understood.", _write(folder))
+        raise StackError(
+            "Unable to read .python-version.",
+            "It begins with a byte order mark; only UTF-8 without one is understood.",
+            _write(folder),
+        )
     lines = _lines(content.decode(errors="replace"))
     for line in lines:
         if not _VERSION.fullmatch(line):
-            raise StackError("Invalid Python version in .python-version.",
-                          f"It says {line!r}; only X.Y and X.Y.Z are understood.", _write(folder))
+            raise StackError(
+                "Invalid Python version in .python-version.",
+                f"It says {line!r}; only X.Y and X.Y.Z are understood.",
+                _write(folder),
+            )
     if len(lines) != 1:
         what = "Multiple Python versions found" if lines else "No Python version found"
         raise StackError(f"{what} in .python-version.", "The platform installs exactly one.", _write(folder))

@@ -1,6 +1,6 @@
 """The receiving end of the push: builds the commit, packs the slug, runs the release phase. Any of them can refuse it.
 
-    git's pre-receive hook  →  python3 -m cli.heroku.receive WORK
+git's pre-receive hook  →  python3 -m cli.heroku.receive WORK
 """
 
 import json
@@ -46,8 +46,11 @@ def release(folder: Path, command: str, config: Mapping[str, str]) -> None:
         status = one_off.wait()
         output.detail(one_off.tail())
     if status:
-        raise StackError(f"Release command failed with exit status {status}.",
-                      "The new release takes no traffic; the one before stays.", "mend what it says, and push again")
+        raise StackError(
+            f"Release command failed with exit status {status}.",
+            "The new release takes no traffic; the one before stays.",
+            "mend what it says, and push again",
+        )
 
 
 def main() -> int:

@@ -24,8 +24,11 @@ def rehearse(server: str, commit: str = "HEAD") -> bool:
             return False
         types = procfile.read((work / "slug" / "Procfile").read_text())
         with contextlib.ExitStack() as others:
-            running = [others.enter_context(dyno.start(work / "slug", f"{name}.1", command, config))
-                       for name, command in types.items() if name not in ("web", "release")]
+            running = [
+                others.enter_context(dyno.start(work / "slug", f"{name}.1", command, config))
+                for name, command in types.items()
+                if name not in ("web", "release")
+            ]
             _run_web(work / "slug", types["web"], config)
             for worker in running:
                 _end(worker)
@@ -45,8 +48,11 @@ def _run_web(slug: Path, command: str, config: Mapping[str, str]) -> None:
 def _smoke(web: dyno.Dyno, server: str) -> None:
     tests = ["pytest", "tests/smoke", "--base-url", web.url, "--expect-server", server]
     if subprocess.run(tests, cwd=ROOT).returncode:
-        raise StackError("The smoke tests failed.", f"The last lines of {web.name}:\n{web.tail()}",
-                      "./stack up && ./stack smoke, where the same tests ask the same app behind Nginx")
+        raise StackError(
+            "The smoke tests failed.",
+            f"The last lines of {web.name}:\n{web.tail()}",
+            "./stack up && ./stack smoke, where the same tests ask the same app behind Nginx",
+        )
 
 
 def _end(running: dyno.Dyno) -> None:
@@ -55,6 +61,8 @@ def _end(running: dyno.Dyno) -> None:
     status, seconds = running.stop()
     output.detail(f"{count} processes exited with status {status} after {seconds:.1f} s (limit {dyno.EXIT} s)")
     if status:
-        raise StackError(f"{running.name} exited with status {status} on SIGTERM.",
-                      f"Requests in flight may have been cut. It said:\n{running.tail()}",
-                      "look at how deploy/servers/ stops this server")
+        raise StackError(
+            f"{running.name} exited with status {status} on SIGTERM.",
+            f"Requests in flight may have been cut. It said:\n{running.tail()}",
+            "look at how deploy/servers/ stops this server",
+        )

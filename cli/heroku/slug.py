@@ -35,9 +35,11 @@ def judge(folder: Path) -> str:
     packed = _compressed(folder)
     if packed > LIMIT:
         largest = sorted(((size(path), path.name) for path in folder.iterdir() if path.is_dir()), reverse=True)[:3]
-        raise StackError(f"Compiled slug size: {packed // MB} MB is too large (max is {LIMIT // MB} MB).",
-                      "Largest: " + ", ".join(f"{name} ({of // MB} MB)" for of, name in largest) + ".",
-                      "name in .slugignore what the app does not need, or take packages out of the Pipfile")
+        raise StackError(
+            f"Compiled slug size: {packed // MB} MB is too large (max is {LIMIT // MB} MB).",
+            "Largest: " + ", ".join(f"{name} ({of // MB} MB)" for of, name in largest) + ".",
+            "name in .slugignore what the app does not need, or take packages out of the Pipfile",
+        )
     return f"{packed // MB} MB" + (": slow to start from" if packed > WARN else "")
 
 

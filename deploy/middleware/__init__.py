@@ -16,11 +16,18 @@ from deploy.middleware import (
 
 WSGIApp = Callable[..., Any]
 
-# From the outside in. The id comes first, so that every log line has it; levelling next, so that the request's body is
+# From the outside in. The id comes first, so that every log line has it; normalize next, so that the request's body is
 # read to its end whichever way the answer came; the exception guard around all that can fail; health answers whatever
 # the Host header says, since probes come by address; the deadline is innermost, so that only the app's own time counts.
 ORDER = (
-    request_id, normalize, errors, liveness, trusted_proxies, allowed_hosts, static_files, request_timeout,
+    request_id,
+    normalize,
+    errors,
+    liveness,
+    trusted_proxies,
+    allowed_hosts,
+    static_files,
+    request_timeout,
 )
 
 

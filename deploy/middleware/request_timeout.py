@@ -13,7 +13,7 @@ gives up (REQUEST_TIMEOUT + 5 s, nginx/settings.conf.template):
 Stuck means that the app is at work all that time without handing over a part of its response: time in which a slow
 client reads does not count, and a stream may go on for as long as parts keep coming.
 
-What the watchdog sees go on is the server's pulse (deploy/heartbeat.py), by which deploy/health tells busy from dead. With
+What the watchdog sees go on is the server's heartbeat (heartbeat.py), by which deploy/health tells busy from dead. With
 it goes the question whether the process can still work at all (deploy/descriptors.py).
 """
 

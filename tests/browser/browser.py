@@ -83,13 +83,17 @@ class Browser:
         options = {"resultTypes": ["violations"], **({"runOnly": rules} if rules else {})}
         run = "axe.run(document, arguments[0]).then(arguments[1])"
         found = self.driver.execute_async_script(run, options)
-        return [f"{one['id']}: {' '.join(node['html'] for node in one['nodes'])}"
-                for one in found["violations"] if one["impact"] in SERIOUS]
+        return [
+            f"{one['id']}: {' '.join(node['html'] for node in one['nodes'])}"
+            for one in found["violations"]
+            if one["impact"] in SERIOUS
+        ]
 
     def overflow(self) -> int:
         """How many pixels one would have to scroll sideways."""
         return self.driver.execute_script(
-            "return document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        )
 
     def screenshot(self, file: Path) -> None:
         """Save the window as a PNG."""

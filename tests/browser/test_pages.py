@@ -54,7 +54,9 @@ def names(site, window) -> dict[str, str]:
     reset = site.mailed_link(ADMIN["email"], "/reset/")
     log_in(window, **ADMIN)
     window.visit("/")
-    window.fill(body="A note of one's own, with https://example.com/a-rather-long-address/that/has/to/be/broken/somewhere")
+    window.fill(
+        body="A note of one's own, with https://example.com/a-rather-long-address/that/has/to/be/broken/somewhere"
+    )
     window.press("Publish")
     own = re.search(r"\d+$", window.find(".post .when").get_attribute("href"))[0]
     return {"someone": someone, "own": own, "reset": reset}
@@ -104,8 +106,10 @@ def check(browser, path, name, folder) -> None:
 def test_no_page_is_left_out():
     """Every address of the app that a browser can ask for is in the lists above."""
     app = create_app({"TESTING": True, "SECRET_KEY": "only for tests", "SQLALCHEMY_DATABASE_URI": "sqlite://"})
-    asked = [path.partition("?")[0].format(someone="a", own="1", reset="/reset/x") for path in
-             (*VISITOR.values(), *MEMBER.values())]
+    asked = [
+        path.partition("?")[0].format(someone="a", own="1", reset="/reset/x")
+        for path in (*VISITOR.values(), *MEMBER.values())
+    ]
     adapter = app.url_map.bind("localhost")
     seen = {adapter.match(path)[0] for path in asked if adapter.test(path)}
     pages = {rule.endpoint for rule in app.url_map.iter_rules() if "GET" in rule.methods and is_page(rule)}

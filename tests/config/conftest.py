@@ -50,8 +50,6 @@ def run_server(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
 @pytest.fixture(scope="session")
 def compose() -> dict:
     """docker-compose.yml with all profiles, as Compose itself understands it."""
-    done = tool(
-        "docker", "compose", "--env-file", "/dev/null", "--profile", "*", "config", "--format", "json"
-    )
+    done = tool("docker", "compose", "--env-file", "/dev/null", "--profile", "*", "config", "--format", "json")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

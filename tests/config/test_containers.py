@@ -25,9 +25,7 @@ def test_list_of_services_is_whole(compose):
     """Every service that stays up is in this file's list, so that no new one goes without the checks
     below.
     """
-    stays = {
-        name for name, service in compose["services"].items() if service.get("restart") == "unless-stopped"
-    }
+    stays = {name for name, service in compose["services"].items() if service.get("restart") == "unless-stopped"}
     assert stays == set(LONG_RUNNING)
     others = set(compose["services"]) - set(HARDENED)
     assert all(compose["services"][name].get("profiles") == ["test"] for name in others)

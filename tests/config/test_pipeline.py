@@ -75,7 +75,8 @@ ON_THE_HOST = {
         "image inspect "*) echo '["sha256:3"]{}'; exit;;
         "compose config --images") for name in web web nginx; do echo "r:5000/tripod-$name:${IMAGE_TAG:-latest}"; done;;
         "compose ps --quiet web") echo 0123456789ab;;
-    esac\n""" + NOTE,
+    esac\n"""
+    + NOTE,
     "stack": NOTE,
 }
 

@@ -13,7 +13,8 @@ def test_each_failure_has_its_test():
     rows = re.findall(r"^\| (.+?) \| `(tests/\S+\.py)::(test_\w+)` \|$", text, re.M)
     assert len({what for what, _, _ in rows}) == len(rows) == FAILURES
     missing = [
-        f"{file}::{test}" for _, file, test in rows
+        f"{file}::{test}"
+        for _, file, test in rows
         if not (ROOT / file).exists() or f"\ndef {test}(" not in (ROOT / file).read_text()
-    ]  # fmt: skip
+    ]
     assert missing == []

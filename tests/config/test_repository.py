@@ -59,14 +59,18 @@ def test_shellcheck_takes_every_shell_script():
 
 def test_every_script_can_be_run():
     """A file with an interpreter in its first line is executable, in the repository and on disk."""
-    assert [
-        name for name in scripts("sh", "bash", "python3?", "env") if not os.access(ROOT / name, os.X_OK)
-    ] == []
+    assert [name for name in scripts("sh", "bash", "python3?", "env") if not os.access(ROOT / name, os.X_OK)] == []
 
 
 def test_ruff_takes_every_python_file():
     """ruff has nothing to say, also about scripts without a suffix."""
     done = tool("ruff", "check", "--no-cache", ".", *scripts("python3"))
+    assert done.returncode == 0, done.stdout
+
+
+def test_ruff_formats_every_python_file():
+    """Python files are formatted as ruff does it, so no review is about style."""
+    done = tool("ruff", "format", "--no-cache", "--diff", ".", *scripts("python3"))
     assert done.returncode == 0, done.stdout
 
 
@@ -82,9 +86,7 @@ def test_yaml_files_can_be_read():
 @pytest.mark.parametrize("registry", REGISTRIES)
 def test_no_file_names_a_registry(registry):
     """Where packages and images come from is set up on the machine, never in the repository."""
-    found = [
-        path.relative_to(ROOT).as_posix() for path in tracked() if registry.encode() in path.read_bytes()
-    ]
+    found = [path.relative_to(ROOT).as_posix() for path in tracked() if registry.encode() in path.read_bytes()]
     assert found == []
 
 
@@ -107,9 +109,7 @@ def test_every_locked_package_has_hashes():
     lock = json.loads((ROOT / "Pipfile.lock").read_text())
     packages = {**lock["default"], **lock["develop"]}
     assert [
-        name
-        for name, entry in packages.items()
-        if not entry.get("hashes") or entry.get("version", "")[:2] != "=="
+        name for name, entry in packages.items() if not entry.get("hashes") or entry.get("version", "")[:2] != "=="
     ] == []
     files = (ROOT / "deploy/servers").glob("*/requirements.txt")
     pinned = [line for file in files for line in re.findall(r"^\w.*", file.read_text(), re.M)]

@@ -23,9 +23,7 @@ EXTREMES = [
     {"LOG_LEVEL": "warning", "MAX_REQUESTS": "999999999", "WEB_THREADS": "256", "REQUEST_TIMEOUT": "3600"},
     {"LOG_LEVEL": "critical", "SHUTDOWN_GRACE": str(MAX_SHUTDOWN_GRACE), "REQUEST_TIMEOUT": "1"},
 ]
-every_setting = pytest.mark.parametrize(
-    "given", EXTREMES, ids=["defaults", "port", "small", "large", "grace"]
-)
+every_setting = pytest.mark.parametrize("given", EXTREMES, ids=["defaults", "port", "small", "large", "grace"])
 
 
 @pytest.mark.parametrize("server", server_names())
@@ -37,9 +35,7 @@ def test_folder_has_the_same_members(server):
     assert program in (folder / "run").read_text(), "run does not call what the folder needs"
     native = [path for path in folder.iterdir() if path.suffix in {".conf", ".ini", ".py", ".toml", ".yml"}]
     assert native
-    assert any(path.name in (folder / "run").read_text() for path in native), (
-        "run names no file of its folder"
-    )
+    assert any(path.name in (folder / "run").read_text() for path in native), "run names no file of its folder"
 
 
 @every_setting
@@ -59,9 +55,7 @@ def test_uwsgi_takes_its_file(run_server, given):
 
 def test_uwsgi_is_strict(run_server):
     """An option that uWSGI does not know stops it, so that a typing error is no silent default."""
-    done = run_server(
-        "uwsgi", "uwsgi", 'exec $PROGRAM "$@" --no-server --set-placeholder x=y --no-such-option'
-    )
+    done = run_server("uwsgi", "uwsgi", 'exec $PROGRAM "$@" --no-server --set-placeholder x=y --no-such-option')
     assert done.returncode != 0
     ini = (SERVERS / "uwsgi/uwsgi.ini").read_text()
     assert "\nstrict = true\n" in ini
@@ -77,9 +71,7 @@ def test_apache_takes_its_file(run_server, given):
 def test_apache_gets_port_only_where_there_is_one(run_server):
     """-DPORT is given where PORT is set, and only there."""
     for given, defined in (({}, ""), ({"PORT": "8000"}, "-DPORT")):
-        done = run_server(
-            "mod_wsgi", "apache2", 'for a in "$@"; do case $a in -DPORT) echo $a; esac; done', **given
-        )
+        done = run_server("mod_wsgi", "apache2", 'for a in "$@"; do case $a in -DPORT) echo $a; esac; done', **given)
         assert done.stdout.strip() == defined
 
 
@@ -90,9 +82,7 @@ def gunicorn_values(run_server, **given: str) -> dict[str, str]:
     """Gunicorn's settings as it understands them."""
     done = run_server("gunicorn", "gunicorn", 'exec $PROGRAM --print-config "$@"', **given)
     assert done.returncode == 0, done.stderr
-    return {
-        key.strip(): value.strip() for key, _, value in (li.partition("=") for li in done.stdout.splitlines())
-    }
+    return {key.strip(): value.strip() for key, _, value in (li.partition("=") for li in done.stdout.splitlines())}
 
 
 @pytest.mark.parametrize("timeout", [1, 30, 3600])
@@ -162,9 +152,7 @@ def test_grace_is_shorter_than_every_container_gets(compose):
 
 
 @pytest.mark.parametrize("level", LOG_LEVELS)
-@pytest.mark.parametrize(
-    "given", [{}, {"MAX_BODY_SIZE": "4g", "REQUEST_TIMEOUT": "3600", "TRUSTED_PROXIES": "2"}]
-)
+@pytest.mark.parametrize("given", [{}, {"MAX_BODY_SIZE": "4g", "REQUEST_TIMEOUT": "3600", "TRUSTED_PROXIES": "2"}])
 def test_nginx_takes_its_files(given, level):
     """nginx -t accepts everything in nginx/ with the contract's values filled in, and warns of nothing."""
     done = tool(ROOT / "nginx/start", "-t", LOG_LEVEL=level, **given)

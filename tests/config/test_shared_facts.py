@@ -75,9 +75,7 @@ def test_limits_of_nginx_are_below_the_servers():
     limits = (ROOT / "nginx/conf.d/limits.conf").read_text()
     number, size = map(int, re.search(r"large_client_header_buffers (\d+) (\d+)k;", limits).groups())
     fields = int(re.search(r"max_headers (\d+);", limits)[1])
-    uwsgi = dict(
-        re.findall(r"^([\w-]+) = (\d+)$", (ROOT / "deploy/servers/uwsgi/uwsgi.ini").read_text(), re.M)
-    )
+    uwsgi = dict(re.findall(r"^([\w-]+) = (\d+)$", (ROOT / "deploy/servers/uwsgi/uwsgi.ini").read_text(), re.M))
     assert int(uwsgi["buffer-size"]) > number * size * 1024
     assert int(uwsgi["max-vars"]) > fields + 50
     httpd = (ROOT / "deploy/servers/mod_wsgi/httpd.conf").read_text()
@@ -91,9 +89,7 @@ def test_names_of_files_in_comments_exist():
         for path in (ROOT / folder).rglob("*"):
             if not path.is_file() or "__pycache__" in path.parts or path.suffix in {".pyc", ".html"}:
                 continue
-            for name in re.findall(
-                r"\b(?:deploy|nginx)/[\w./-]+\.(?:py|conf|ini|c|template)\b", path.read_text()
-            ):
+            for name in re.findall(r"\b(?:deploy|nginx)/[\w./-]+\.(?:py|conf|ini|c|template)\b", path.read_text()):
                 if not (ROOT / name).exists() and not name.startswith("nginx/modules/"):
                     missing.setdefault(path.relative_to(ROOT).as_posix(), []).append(name)
     assert missing == {}

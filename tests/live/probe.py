@@ -222,8 +222,20 @@ def _set_become(environ, start):
     return _send(start, b'"so be it"')
 
 
-TOLD = ("REQUEST_METHOD", "PATH_INFO", "QUERY_STRING", "HTTP_HOST", "wsgi.url_scheme", "HTTP_COOKIE", "CONTENT_LENGTH",
-        "HTTP_AUTHORIZATION", "HTTP_PROXY_AUTHORIZATION", "HTTP_ACCEPT_LANGUAGE", "HTTP_RANGE", "HTTP_IF_NONE_MATCH")
+TOLD = (
+    "REQUEST_METHOD",
+    "PATH_INFO",
+    "QUERY_STRING",
+    "HTTP_HOST",
+    "wsgi.url_scheme",
+    "HTTP_COOKIE",
+    "CONTENT_LENGTH",
+    "HTTP_AUTHORIZATION",
+    "HTTP_PROXY_AUTHORIZATION",
+    "HTTP_ACCEPT_LANGUAGE",
+    "HTTP_RANGE",
+    "HTTP_IF_NONE_MATCH",
+)
 _numbers = itertools.count(1)
 _become = [""]
 

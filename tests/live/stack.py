@@ -28,8 +28,14 @@ class Stack:
         files = [part for file in self._files for part in ("--file", file)]
         # COMPOSE_ENV_FILES: a developer's own .env must not reach the tests.
         given = os.environ | {"HTTP_PORT": str(self.port), "COMPOSE_ENV_FILES": "/dev/null"} | self._env | env
-        done = subprocess.run(["docker", "compose", "--project-name", self.project, *files, *args],
-                              cwd=ROOT, env=given, text=True, capture_output=True, timeout=UP_WITHIN * 2)
+        done = subprocess.run(
+            ["docker", "compose", "--project-name", self.project, *files, *args],
+            cwd=ROOT,
+            env=given,
+            text=True,
+            capture_output=True,
+            timeout=UP_WITHIN * 2,
+        )
         if check and done.returncode:
             raise AssertionError(f"docker compose {' '.join(args)} ended with {done.returncode}:\n{done.stderr}")
         return done
@@ -67,8 +73,14 @@ class Door:
 
     def __call__(self, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
         own = {"COMPOSE_PROJECT_NAME": self.project, "HTTP_PORT": str(self.port), "COMPOSE_ENV_FILES": "/dev/null"}
-        return subprocess.run([f"{ROOT}/stack", *args], env=os.environ | own | self.env | env, cwd="/", text=True,
-                              capture_output=True, timeout=300)
+        return subprocess.run(
+            [f"{ROOT}/stack", *args],
+            env=os.environ | own | self.env | env,
+            cwd="/",
+            text=True,
+            capture_output=True,
+            timeout=300,
+        )
 
     def containers(self) -> list[str]:
         running = docker("ps", "--quiet", "--filter", f"label=com.docker.compose.project={self.project}")

@@ -18,7 +18,9 @@ DATABASE = """
 import os, sqlalchemy as sa
 engine = sa.create_engine(os.environ["DATABASE_URL"].replace("postgresql:", "postgresql+psycopg:"))
 """
-WRITER = DATABASE + """
+WRITER = (
+    DATABASE
+    + """
 with engine.begin() as connection:
     connection.execute(sa.text("CREATE TABLE ledger (number INTEGER)"))
 for number in range(1_000_000):
@@ -27,30 +29,51 @@ for number in range(1_000_000):
             connection.execute(sa.text(f"INSERT INTO ledger VALUES ({number})"))
     print(number, flush=True)
 """
-READER = DATABASE + """
+)
+READER = (
+    DATABASE
+    + """
 with engine.connect() as connection:
     print(list(connection.scalars(sa.text("SELECT number FROM ledger ORDER BY number"))))
 """
-STATEMENT = DATABASE + """
+)
+STATEMENT = (
+    DATABASE
+    + """
 with engine.begin() as connection:
     connection.execute(sa.text("{}"))
 """
+)
 
 
 class Backed(Door):
     """A stack with Python beside its app, which talks to the app's database."""
 
     def python(self, code: str) -> list[str]:
-        [web] = docker("ps", "--quiet", "--filter", f"label=com.docker.compose.project={self.project}",
-                       "--filter", "label=com.docker.compose.service=web",
-                       "--filter", "label=com.docker.compose.oneoff=False").stdout.split()
+        [web] = docker(
+            "ps",
+            "--quiet",
+            "--filter",
+            f"label=com.docker.compose.project={self.project}",
+            "--filter",
+            "label=com.docker.compose.service=web",
+            "--filter",
+            "label=com.docker.compose.oneoff=False",
+        ).stdout.split()
         return ["docker", "exec", web, "deploy/exec", "python3", "-c", code]
 
     def beside(self) -> list[str]:
         """What runs beside the services: containers of `docker compose run`, by name and command."""
-        return docker("ps", "--no-trunc", "--format", "{{.Names}} {{.Command}} {{.Status}}",
-                      "--filter", f"label=com.docker.compose.project={self.project}",
-                      "--filter", "label=com.docker.compose.oneoff=True").stdout.splitlines()
+        return docker(
+            "ps",
+            "--no-trunc",
+            "--format",
+            "{{.Names}} {{.Command}} {{.Status}}",
+            "--filter",
+            f"label=com.docker.compose.project={self.project}",
+            "--filter",
+            "label=com.docker.compose.oneoff=True",
+        ).stdout.splitlines()
 
     def ledger(self) -> list[int]:
         return json.loads(subprocess.run(self.python(READER), capture_output=True, text=True, check=True).stdout)

@@ -29,8 +29,9 @@ class Brought:
     hashed: bool = True  # … by the name with a hash in it
 
 
-ONE_FILE = Brought("one_file", {"WSGI_APP": "hello:app", "READY_PATH": "/"}, "Hello from one file", "hello.css",
-                   hashed=False)
+ONE_FILE = Brought(
+    "one_file", {"WSGI_APP": "hello:app", "READY_PATH": "/"}, "Hello from one file", "hello.css", hashed=False
+)
 FACTORY = Brought(
     "factory",
     {
@@ -82,8 +83,9 @@ def stacks(make_stack):
         docker("image", "rm", "--force", *names, check=False)
 
 
-@pytest.fixture(scope="module", params=itertools.product(EACH, server_names()),
-                ids=lambda pair: f"{pair[0].folder}-{pair[1]}")
+@pytest.fixture(
+    scope="module", params=itertools.product(EACH, server_names()), ids=lambda pair: f"{pair[0].folder}-{pair[1]}"
+)
 def running(request, stacks):
     """Each app on each server: the app, the server's name, the stack."""
     app, server = request.param
@@ -150,8 +152,15 @@ def administer(stack, server):
     """Makes a user as the document says, logs in to Django's admin, whose CSRF check looks at host and port, writes."""
     browser, user, add = requests.Session(), f"admin-{server}", "/admin/notes/note/add/"
     create = f"python manage.py createsuperuser --noinput --username {user} --email a@example.com"
-    stack.compose("run", "--rm", "--env", "DJANGO_SUPERUSER_PASSWORD=only-for-the-test",
-                  "--env", f"RELEASE_COMMAND={create}", "migrate")
+    stack.compose(
+        "run",
+        "--rm",
+        "--env",
+        "DJANGO_SUPERUSER_PASSWORD=only-for-the-test",
+        "--env",
+        f"RELEASE_COMMAND={create}",
+        "migrate",
+    )
 
     def post(path, **form):
         form["csrfmiddlewaretoken"] = token(page(stack, path, browser))
@@ -206,9 +215,22 @@ def test_what_is_private_stays_behind(tmp_path, make_stack):
 def test_nothing_of_the_stack_knows_these_apps():
     """No code of deploy/, nginx/, the Dockerfile or Compose's file names the foreign apps or imports any app."""
     words = r"hello:|create_app|humanize|project\.wsgi|django|^\s*(from|import) app(\.|\s|$)"
-    found = subprocess.run(["grep", "-rniE", "--exclude=*.md", "--exclude-dir=__pycache__", words,
-                            "deploy", "nginx", "Dockerfile", "docker-compose.yml"], cwd=ROOT, text=True,
-                           capture_output=True)
+    found = subprocess.run(
+        [
+            "grep",
+            "-rniE",
+            "--exclude=*.md",
+            "--exclude-dir=__pycache__",
+            words,
+            "deploy",
+            "nginx",
+            "Dockerfile",
+            "docker-compose.yml",
+        ],
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+    )
     assert found.stdout == ""
 
 

@@ -286,9 +286,13 @@ def test_nobody_gets_the_page_of_another(ask):
         target, headers = chance.choice(pages), _random_headers(chance, number)
         answer = ask(target, **headers)
         expected = {
-            "REQUEST_METHOD": "GET", "PATH_INFO": paths[target], "QUERY_STRING": target.partition("?")[2],
-            "HTTP_HOST": headers["Host"], "wsgi.url_scheme": headers["X_Forwarded_Proto"],
-            "HTTP_COOKIE": headers.get("Cookie", ""), "HTTP_AUTHORIZATION": headers.get("Authorization", ""),
+            "REQUEST_METHOD": "GET",
+            "PATH_INFO": paths[target],
+            "QUERY_STRING": target.partition("?")[2],
+            "HTTP_HOST": headers["Host"],
+            "wsgi.url_scheme": headers["X_Forwarded_Proto"],
+            "HTTP_COOKIE": headers.get("Cookie", ""),
+            "HTTP_AUTHORIZATION": headers.get("Authorization", ""),
         }
         if "Language" in answer.headers.get("Vary", ""):
             expected["HTTP_ACCEPT_LANGUAGE"] = headers["Accept_Language"]

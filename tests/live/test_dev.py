@@ -28,8 +28,13 @@ def url(host):
     port = free_port()
     log = host.folder / "dev.log"
     with log.open("w") as output:
-        server = subprocess.Popen(["/usr/bin/python3", host.folder / "stack", "dev", "--port", str(port)],
-                                  env=host.env, stdout=output, stderr=output, start_new_session=True)
+        server = subprocess.Popen(
+            ["/usr/bin/python3", host.folder / "stack", "dev", "--port", str(port)],
+            env=host.env,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
     url = f"http://127.0.0.1:{port}"
     assert answer(url, lambda found: found.status_code == 200), log.read_text()
     yield url

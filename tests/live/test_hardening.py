@@ -20,8 +20,14 @@ def stack(make_stack):
 @pytest.mark.parametrize("service", ["nginx", "web"])
 def test_no_root_and_nothing_writable(stack, service):
     """No process is root, the root file system is read-only, and no capability is left."""
-    inside = docker("exec", stack.container(service), "sh", "-c",
-                    "id -u; touch /srv/x 2>&1; grep -h -E 'CapEff|NoNewPrivs' /proc/self/status", check=False).stdout
+    inside = docker(
+        "exec",
+        stack.container(service),
+        "sh",
+        "-c",
+        "id -u; touch /srv/x 2>&1; grep -h -E 'CapEff|NoNewPrivs' /proc/self/status",
+        check=False,
+    ).stdout
     uid, touched, capabilities, privileges = inside.splitlines()
     assert int(uid) >= 10000
     assert "Read-only file system" in touched
@@ -114,8 +120,17 @@ def test_postgres_keeps_posts(postgres):
     postgres.up()
     program = Account.register(postgres.url).program
     program.request("POST", POSTS, 201, json={"body": "kept in PostgreSQL"})
-    rows = docker("exec", postgres.container("postgres"), "psql", "-h", "/run/postgresql", "-At", "tripod",
-                  "-c", "select body from post").stdout
+    rows = docker(
+        "exec",
+        postgres.container("postgres"),
+        "psql",
+        "-h",
+        "/run/postgresql",
+        "-At",
+        "tripod",
+        "-c",
+        "select body from post",
+    ).stdout
     assert "kept in PostgreSQL" in rows
 
 
@@ -140,8 +155,14 @@ def account(stack):
         (POSTS, {"data": DEEP, "headers": AS_JSON}, 422),
         (POSTS, {"data": '{"body":' + "9" * 100_000 + "}", "headers": AS_JSON}, 422),
     ],
-    ids=["10,000 fields", "10,000 files", "a field of 3 MB", "a password of 3 MB", "JSON 200,000 deep",
-         "a number of 100,000 digits"],
+    ids=[
+        "10,000 fields",
+        "10,000 files",
+        "a field of 3 MB",
+        "a password of 3 MB",
+        "JSON 200,000 deep",
+        "a number of 100,000 digits",
+    ],
 )
 def test_bombs(stack, account, known, path, bomb, status):
     """Small requests that are large work are refused within a second, before a log-in (401 by the API) and after it."""

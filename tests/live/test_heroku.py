@@ -167,9 +167,26 @@ def test_environment_is_the_platforms(slug, config):
     """A dyno inherits nothing from this machine; REQUEST_TIMEOUT is below the router's 30 s there, RELEASE is set."""
     status, said = once(slug, "env", config)
     environ = dict(line.split("=", 1) for line in said.splitlines())
-    platform = {"HOME", "PATH", "DYNO", "PS", "STACK", "LANG", "PYTHONPATH", "PYTHONUNBUFFERED", "LIBRARY_PATH",
-                "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PIPENV_SYSTEM", "PIPENV_VERBOSITY", "DYNO_RAM", "WEB_CONCURRENCY",
-                "WEB_CONCURRENCY_SET_BY", "FORWARDED_ALLOW_IPS", "GUNICORN_CMD_ARGS"}
+    platform = {
+        "HOME",
+        "PATH",
+        "DYNO",
+        "PS",
+        "STACK",
+        "LANG",
+        "PYTHONPATH",
+        "PYTHONUNBUFFERED",
+        "LIBRARY_PATH",
+        "LD_LIBRARY_PATH",
+        "VIRTUAL_ENV",
+        "PIPENV_SYSTEM",
+        "PIPENV_VERBOSITY",
+        "DYNO_RAM",
+        "WEB_CONCURRENCY",
+        "WEB_CONCURRENCY_SET_BY",
+        "FORWARDED_ALLOW_IPS",
+        "GUNICORN_CMD_ARGS",
+    }
     bash = {"PWD", "SHLVL", "_", "OLDPWD"}
     assert status == 0 and set(environ) - bash == platform | set(config) | {"REQUEST_TIMEOUT", "RELEASE"}
     assert environ["REQUEST_TIMEOUT"] == "25" and len(environ["RELEASE"]) == 40
@@ -218,7 +235,7 @@ def test_web_process_that_crashes_or_stays(slug, config, monkeypatch):
             running.stop()
 
 
-# --- refusals by a real push (those for the sake of files alone: tests/unit/cli/test_heroku_check.py) ---------------------
+# --- refusals by a real push (those for the sake of files alone: tests/unit/cli/test_heroku_check.py) -----------------
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from tests.live.stack import docker, image_name
 
 KEY, PASSWORD = "canary-key-5b1f0c7a", "canary-password-93ac"
 SENT = "canary-sent-77d2e1"
-EVIL = "evil\x1b[31m\\n{\"level\":\"INFO\"}"
+EVIL = 'evil\x1b[31m\\n{"level":"INFO"}'
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +42,10 @@ PLACES = {
     "the sockets' folder": lambda stack: inside(stack, "web", "grep -r . /run/tripod /tmp /dev/shm /var/tmp"),
     "the images": lambda stack: "".join(
         docker("image", "inspect", image_name(name)).stdout
-        + docker("image", "history", "--no-trunc", image_name(name)).stdout for name in ("web", "nginx")
+        + docker("image", "history", "--no-trunc", image_name(name)).stdout
+        for name in ("web", "nginx")
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -73,16 +73,22 @@ def test_static_files_are_the_same(apache, make_stack):
 
 
 def _static(session, stack, name, encoding):
-    answer = session.get(f"{stack.url}/static/{name}", headers={"Accept-Encoding": encoding}, allow_redirects=False,
-                         stream=True, timeout=10)
+    answer = session.get(
+        f"{stack.url}/static/{name}",
+        headers={"Accept-Encoding": encoding},
+        allow_redirects=False,
+        stream=True,
+        timeout=10,
+    )
     assert re.fullmatch(r"\S{8,128}", answer.headers["X-Request-ID"])
     body = answer.raw.read(decode_content=False)
     if answer.status_code != 200:
         return answer.status_code, answer.headers["Cache-Control"], answer.headers["X-Content-Type-Options"]
     assert answer.headers["ETag"] and answer.headers["Last-Modified"]
     headers = {key.lower(): value for key, value in answer.headers.items() if key.lower() not in OWN_HEADERS}
-    again = session.get(answer.url, headers={"Accept-Encoding": encoding, "If-None-Match": answer.headers["ETag"]},
-                        timeout=10)
+    again = session.get(
+        answer.url, headers={"Accept-Encoding": encoding, "If-None-Match": answer.headers["ETag"]}, timeout=10
+    )
     return answer.status_code, headers, body, again.status_code, again.headers["Cache-Control"]
 
 
@@ -99,13 +105,22 @@ def forged(stack, **headers: str) -> dict[str, str]:
 
 def test_forged_headers_are_not_believed(probe):
     """With nobody in front of Apache, nothing that a client says about itself is believed or reaches the app."""
-    given = {"X-Forwarded-For": "6.6.6.6", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "evil.example",
-             "Forwarded": "for=6.6.6.6", "X-Real-IP": "6.6.6.6", "Script-Name": "/evil", "Proxy": "evil",
-             "X-Original-URL": "/evil", "X_Forwarded_For": "6.6.6.6"}
+    given = {
+        "X-Forwarded-For": "6.6.6.6",
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-Host": "evil.example",
+        "Forwarded": "for=6.6.6.6",
+        "X-Real-IP": "6.6.6.6",
+        "Script-Name": "/evil",
+        "Proxy": "evil",
+        "X-Original-URL": "/evil",
+        "X_Forwarded_For": "6.6.6.6",
+    }
     seen = forged(probe, **given)
     assert seen["wsgi.url_scheme"] == "http" and seen["REMOTE_ADDR"] != "6.6.6.6" and not seen["SCRIPT_NAME"]
-    assert [name for name, value in seen.items() if name.startswith("HTTP_") and ("6.6.6.6" in value or "evil" in value)
-            ] == []
+    assert [
+        name for name, value in seen.items() if name.startswith("HTTP_") and ("6.6.6.6" in value or "evil" in value)
+    ] == []
 
 
 def test_too_large(probe):
@@ -167,8 +182,14 @@ def test_log_lines_are_json(probe):
 
 def test_no_root(apache):
     """No process is root, the root file system is read-only and no capability is left, as in the base file."""
-    inside = docker("exec", apache.container("web"), "sh", "-c",
-                    "id -u; touch /srv/x 2>&1; grep -h CapEff /proc/self/status", check=False).stdout.splitlines()
+    inside = docker(
+        "exec",
+        apache.container("web"),
+        "sh",
+        "-c",
+        "id -u; touch /srv/x 2>&1; grep -h CapEff /proc/self/status",
+        check=False,
+    ).stdout.splitlines()
     assert int(inside[0]) >= 10000 and "Read-only file system" in inside[1] and inside[2].endswith("0" * 16)
 
 

@@ -36,8 +36,10 @@ def workspace():
         (folder / ".appengine").mkdir()
         (folder / ".appengine/secret_key").write_text("a" * 64)
         (folder / ".appengine/database_url").write_text("sqlite:////tmp/app.db")
-        for command in (["flask", "--app", "app.wsgi", "assets", "source"],
-                        ["python3", "-m", "deploy.assets", "source", "static"]):
+        for command in (
+            ["flask", "--app", "app.wsgi", "assets", "source"],
+            ["python3", "-m", "deploy.assets", "source", "static"],
+        ):
             subprocess.run(command, cwd=folder, check=True)
         yield folder
 
@@ -48,13 +50,26 @@ class Instance:
     def __init__(self, folder: Path, **env: str):
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
-        platform = {"PORT": str(port), "GAE_ENV": "standard", "GAE_APPLICATION": "s~tripod", "GAE_INSTANCE": "0a1b2c",
-                    "GAE_RUNTIME": APP["runtime"], "GAE_SERVICE": "default", "GAE_MEMORY_MB": "384", "HOME": "/root",
-                    "PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"}
+        platform = {
+            "PORT": str(port),
+            "GAE_ENV": "standard",
+            "GAE_APPLICATION": "s~tripod",
+            "GAE_INSTANCE": "0a1b2c",
+            "GAE_RUNTIME": APP["runtime"],
+            "GAE_SERVICE": "default",
+            "GAE_MEMORY_MB": "384",
+            "HOME": "/root",
+            "PATH": os.environ["PATH"],
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
         commands = f"python3 deploy/release && exec {APP['entrypoint']}"
         self.log = tempfile.TemporaryFile()
-        self.process = subprocess.Popen(["unshare", "--mount", "sh", "-euc", INSTANCE, "sh", str(folder), commands],
-                                        env=platform | APP["env_variables"] | env, stdout=self.log, stderr=self.log)
+        self.process = subprocess.Popen(
+            ["unshare", "--mount", "sh", "-euc", INSTANCE, "sh", str(folder), commands],
+            env=platform | APP["env_variables"] | env,
+            stdout=self.log,
+            stderr=self.log,
+        )
 
     def wait(self) -> None:
         """Returns when it answers; fails when it has ended."""
@@ -102,8 +117,20 @@ def test_entrypoint(make_instance, server):
 
 def test_only_tmp_is_writable(workspace):
     """The rehearsal is one: neither the app's folder nor /var/tmp can be written there."""
-    done = subprocess.run(["unshare", "--mount", "sh", "-euc", INSTANCE, "sh", str(workspace),
-                           "touch x; touch /var/tmp/x; touch /tmp/x && echo /tmp"], text=True, capture_output=True)
+    done = subprocess.run(
+        [
+            "unshare",
+            "--mount",
+            "sh",
+            "-euc",
+            INSTANCE,
+            "sh",
+            str(workspace),
+            "touch x; touch /var/tmp/x; touch /tmp/x && echo /tmp",
+        ],
+        text=True,
+        capture_output=True,
+    )
     assert done.stdout == "/tmp\n" and done.stderr.count("touch: cannot touch") == 2
 
 

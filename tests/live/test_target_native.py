@@ -48,8 +48,14 @@ class Host:
         return str(folder)
 
     def stack(self, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(["/usr/bin/python3", self.folder / "stack", *args], env=self.env | env, cwd="/",
-                              text=True, capture_output=True, timeout=100)
+        return subprocess.run(
+            ["/usr/bin/python3", self.folder / "stack", *args],
+            env=self.env | env,
+            cwd="/",
+            text=True,
+            capture_output=True,
+            timeout=100,
+        )
 
     def processes(self) -> dict[str, str]:
         """Process id → user id and command line of all that work in this folder."""

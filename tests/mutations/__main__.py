@@ -1,4 +1,4 @@
-"""Breaks each mutation in turn, in a scratch copy of the project with images of its own, and shows that its check sees it.
+"""Breaks each mutation in turn, in a scratch copy with images of its own, and shows that its check sees it.
 
     python3 -m tests.mutations [WORD ...]     all mutations, or those whose file or text has a WORD
 
@@ -71,7 +71,9 @@ def prove(mutations: list[Mutation], folder: Path) -> int:
 
 
 def main(words: list[str]) -> int:
-    chosen = [mutation for mutation in MUTATIONS if not words or any(word in mutation.file + mutation.old for word in words)]
+    chosen = [
+        mutation for mutation in MUTATIONS if not words or any(word in mutation.file + mutation.old for word in words)
+    ]
     STATE.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=STATE) as scratch:
         folder = Path(scratch) / "tripod"

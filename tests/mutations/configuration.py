@@ -1,6 +1,6 @@
 """The mutations: each line of the stack that a promise hangs on, how to break it, and the check that must go red then.
 
-`old` stands exactly once in `file`; with `new` in its place the mutation is broken. `check` is what pytest is given: the
+`old` stands exactly once in `file`; with `new` in its place it is broken. `check` is what pytest is given: the
 cheapest check that sees it. A mutation whose breaking stays green gets a sharper check, or goes.
 """
 
@@ -36,61 +36,124 @@ MUTATIONS = (
     Mutation(NORMALIZE, 'self._head or status[:3] in ("204", "304")', "self._head", UNIT + "normalize.py"),
     Mutation(NORMALIZE, "if _IN_VALUE(value) or _ANY_CONTROL(name):", "if _ANY_CONTROL(name):", UNIT + "normalize.py"),
     Mutation(NORMALIZE, "raise ShortBody(", "print(", UNIT + "normalize.py"),
-    Mutation("deploy/middleware/errors.py", 'return plain_response(start_response, "500', 'raise  # (start_response, "500',
-          UNIT + "chain.py"),
+    Mutation(
+        "deploy/middleware/errors.py",
+        'return plain_response(start_response, "500',
+        'raise  # (start_response, "500',
+        UNIT + "chain.py",
+    ),
     Mutation("deploy/middleware/request_id.py", "given if ACCEPTED(given) else", "given or", UNIT + "chain.py"),
     Mutation("deploy/middleware/trusted_proxies.py", 'environ["SCRIPT_NAME"] = ""', "pass", UNIT + "proxy.py"),
     Mutation("deploy/middleware/trusted_proxies.py", 'environ["wsgi.url_scheme"] = "http"', "pass", UNIT + "proxy.py"),
     Mutation("deploy/middleware/trusted_proxies.py", "x_for=count", "x_for=count + 1", UNIT + "proxy.py"),
-    Mutation("deploy/middleware/allowed_hosts.py", 'return plain_response(start_response, "400 Bad Request")',
-          "return app(environ, start_response)", UNIT + "proxy.py"),
-    Mutation("deploy/middleware/__init__.py", "normalize, errors, liveness", "errors, normalize, liveness", UNIT + "chain.py"),
+    Mutation(
+        "deploy/middleware/allowed_hosts.py",
+        'return plain_response(start_response, "400 Bad Request")',
+        "return app(environ, start_response)",
+        UNIT + "proxy.py",
+    ),
+    Mutation(
+        "deploy/middleware/__init__.py",
+        "    normalize,\n    errors,\n    liveness,\n    t",
+        "    errors,\n    normalize,\n    liveness,\n    t",
+        UNIT + "chain.py",
+    ),
     Mutation(NORMALIZE, "                return\n", "                continue\n", UNIT + "normalize.py"),
     Mutation(NORMALIZE, "environ.update(concurrency)", "pass", UNIT + "normalize.py"),
     Mutation("deploy/assets.py", "_touch(draft, file)", "pass", UNIT + "assets.py"),
     # --- nothing stays stuck, nothing is cut ---
-    Mutation(REQUEST_TIMEOUT, "class RequestTimeout(BaseException)", "class RequestTimeout(Exception)", UNIT + "request_timeout.py"),
+    Mutation(
+        REQUEST_TIMEOUT,
+        "class RequestTimeout(BaseException)",
+        "class RequestTimeout(Exception)",
+        UNIT + "request_timeout.py",
+    ),
     Mutation(REQUEST_TIMEOUT, "                os._exit(1)", "                pass", UNIT + "request_timeout.py"),
     Mutation(REQUEST_TIMEOUT, "exit=True", "exit=False", UNIT + "request_timeout.py"),
     Mutation(REQUEST_TIMEOUT, "before=self._before_fork, ", "before=self._lock.acquire, ", UNIT + "request_timeout.py"),
-    Mutation("deploy/servers/uwsgi/uwsgi.ini", "hook-master-start = unix_signal:15 gracefully_kill_them_all",
-          "", STOP + " -k flight"),
-    Mutation("deploy/servers/uwsgi/uwsgi.ini", "py-call-uwsgi-fork-hooks = true", "", "tests/unit/deploy/test_preload.py"),
+    Mutation(
+        "deploy/servers/uwsgi/uwsgi.ini",
+        "hook-master-start = unix_signal:15 gracefully_kill_them_all",
+        "",
+        STOP + " -k flight",
+    ),
+    Mutation(
+        "deploy/servers/uwsgi/uwsgi.ini", "py-call-uwsgi-fork-hooks = true", "", "tests/unit/deploy/test_preload.py"
+    ),
     Mutation("deploy/wsgi.py", "gc.freeze()", "", "tests/unit/deploy/test_preload.py"),
     Mutation("deploy/servers/mod_wsgi/run", "kill -WINCH", "kill -TERM", STOP + " -k flight"),
     Mutation("Dockerfile", "STOPSIGNAL SIGQUIT", "STOPSIGNAL SIGTERM", STOP + " -k nginx"),
     Mutation("nginx/start", 'int(settings["REQUEST_TIMEOUT"]) + 5', 'int(settings["REQUEST_TIMEOUT"])', "tests/config"),
-    Mutation("docker-compose.yml", "stop_grace_period: 65s # more than the longest SHUTDOWN_GRACE; default: 10s\n    mem",
-          "mem", "tests/config"),
-    Mutation("deploy/servers/gunicorn/gunicorn.conf.py", 'else "deploy.servers.gunicorn.worker.Worker"', 'else "gthread"',
-          "tests/config/test_servers.py -k one_place"),
-    Mutation("deploy/heartbeat.py", "> int(settings[\"REQUEST_TIMEOUT\"]) + BEYOND", "> int(settings[\"REQUEST_TIMEOUT\"])",
-          UNIT + "heartbeat.py"),
-    Mutation(REQUEST_TIMEOUT, "                descriptors.restart_when_exhausted()\n", "",
-          "tests/live/reliability/test_watchdogs.py -k descriptors"),
-    Mutation("nginx/snippets/error-pages.conf", "passes.\nerror_page 500 =503", "passes.\nerror_page 500",
-          "tests/live/reliability/test_full_disk.py -k nginx"),
+    Mutation(
+        "docker-compose.yml",
+        "stop_grace_period: 65s # more than the longest SHUTDOWN_GRACE; default: 10s\n    mem",
+        "mem",
+        "tests/config",
+    ),
+    Mutation(
+        "deploy/servers/gunicorn/gunicorn.conf.py",
+        'else "deploy.servers.gunicorn.worker.Worker"',
+        'else "gthread"',
+        "tests/config/test_servers.py -k one_place",
+    ),
+    Mutation(
+        "deploy/heartbeat.py",
+        '> int(settings["REQUEST_TIMEOUT"]) + BEYOND',
+        '> int(settings["REQUEST_TIMEOUT"])',
+        UNIT + "heartbeat.py",
+    ),
+    Mutation(
+        REQUEST_TIMEOUT,
+        "                descriptors.restart_when_exhausted()\n",
+        "",
+        "tests/live/reliability/test_watchdogs.py -k descriptors",
+    ),
+    Mutation(
+        "nginx/snippets/error-pages.conf",
+        "passes.\nerror_page 500 =503",
+        "passes.\nerror_page 500",
+        "tests/live/reliability/test_full_disk.py -k nginx",
+    ),
     Mutation("app/database.py", "lock_timeout=1500", "lock_timeout=0", "tests/live/reliability -k locked"),
     # --- the handover and what it needs ---
-    Mutation("deploy/handover.py", "fresh.replace(own.with_name(LINK))",
-          "own.with_name(LINK).unlink(missing_ok=True); fresh.replace(own.with_name(LINK))", UNIT + "handover.py"),
+    Mutation(
+        "deploy/handover.py",
+        "fresh.replace(own.with_name(LINK))",
+        "own.with_name(LINK).unlink(missing_ok=True); fresh.replace(own.with_name(LINK))",
+        UNIT + "handover.py",
+    ),
     Mutation("deploy/handover.py", "== 200", ">= 200", UNIT + "handover.py"),
     Mutation("deploy/assets.py", "draft.replace(target)", "pass", UNIT + "assets.py"),
     Mutation("deploy/assets.py", "    _touch_last(Path(dest))\n", "", UNIT + "assets.py"),
-    Mutation("deploy/state.py", "os.link(draft.name, path)", "path.write_text(secrets.token_hex(32))", UNIT + "state.py"),
-    Mutation("deploy/handover.py", "target is None or target != own and not _listens(target)", "True",
-          UNIT + "handover.py"),
-    Mutation("deploy/handover.py", "    if target is None or target", "    if target is not None and target",
-          UNIT + "handover.py"),
+    Mutation(
+        "deploy/state.py", "os.link(draft.name, path)", "path.write_text(secrets.token_hex(32))", UNIT + "state.py"
+    ),
+    Mutation(
+        "deploy/handover.py", "target is None or target != own and not _listens(target)", "True", UNIT + "handover.py"
+    ),
+    Mutation(
+        "deploy/handover.py",
+        "    if target is None or target",
+        "    if target is not None and target",
+        UNIT + "handover.py",
+    ),
     Mutation("deploy/smoke_check.py", "else status < 500", "else True", UNIT + "smoke_check.py"),
     Mutation("deploy/breaking_migrations.py", "if MARK in names and", "if False and", UNIT + "breaking_migrations.py"),
     # --- a switch and a release ---
-    Mutation(CLI_ROLLOUT, "        _try_out(stack, new, change.paths)\n        _hand_over(stack, new)\n",
-          "        _hand_over(stack, new)\n        _try_out(stack, new, change.paths)\n", ROLLOUT + " -k bad"),
+    Mutation(
+        CLI_ROLLOUT,
+        "        _try_out(stack, new, change.paths)\n        _hand_over(stack, new)\n",
+        "        _hand_over(stack, new)\n        _try_out(stack, new, change.paths)\n",
+        ROLLOUT + " -k bad",
+    ),
     Mutation(CLI_ROLLOUT, "            _drain(front, one, step)\n", "            pass\n", ROLLOUT + " -k waits"),
     Mutation(CLI_ROLLOUT, '"--no-recreate", ', "", "tests/live/reliability/test_rollout_interrupted.py -k ctrl_c"),
-    Mutation(CLI_ROLLOUT, "    keep_only(stack, one)\n    return one\n", "    return one\n",
-          "tests/live/reliability/test_rollout_interrupted.py -k kill_9_at"),
+    Mutation(
+        CLI_ROLLOUT,
+        "    keep_only(stack, one)\n    return one\n",
+        "    return one\n",
+        "tests/live/reliability/test_rollout_interrupted.py -k kill_9_at",
+    ),
     Mutation("Dockerfile", "STOPSIGNAL SIGTERM", "STOPSIGNAL SIGKILL", STOP + " -k flight"),
     # --- the contract ---
     Mutation("deploy/settings.py", "self[name] = value or (", "self[name] = (", UNIT + "settings.py"),
@@ -99,39 +162,63 @@ MUTATIONS = (
     # --- Nginx ---
     Mutation("nginx/snippets/static.conf", "gzip_vary on;", "gzip_vary off;", "tests/live/test_switch.py -k gunicorn"),
     Mutation("nginx/conf.d/static-cache.conf", "{12}", "{8}", "tests/config/test_shared_facts.py"),
-    Mutation("nginx/conf.d/limits.conf", "absolute_redirect off;", "absolute_redirect on;",
-          "tests/live/test_switch.py -k gunicorn"),
-    Mutation("nginx/snippets/proxy.conf", "proxy_hide_header X-Request-ID;", "", "tests/live/test_switch.py -k gunicorn"),
-    Mutation("nginx/snippets/error-pages.conf",
-          "json;\n    add_header Cache-Control no-store always;\n    add_header Retry-After",
-          "json;\n    add_header Cache-Control no-store always;\n    #", "tests/live/test_switch.py"),
+    Mutation(
+        "nginx/conf.d/limits.conf",
+        "absolute_redirect off;",
+        "absolute_redirect on;",
+        "tests/live/test_switch.py -k gunicorn",
+    ),
+    Mutation(
+        "nginx/snippets/proxy.conf", "proxy_hide_header X-Request-ID;", "", "tests/live/test_switch.py -k gunicorn"
+    ),
+    Mutation(
+        "nginx/snippets/error-pages.conf",
+        "json;\n    add_header Cache-Control no-store always;\n    add_header Retry-After",
+        "json;\n    add_header Cache-Control no-store always;\n    #",
+        "tests/live/test_switch.py",
+    ),
     # --- the cache of pages ---
     Mutation(PAGES, "$http_cookie$http_auth", "$http_auth", CACHE + " -k credentials"),
     Mutation(PAGES, "$http_authorization", "", CACHE + " -k credentials"),
     Mutation(PAGES, "$content_length$http_transfer_encoding", "", CACHE + " -k body"),
     Mutation(PAGES, "(?=.*\\bpublic\\b)", "", CACHE + " -k other_page"),
-    Mutation(PAGES, '    EXPIRED "";\n    default $http_if_none_match;', "    default $http_if_none_match;",
-          CACHE + " -k condition"),
+    Mutation(
+        PAGES,
+        '    EXPIRED "";\n    default $http_if_none_match;',
+        "    default $http_if_none_match;",
+        CACHE + " -k condition",
+    ),
     Mutation("nginx/snippets/page-cache.conf", " $host$host_port ", " ", CACHE + " -k 'key or another'"),
     Mutation("nginx/snippets/page-cache.conf", '$args $uri"', '$uri?$args"', CACHE + " -k key"),
-    Mutation("nginx/snippets/page-cache.conf", "proxy_ignore_headers X-Accel-Expires Expires;", "", CACHE + " -k other"),
+    Mutation(
+        "nginx/snippets/page-cache.conf", "proxy_ignore_headers X-Accel-Expires Expires;", "", CACHE + " -k other"
+    ),
     Mutation("nginx/snippets/page-cache.conf", "proxy_cache_convert_head off;", "", CACHE + " -k kept"),
     Mutation("nginx/snippets/page-cache.conf", "proxy_cache_background_update on;", "", CACHE + " -k refreshes"),
-    Mutation("nginx/snippets/page-cache.conf", " $disk_is_full;", ";",
-          "tests/live/reliability/test_full_disk.py -k nginx"),
+    Mutation(
+        "nginx/snippets/page-cache.conf", " $disk_is_full;", ";", "tests/live/reliability/test_full_disk.py -k nginx"
+    ),
     Mutation("app/blog/views.py", " and not session and", " and", "tests/unit/app/test_blog.py -k message"),
     Mutation("app/blog/views.py", " and not session.modified", "", "tests/unit/app/test_blog.py -k message"),
-    Mutation("app/errors.py", "    g._login_user = AnonymousUserMixin()\n", "", "tests/unit/app/test_errors.py -k full"),
+    Mutation(
+        "app/errors.py", "    g._login_user = AnonymousUserMixin()\n", "", "tests/unit/app/test_errors.py -k full"
+    ),
     # --- the containers ---
     Mutation("docker-compose.yml", "  read_only: true\n", "", "tests/config/test_containers.py"),
     Mutation("docker-compose.yml", "  cap_drop: [ALL]\n", "", "tests/config/test_containers.py"),
     # --- other targets ---
-    Mutation("deploy/targets/apache/front.conf", "RequestHeader unset X-Forwarded-Host\n", "",
-          "tests/config/test_targets.py"),
-    Mutation("deploy/targets/native/run", "manager.KILL_WAIT = 65", "manager.KILL_WAIT = 5",
-          "tests/config/test_targets.py"),
-    Mutation("deploy/targets/native/systemd/tripod-web.service", "KillMode=mixed", "KillMode=control-group",
-          "tests/config/test_targets.py"),
+    Mutation(
+        "deploy/targets/apache/front.conf", "RequestHeader unset X-Forwarded-Host\n", "", "tests/config/test_targets.py"
+    ),
+    Mutation(
+        "deploy/targets/native/run", "manager.KILL_WAIT = 65", "manager.KILL_WAIT = 5", "tests/config/test_targets.py"
+    ),
+    Mutation(
+        "deploy/targets/native/systemd/tripod-web.service",
+        "KillMode=mixed",
+        "KillMode=control-group",
+        "tests/config/test_targets.py",
+    ),
     # --- the app's data ---
     Mutation("app/database.py", "synchronous = FULL", "synchronous = NORMAL", "tests/unit/app/test_database.py"),
     Mutation("app/database.py", 'else "BEGIN IMMEDIATE"', 'else "BEGIN"', "tests/unit/app/test_database.py"),

@@ -36,9 +36,7 @@ def pytest_addoption(parser, pluginmanager):
         ("--password", "its password"),
     ):
         group.addoption(option, metavar=option[2:].upper(), action="append", default=[], help=meaning)
-    group.addoption(
-        "--max-body", metavar="BYTES", type=int, default=MAX_BODY, help="the site's MAX_BODY_SIZE"
-    )
+    group.addoption("--max-body", metavar="BYTES", type=int, default=MAX_BODY, help="the site's MAX_BODY_SIZE")
 
 
 def asked_for(config) -> bool:

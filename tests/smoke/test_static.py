@@ -37,9 +37,7 @@ def test_files_of_the_page(site, files):
     for file in files:
         headers = site.get(file).headers
         kind, keep = headers.get("Content-Type", ""), headers.get("Cache-Control", "")
-        assert KINDS.get(PurePosixPath(urlsplit(file).path).suffix, "") in kind, (
-            f"the type of {file} is {kind!r}"
-        )
+        assert KINDS.get(PurePosixPath(urlsplit(file).path).suffix, "") in kind, f"the type of {file} is {kind!r}"
         assert set(keep.split(", ")) == FOR_EVER, f"Cache-Control of {file} is {keep!r}"
 
 

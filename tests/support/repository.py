@@ -9,9 +9,7 @@ from deploy.settings import ROOT
 
 def tool(*command: str | Path, **environ: str) -> subprocess.CompletedProcess:
     """Runs a tool in the repository's root."""
-    return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=60, env={**os.environ, **environ}
-    )
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, env={**os.environ, **environ})
 
 
 def tracked() -> list[Path]:

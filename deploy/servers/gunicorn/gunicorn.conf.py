@@ -38,7 +38,7 @@ max_requests = int(_setting("MAX_REQUESTS"))
 max_requests_jitter = max_requests // 10
 
 # --- how long ---------------------------------------------------------------------------------------------------------
-# Default: 30. For gthread this is a heartbeat of the worker, not a limit on requests: deploy/middleware/request_timeout.py
+# Default: 30. For gthread this is a heartbeat of the worker, not a limit on requests: middleware/request_timeout.py
 # ends those. It is the last resort, later than that watchdog's own last step (REQUEST_TIMEOUT + 3).
 timeout = int(_setting("REQUEST_TIMEOUT")) + 5
 # Default: 30. Less than Compose's stop_grace_period (65 s), else Docker kills what was about to finish.
@@ -54,7 +54,7 @@ limit_request_line = 8190 if _setting("PORT") else 0
 # Defaults: 8190 and 100. Nginx decides (8 KiB, 100 headers) and then adds its own, which these must leave room for.
 limit_request_field_size = 16380
 limit_request_fields = 200
-# Whom to believe is decided once, by TRUSTED_PROXIES in deploy/middleware/trusted_proxies.py. Default: 127.0.0.1, or what a
+# Decided once, by TRUSTED_PROXIES in deploy/middleware/trusted_proxies.py. Default: 127.0.0.1, or what a
 # platform puts into FORWARDED_ALLOW_IPS (Heroku: *).
 forwarded_allow_ips = "127.0.0.1" if _setting("PORT") else ""
 secure_scheme_headers: dict[str, str] = {}

@@ -93,8 +93,9 @@ UPLOADS = [
     Case("Expect: 100-continue", post("Expect: 100-continue", "Content-Length: 3"), (100, 200), _body(3)),
     Case("Expect: something else", request("GET /x", "Expect: junk"), (200,), _no_header("HTTP_EXPECT")),
     Case("Range, to the app", request("GET /x", "Range: bytes=0-1"), (200,), _header("HTTP_RANGE", "bytes=0-1")),
-    Case("a condition, to the app", request("GET /x", 'If-None-Match: "a"'), (200,),
-         _header("HTTP_IF_NONE_MATCH", '"a"')),
+    Case(
+        "a condition, to the app", request("GET /x", 'If-None-Match: "a"'), (200,), _header("HTTP_IF_NONE_MATCH", '"a"')
+    ),
     Case("GET with a body", request("GET /x", "Content-Length: 3", body=b"abc"), (200,), _body(3)),
     Case(
         "upgrade to a web socket",
@@ -143,10 +144,18 @@ LINES = (
         Case("tab in a value", request("GET /x", "X-Y: a\tb"), (200,), _header("HTTP_X_Y", "a\tb")),
         Case("white space around a value", request("GET /x", "X-Y: \t a \t"), (200,), _header("HTTP_X_Y", "a")),
         Case("empty value", request("GET /x", "X-Y:"), (200,), _header("HTTP_X_Y", "")),
-        Case("a comma inside a quoted Content-Type", post('Content-Type: a/b; c="d, e"', "Content-Length: 3"), (200,),
-             _header("CONTENT_TYPE", 'a/b; c="d, e"')),
-        Case("two Cookie headers", request("GET /x", "Cookie: a=1", "Cookie: b=2"), (200,),
-             _header("HTTP_COOKIE", "a=1; b=2")),
+        Case(
+            "a comma inside a quoted Content-Type",
+            post('Content-Type: a/b; c="d, e"', "Content-Length: 3"),
+            (200,),
+            _header("CONTENT_TYPE", 'a/b; c="d, e"'),
+        ),
+        Case(
+            "two Cookie headers",
+            request("GET /x", "Cookie: a=1", "Cookie: b=2"),
+            (200,),
+            _header("HTTP_COOKIE", "a=1; b=2"),
+        ),
     ]
 )
 
@@ -183,13 +192,27 @@ LIMITS = (
     ]
     + [Case("header line of 8,190 bytes, no space in it", request("GET /x", f"X-Y:{'a' * 8186}"), (200,), _body(0))]
     + [Case(f"{number} headers", _fields(number), (200,), _body(0)) for number in (50, 99, 100)]
-    + [Case("four headers of 8,000 bytes", request("GET /x", *(f"X-{n}: {'a' * 8000}" for n in range(4))),
-            (200,), _body(0))]
+    + [
+        Case(
+            "four headers of 8,000 bytes",
+            request("GET /x", *(f"X-{n}: {'a' * 8000}" for n in range(4))),
+            (200,),
+            _body(0),
+        )
+    ]
     + [Case("path of 4,000 bytes", request(f"GET /{'p' * 3999}"), (200,), _body(0))]
-    + [Case("request line that percent-encoding makes longer", request(f"GET /{chr(34) * 3000}?{'q' * 4000}"), (200,),
-            _body(0))]
-    + _refused(414, {"path of 4,001 bytes": request(f"GET /{'p' * 4000}"),
-                     "path of 8,000 bytes": request(f"GET /{'p/' * 4000}")})
+    + [
+        Case(
+            "request line that percent-encoding makes longer",
+            request(f"GET /{chr(34) * 3000}?{'q' * 4000}"),
+            (200,),
+            _body(0),
+        )
+    ]
+    + _refused(
+        414,
+        {"path of 4,001 bytes": request(f"GET /{'p' * 4000}"), "path of 8,000 bytes": request(f"GET /{'p/' * 4000}")},
+    )
     + _refused(
         400,
         {
@@ -200,25 +223,70 @@ LIMITS = (
             "five headers of 8,000 bytes": request("GET /x", *(f"X-{n}: {'a' * 8000}" for n in range(5))),
         },
     )
-    + [Case("body of exactly MAX_BODY_SIZE", post(f"Content-Length: {MAX_BODY}", body=b"x" * MAX_BODY), (200,),
-            _body(MAX_BODY))]
-    + _refused(413, {"one byte more": post(f"Content-Length: {MAX_BODY + 1}", body=b"x" * (MAX_BODY + 1)),
-                     "one byte more, chunked": post("Transfer-Encoding: chunked", body=chunked(b"x" * (MAX_BODY + 1)))})
+    + [
+        Case(
+            "body of exactly MAX_BODY_SIZE",
+            post(f"Content-Length: {MAX_BODY}", body=b"x" * MAX_BODY),
+            (200,),
+            _body(MAX_BODY),
+        )
+    ]
+    + _refused(
+        413,
+        {
+            "one byte more": post(f"Content-Length: {MAX_BODY + 1}", body=b"x" * (MAX_BODY + 1)),
+            "one byte more, chunked": post("Transfer-Encoding: chunked", body=chunked(b"x" * (MAX_BODY + 1))),
+        },
+    )
 )
 
 # target → PATH_INFO and QUERY_STRING; None: refused with 400.
 PATHS: dict[str, tuple[str, str] | None] = {
-    "/a%2Fb": ("/a/b", ""), "//a": ("/a", ""), "/a//b": ("/a/b", ""), "/a/../b": ("/b", ""), "/a/%2e%2e/b": ("/b", ""),
-    "/%00": None, "/%0a": None, "/a%0a": None, "/a%0d%0ab": None, "/%7f": None, "/%zz": None, "/%": None, "/../x": None,
-    "/%2e%2e%2fa": None, "/a;p=1": ("/a;p=1", ""), "/a%3Fb": ("/a?b", ""), "/a%23b": ("/a#b", ""),
-    "/a%25b": ("/a%b", ""), "/a%2525b": ("/a%25b", ""), "/.": ("/", ""), "/a/.": ("/a/", ""), "/a/./b": ("/a/b", ""),
-    "/%C3%A9": ("/\xc3\xa9", ""), "/%ff": ("/\xff", ""), "/a+b": ("/a+b", ""), "/a%20b": ("/a b", ""),
-    "/%5c": ("/\\", ""), "/%7e~": ("/~~", ""), "/a?b%2Fc": ("/a", "b%2Fc"), "/a?%00": ("/a", "%00"),
-    "/a?b?c": ("/a", "b?c"), "/a?b=%zz": ("/a", "b=%zz"), "/a?//": ("/a", "//"), "/a?/../b": ("/a", "/../b"),
-    "/a%2f..%2fb": ("/b", ""), "/?": ("/", ""), "/??": ("/", "?"), "/a#b": ("/a", ""), "/a/": ("/a/", ""),
-    "/a,b:c@d&e=f": ("/a,b:c@d&e=f", ""), "/!$()*'": ("/!$()*'", ""), f"/{'s' * 256}": (f"/{'s' * 256}", ""),
-    f"/{'s' * 3999}": (f"/{'s' * 3999}", ""), "/a%E2%82%AC?%E2%82%AC": ("/a\xe2\x82\xac", "%E2%82%AC"),
-}  # fmt: skip
+    "/a%2Fb": ("/a/b", ""),
+    "//a": ("/a", ""),
+    "/a//b": ("/a/b", ""),
+    "/a/../b": ("/b", ""),
+    "/a/%2e%2e/b": ("/b", ""),
+    "/%00": None,
+    "/%0a": None,
+    "/a%0a": None,
+    "/a%0d%0ab": None,
+    "/%7f": None,
+    "/%zz": None,
+    "/%": None,
+    "/../x": None,
+    "/%2e%2e%2fa": None,
+    "/a;p=1": ("/a;p=1", ""),
+    "/a%3Fb": ("/a?b", ""),
+    "/a%23b": ("/a#b", ""),
+    "/a%25b": ("/a%b", ""),
+    "/a%2525b": ("/a%25b", ""),
+    "/.": ("/", ""),
+    "/a/.": ("/a/", ""),
+    "/a/./b": ("/a/b", ""),
+    "/%C3%A9": ("/\xc3\xa9", ""),
+    "/%ff": ("/\xff", ""),
+    "/a+b": ("/a+b", ""),
+    "/a%20b": ("/a b", ""),
+    "/%5c": ("/\\", ""),
+    "/%7e~": ("/~~", ""),
+    "/a?b%2Fc": ("/a", "b%2Fc"),
+    "/a?%00": ("/a", "%00"),
+    "/a?b?c": ("/a", "b?c"),
+    "/a?b=%zz": ("/a", "b=%zz"),
+    "/a?//": ("/a", "//"),
+    "/a?/../b": ("/a", "/../b"),
+    "/a%2f..%2fb": ("/b", ""),
+    "/?": ("/", ""),
+    "/??": ("/", "?"),
+    "/a#b": ("/a", ""),
+    "/a/": ("/a/", ""),
+    "/a,b:c@d&e=f": ("/a,b:c@d&e=f", ""),
+    "/!$()*'": ("/!$()*'", ""),
+    f"/{'s' * 256}": (f"/{'s' * 256}", ""),
+    f"/{'s' * 3999}": (f"/{'s' * 3999}", ""),
+    "/a%E2%82%AC?%E2%82%AC": ("/a\xe2\x82\xac", "%E2%82%AC"),
+}
 
 # What the probe does → statuses, and whether the whole body comes; every one is asked with GET and HEAD.
 MISBEHAVIOUR = {
@@ -240,9 +308,32 @@ MISBEHAVIOUR = {
 CUT = ("raise-in-body", "short-body")  # with GET: the client sees that the answer is not whole
 
 SPOOFS = [
-    "X-Forwarded-For", "X-Real-IP", "Forwarded", "X-Client-IP", "True-Client-IP", "X-Forwarded-Proto",
-    "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Ssl", "X-Forwarded-Protocol",
-    "X-Forwarded-Scheme", "X-Forwarded-Server", "X-Scheme", "X-Url-Scheme", "Front-End-Https", "Proxy",
-    "X-Original-URL", "X-Rewrite-URL", "X-HTTP-Method-Override", "Remote-User", "Script-Name", "X-Script-Name",
-    "Path-Info", "X_Forwarded_For", "X_Forwarded_Proto", "Script_Name", "Remote_User",
-]  # fmt: skip
+    "X-Forwarded-For",
+    "X-Real-IP",
+    "Forwarded",
+    "X-Client-IP",
+    "True-Client-IP",
+    "X-Forwarded-Proto",
+    "X-Forwarded-Host",
+    "X-Forwarded-Port",
+    "X-Forwarded-Prefix",
+    "X-Forwarded-Ssl",
+    "X-Forwarded-Protocol",
+    "X-Forwarded-Scheme",
+    "X-Forwarded-Server",
+    "X-Scheme",
+    "X-Url-Scheme",
+    "Front-End-Https",
+    "Proxy",
+    "X-Original-URL",
+    "X-Rewrite-URL",
+    "X-HTTP-Method-Override",
+    "Remote-User",
+    "Script-Name",
+    "X-Script-Name",
+    "Path-Info",
+    "X_Forwarded_For",
+    "X_Forwarded_Proto",
+    "Script_Name",
+    "Remote_User",
+]

@@ -2,13 +2,20 @@
 refuses and this stack does not. The tests hold to both lists: anything else is a failure.
 """
 
-DIFFERENCES = {
-    'A header that came several times reaches the app joined with "," on Gunicorn, with ", " on the others':
-        "The two mean the same (RFC 9110, 5.3), and what was joined can't be told from what the client wrote. Cookie "
-        "and Content-Type, where it would matter, are joined by Nginx.",
-    "Beyond PEP 3333 each server adds variables of its own to the environ (RAW_URI, REQUEST_URI, mod_wsgi.*)":
-        "An app that uses them is written for one server. None of them comes from a header.",
-}
+# What differs → why that does no harm.
+DIFFERENCES = dict(
+    (
+        (
+            'A header that is sent several times reaches the app joined with "," on Gunicorn, with ", " on the others',
+            "Both forms mean the same (RFC 9110, section 5.3). Nginx joins Cookie and Content-Type, for which it would "
+            "matter.",
+        ),
+        (
+            "Beyond PEP 3333 each server adds variables of its own to the environ (RAW_URI, REQUEST_URI, mod_wsgi.*)",
+            "An app that uses them is written for one server. None of them comes from a header.",
+        ),
+    )
+)
 
 # Of Gunicorn's `invalid` folder: what the app sees nevertheless, on every server alike, why that does no harm, and
 # which requests these are.

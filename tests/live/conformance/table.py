@@ -55,8 +55,10 @@ class Table:
             parts += [f"## {group}\n", _markdown(["behaviour", "expected", *self._servers, "requests"], rows)]
         listed = [[what, why] for what, why in known.DIFFERENCES.items()]
         seen = [[why, ", ".join(sorted(names))] for why, names in known.SEEN_THOUGH_INVALID.items()]
-        parts += ["## What Gunicorn alone would refuse, and every server here lets through\n",
-                  _markdown(["why it does no harm", "requests of Gunicorn's corpus"], seen)]
+        parts += [
+            "## What Gunicorn alone would refuse, and every server here lets through\n",
+            _markdown(["why it does no harm", "requests of Gunicorn's corpus"], seen),
+        ]
         parts += ["## What can't be levelled\n", _markdown(["difference", "why it stays"], listed)]
         return "\n".join(parts)
 

@@ -37,8 +37,17 @@ def test_apache_as_the_front(fleet, table, apache):
         assert "foreign" not in answer.canary, case.name
         assert len(seen) <= answer.statuses.count(200), (case.name, seen)
         if why:
-            table.add("Apache as the front", case.name, f"{status}, Nginx: {case.statuses[-1]}. {why}",
-                      others | {"mod_wsgi": f"{status}; app saw {len(seen)}"})
-    table.add("Apache as the front", f"{len(CASES)} requests of the tables above", "the same, but for these",
-              others | {"mod_wsgi": f"= {len(CASES)}"}, len(CASES))
+            table.add(
+                "Apache as the front",
+                case.name,
+                f"{status}, Nginx: {case.statuses[-1]}. {why}",
+                others | {"mod_wsgi": f"{status}; app saw {len(seen)}"},
+            )
+    table.add(
+        "Apache as the front",
+        f"{len(CASES)} requests of the tables above",
+        "the same, but for these",
+        others | {"mod_wsgi": f"= {len(CASES)}"},
+        len(CASES),
+    )
     assert set(known.APACHE_FRONT) <= {case.name for case in CASES}

@@ -55,9 +55,13 @@ def test_disguised_framing(fleet, table, counts):
             seen = [found.target[1] for found in observation.seen]
             answered = [status for status in observation.answer.statuses if status == 200]
             assert len(seen) <= len(answered) + ("open" in observation.answer.canary), (name, payload)
-    table.add("Transfer-Encoding", f"{len(chosen)} of {len(every)} disguises, with and without a Content-Length",
-              "the same, no request seen that Nginx did not answer as one",
-              {server.name: f"= {len(chosen)}" for server in fleet.servers}, len(chosen))
+    table.add(
+        "Transfer-Encoding",
+        f"{len(chosen)} of {len(every)} disguises, with and without a Content-Length",
+        "the same, no request seen that Nginx did not answer as one",
+        {server.name: f"= {len(chosen)}" for server in fleet.servers},
+        len(chosen),
+    )
 
 
 def test_hidden_request(fleet, table):
@@ -69,5 +73,10 @@ def test_hidden_request(fleet, table):
         for observation in observed.values():
             assert [(seen.target[1], seen.length) for seen in observation.seen] == [("/x", len(SMUGGLED))]
             assert observation.answer.canary == "own"
-    table.add("Bodies and connections", "a whole request inside a body", "content",
-              {server.name: "= 2" for server in fleet.servers}, 2)
+    table.add(
+        "Bodies and connections",
+        "a whole request inside a body",
+        "content",
+        {server.name: "= 2" for server in fleet.servers},
+        2,
+    )

@@ -15,16 +15,58 @@ METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 ODD_METHODS = ["TRACE", "get", "QUERY", "CONNECT", "G\tT"]
 PIECES = ["/", "a", "b", ".", "//", "..", ";", "?", "+", "&", "=", "~", "%2F", "%2e", "%25", "%C3%A9", "p" * 300]
 ODD_PIECES = ["%00", "%0a", "%zz", "%", "#", "\xe9", "\x01", "\\", "|", '"', "{", "<", "%7f"]
-NAMES = ["X-Y", "Accept", "Cookie", "Connection", "Expect", "Range", "Upgrade", "TE", "X_Y", "Content_Length", "Via",
-         "If-None-Match", "Script-Name", "X-Forwarded-For", "X-Forwarded-Proto", "Proxy", "Authorization", "Date",
-         "Keep-Alive", "Content-Type", "Trailer"]  # fmt: skip
+NAMES = [
+    "X-Y",
+    "Accept",
+    "Cookie",
+    "Connection",
+    "Expect",
+    "Range",
+    "Upgrade",
+    "TE",
+    "X_Y",
+    "Content_Length",
+    "Via",
+    "If-None-Match",
+    "Script-Name",
+    "X-Forwarded-For",
+    "X-Forwarded-Proto",
+    "Proxy",
+    "Authorization",
+    "Date",
+    "Keep-Alive",
+    "Content-Type",
+    "Trailer",
+]
 ODD_NAMES = ["Content-Length", "Transfer-Encoding", "Host", "\xe9", "x y", ""]
-VALUES = ["", "1", "close", "keep-alive", "100-continue", "probe", "a/b", "bytes=0-1", "trailers", " a ", "\t", "a\tb",
-          "\xe9", "a;b", '"q"', "10.0.0.1", "https", "v" * 4000]  # fmt: skip
+VALUES = [
+    "",
+    "1",
+    "close",
+    "keep-alive",
+    "100-continue",
+    "probe",
+    "a/b",
+    "bytes=0-1",
+    "trailers",
+    " a ",
+    "\t",
+    "a\tb",
+    "\xe9",
+    "a;b",
+    '"q"',
+    "10.0.0.1",
+    "https",
+    "v" * 4000,
+]
 ODD_VALUES = ["\x01", "a\x00b", "chunked", "identity", "3", "a, b", "a,b", "\x7f", "a\rb"]
 # Bodies with the header that says where they end.
-BODIES = [("", b""), ("Content-Length: 3", b"abc"), ("Transfer-Encoding: chunked", b"3\r\nabc\r\n0\r\n\r\n"),
-          ("Transfer-Encoding: chunked", b"3;x=y\r\nabc\r\n0\r\n\r\n")]  # fmt: skip
+BODIES = [
+    ("", b""),
+    ("Content-Length: 3", b"abc"),
+    ("Transfer-Encoding: chunked", b"3\r\nabc\r\n0\r\n\r\n"),
+    ("Transfer-Encoding: chunked", b"3;x=y\r\nabc\r\n0\r\n\r\n"),
+]
 ODD_BODIES = [
     ("Content-Length: 3", b""),
     ("Content-Length: 0", b"GET /smuggled HTTP/1.1\r\nHost: probe\r\n\r\n"),

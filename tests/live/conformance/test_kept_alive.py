@@ -22,8 +22,13 @@ def test_posts_on_kept_connections(fleet, table, counts):
         return found
 
     assert fleet.on_each(statuses) == {server.name: {200} for server in fleet.servers}
-    table.add("Bodies and connections", "POSTs on a kept connection", "200, no 502",
-              {server.name: f"= {counts.posts}" for server in fleet.servers}, counts.posts)
+    table.add(
+        "Bodies and connections",
+        "POSTs on a kept connection",
+        "200, no 502",
+        {server.name: f"= {counts.posts}" for server in fleet.servers},
+        counts.posts,
+    )
 
 
 def test_what_the_app_says(fleet, table):
@@ -36,8 +41,16 @@ def test_what_the_app_says(fleet, table):
         return sorted((line["logger"], line["level"], line["message"], line["request_id"]) for line in parsed)
 
     said = fleet.on_each(lines)
-    expected = [("probe", "WARNING", "logged hello", "said-1"), ("stderr", "WARNING", "complained hello", "said-1"),
-                ("stdout", "INFO", "printed hello", "said-1"), ("wsgi.errors", "WARNING", "erred hello", "said-1")]
+    expected = [
+        ("probe", "WARNING", "logged hello", "said-1"),
+        ("stderr", "WARNING", "complained hello", "said-1"),
+        ("stdout", "INFO", "printed hello", "said-1"),
+        ("wsgi.errors", "WARNING", "erred hello", "said-1"),
+    ]
     assert said == {server.name: expected for server in fleet.servers}
-    table.add("What the app says", "print(), stderr, wsgi.errors, logging", "four JSON lines with the request's id",
-              {server.name: "= 4" for server in fleet.servers})
+    table.add(
+        "What the app says",
+        "print(), stderr, wsgi.errors, logging",
+        "four JSON lines with the request's id",
+        {server.name: "= 4" for server in fleet.servers},
+    )

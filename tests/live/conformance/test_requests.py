@@ -53,8 +53,13 @@ def test_paths(fleet, table):
             assert got == ([expected] if expected else []), (name, target)
             assert observation.answer.statuses == ((200,) if expected else (400,)), (name, target)
     count = len(cases.PATHS)
-    table.add("Paths", f"{count} targets", "PATH_INFO and QUERY_STRING as written, or 400",
-              {name: f"= {count}" for name in observed}, count)
+    table.add(
+        "Paths",
+        f"{count} targets",
+        "PATH_INFO and QUERY_STRING as written, or 400",
+        {name: f"= {count}" for name in observed},
+        count,
+    )
 
 
 def test_upload_arrives_whole(fleet, table):
@@ -86,8 +91,12 @@ def test_misbehaving_app(fleet, table, route, method):
         assert response.get("x-injected") is None
     bodies = {observation.answer.responses[0].body for observation in observed.values()}
     assert len(bodies) == 1 or cut or statuses == (500,)
-    table.add("What the app does wrong, and how it answers", f"{method}: the app {what}",
-              f"{statuses[0]}{', cut off' if cut else ''}", said(observed))
+    table.add(
+        "What the app does wrong, and how it answers",
+        f"{method}: the app {what}",
+        f"{statuses[0]}{', cut off' if cut else ''}",
+        said(observed),
+    )
 
 
 def test_spoofed_headers(fleet, table):
@@ -99,8 +108,13 @@ def test_spoofed_headers(fleet, table):
                 assert observation.answer.statuses == (200,), (name, header)
                 assert [seen.essence for seen in observation.seen] == [truth], (name, header)
     count = 2 * len(cases.SPOOFS)
-    table.add("Forwarded headers", f"{len(cases.SPOOFS)} spoofed headers", "the app sees none, nothing changes",
-              {server.name: f"= {count}" for server in fleet.servers}, count)
+    table.add(
+        "Forwarded headers",
+        f"{len(cases.SPOOFS)} spoofed headers",
+        "the app sees none, nothing changes",
+        {server.name: f"= {count}" for server in fleet.servers},
+        count,
+    )
 
 
 @pytest.mark.parametrize("status", [401, 413])
@@ -111,8 +125,13 @@ def test_early_refusal(fleet, table, status, megabytes):
     for _ in range(10):
         for name, observation in fleet.ask(payload).items():
             assert (observation.answer.statuses, observation.answer.canary) == ((status,), "own"), name
-    table.add("Bodies and connections", f"{status} for {megabytes} MB that the app does not read", f"{status}, no 502",
-              {server.name: "= 10" for server in fleet.servers}, 10)
+    table.add(
+        "Bodies and connections",
+        f"{status} for {megabytes} MB that the app does not read",
+        f"{status}, no 502",
+        {server.name: "= 10" for server in fleet.servers},
+        10,
+    )
 
 
 def test_too_large_refusal(fleet, table):
@@ -121,8 +140,13 @@ def test_too_large_refusal(fleet, table):
     for _ in range(10):
         for name, observation in fleet.ask(payload).items():
             assert (observation.answer.statuses, observation.seen) == ((413,), []), name
-    table.add("Bodies and connections", "20 MB, twice MAX_BODY_SIZE", "413, app sees nothing",
-              {server.name: "= 10" for server in fleet.servers}, 10)
+    table.add(
+        "Bodies and connections",
+        "20 MB, twice MAX_BODY_SIZE",
+        "413, app sees nothing",
+        {server.name: "= 10" for server in fleet.servers},
+        10,
+    )
 
 
 def test_gunicorns_corpus(fleet, table, tmp_path):
@@ -139,8 +163,13 @@ def test_gunicorns_corpus(fleet, table, tmp_path):
             listed = set().union(*known.SEEN_THOUGH_INVALID.values())
             assert seen_too == listed, seen_too ^ listed
         result = f"= {len(payloads)}; app saw {len(seen_too)}"
-        table.add("Gunicorn's own corpus", kind, "the same status, the same seen by the app",
-                  {server.name: result for server in fleet.servers}, len(payloads))
+        table.add(
+            "Gunicorn's own corpus",
+            kind,
+            "the same status, the same seen by the app",
+            {server.name: result for server in fleet.servers},
+            len(payloads),
+        )
 
 
 def test_desync_canaries(fleet, table, counts):
@@ -157,5 +186,10 @@ def test_desync_canaries(fleet, table, counts):
         return 2 * len(payloads) * rounds
 
     counts = fleet.on_each(canaries)
-    table.add("Bodies and connections", "a request with a nonce after each doubtful one", "its own answer",
-              {name: f"= {count}" for name, count in counts.items()}, min(counts.values()))
+    table.add(
+        "Bodies and connections",
+        "a request with a nonce after each doubtful one",
+        "its own answer",
+        {name: f"= {count}" for name, count in counts.items()},
+        min(counts.values()),
+    )

@@ -121,8 +121,13 @@ def test_client_goes_away(fleet, table):
         return status(server, request("GET /x")) == 200 and len(server.seen()) == 1
 
     assert set(fleet.on_each(leave).values()) == {True}
-    table.add("Bodies and connections", "clients that leave while they send or are sent to", "the next is served",
-              {server.name: "= 40" for server in fleet.servers}, 40)
+    table.add(
+        "Bodies and connections",
+        "clients that leave while they send or are sent to",
+        "the next is served",
+        {server.name: "= 40" for server in fleet.servers},
+        40,
+    )
 
 
 @pytest.mark.parametrize("fault", ["segfault", "exit", "allocate"])
@@ -164,14 +169,25 @@ def test_environ(fleet, table):
         assert {key: environ.get(key) for key in expected} == expected, name
         # Nothing of the process's own environment, where the secrets are.
         assert not {"SECRET_KEY", "DATABASE_URL", "PATH", "HTTP_PORT"} & set(environ), name
-    table.add("The environ", "PEP 3333's variables", "the same on all; no variable of the process",
-              {name: f"= {len(expected)}" for name in observed})
+    table.add(
+        "The environ",
+        "PEP 3333's variables",
+        "the same on all; no variable of the process",
+        {name: f"= {len(expected)}" for name in observed},
+    )
 
 
 def test_past_nginx(fleet, table):
     """Who reaches a worker's socket past Nginx can't rewrite the path or the scheme by a header."""
-    headers = ["SCRIPT_NAME: /evil", "Script-Name: /evil", "X-Forwarded-Prefix: /evil", "X-Forwarded-Proto: https",
-               "X-Forwarded-Ssl: on", "X-Forwarded-For: 192.0.2.1", "Connection: close"]  # fmt: skip
+    headers = [
+        "SCRIPT_NAME: /evil",
+        "Script-Name: /evil",
+        "X-Forwarded-Prefix: /evil",
+        "X-Forwarded-Proto: https",
+        "X-Forwarded-Ssl: on",
+        "X-Forwarded-For: 192.0.2.1",
+        "Connection: close",
+    ]
     code = (
         "import socket; s = socket.socket(socket.AF_UNIX); s.connect('/run/tripod/current.sock');"
         f"s.sendall({request('GET /x', *headers)!r});"
@@ -185,5 +201,9 @@ def test_past_nginx(fleet, table):
 
     assert set(fleet.on_each(told).values()) == {("", "/x")}
     fleet.on_each(lambda server: server.seen())
-    table.add("Forwarded headers", "SCRIPT_NAME as a header, past Nginx", "changes nothing",
-              {server.name: "= 1" for server in fleet.servers})
+    table.add(
+        "Forwarded headers",
+        "SCRIPT_NAME as a header, past Nginx",
+        "changes nothing",
+        {server.name: "= 1" for server in fleet.servers},
+    )

@@ -49,5 +49,9 @@ def test_static_file(fleet, table, whole, method, headers, status, part):
         assert (response.status, observation.answer.canary, observation.seen) == (status, canary, []), name
         if part is not ...:
             assert response.body == (whole.body[part] if part else b""), name
-    table.add("Static files", f"{method} {', '.join(headers)}", str(status),
-              {name: observation.said for name, observation in observed.items()})
+    table.add(
+        "Static files",
+        f"{method} {', '.join(headers)}",
+        str(status),
+        {name: observation.said for name, observation in observed.items()},
+    )

@@ -42,8 +42,16 @@ class Checkout:
 
     def run(self, *command: str, **env: str) -> subprocess.CompletedProcess[str]:
         """A command in the folder, with its output in `stdout`."""
-        return subprocess.run(command, cwd=self.folder, env=self._env | env, text=True, stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=LONGEST)
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self._env | env,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=LONGEST,
+        )
 
     def stack(self, *words: str, **env: str) -> str:
         """./stack, which must succeed; returns what it said."""
@@ -53,8 +61,15 @@ class Checkout:
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """./stack in the background, its output in a pipe."""
-        return subprocess.Popen(["./stack", *words], cwd=self.folder, env=self._env, text=True,
-                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        return subprocess.Popen(
+            ["./stack", *words],
+            cwd=self.folder,
+            env=self._env,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
 
     def up(self) -> None:
         if self not in running:

@@ -109,7 +109,7 @@ def _expect(seen, wanted) -> None:
 def _pieces(body: bytes) -> Iterator[bytes]:
     for start in range(0, len(body), 2 * KB):
         time.sleep(0.2)
-        yield body[start:start + 2 * KB]
+        yield body[start : start + 2 * KB]
 
 
 class Clients:

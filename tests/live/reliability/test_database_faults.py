@@ -73,8 +73,11 @@ def locked(stack):
     holder.start()
     await_lock(stack)
     yield
-    sql(stack, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(300)%' "
-               "AND pid <> pg_backend_pid()")  # fmt: skip
+    sql(
+        stack,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(300)%' "
+        "AND pid <> pg_backend_pid()",
+    )
     holder.join()
 
 
@@ -89,8 +92,11 @@ def await_lock(stack) -> None:
 @contextmanager
 def out_of_connections(stack):
     """No further connection is allowed, and those that there were are gone."""
-    sql(stack, "ALTER ROLE tripod CONNECTION LIMIT 0",
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'tripod'")  # fmt: skip
+    sql(
+        stack,
+        "ALTER ROLE tripod CONNECTION LIMIT 0",
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'tripod'",
+    )
     yield
     sql(stack, "ALTER ROLE tripod CONNECTION LIMIT -1")
 
@@ -130,8 +136,13 @@ def test_postgres_away(postgres, fault, is_long, record):
     failed = [answer for answer in others if answer.status != 503]
     slowest = max(answer.seconds for answer in others)
     what = f"requests while PostgreSQL is {fault.__name__.replace('_', ' ')} for {away} s"
-    record("PostgreSQL away", what, len(others), len(failed),
-           f"all others 503, the slowest in {slowest:.2f} s; first good answer {seconds:.1f} s after")
+    record(
+        "PostgreSQL away",
+        what,
+        len(others),
+        len(failed),
+        f"all others 503, the slowest in {slowest:.2f} s; first good answer {seconds:.1f} s after",
+    )
     assert {answer.status for answer in alive} == {200}
     assert len(others) == 7 * len(alive)  # in each round /healthz was served
     assert [(answer.status, answer.body[:100]) for answer in failed] == []
@@ -251,7 +262,12 @@ def test_ledger(database, request, is_long, record):
     stored = ledger.stored()
     lost = [body for body in ledger.acknowledged if not stored[body]]
     doubled = [body for body, times in stored.items() if times > 1 and body.startswith("ledger")]
-    record(SECTION, f"acknowledged writes, {rounds} × kill -9 of {' and '.join(services)}, {database}",
-           len(ledger.acknowledged), len(lost) + len(doubled), f"{len(lost)} lost, {len(doubled)} doubled")
+    record(
+        SECTION,
+        f"acknowledged writes, {rounds} × kill -9 of {' and '.join(services)}, {database}",
+        len(ledger.acknowledged),
+        len(lost) + len(doubled),
+        f"{len(lost)} lost, {len(doubled)} doubled",
+    )
     assert len(ledger.acknowledged) > 10 * rounds
     assert (lost, doubled) == ([], [])

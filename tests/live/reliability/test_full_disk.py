@@ -78,8 +78,13 @@ def test_database(sample, record):
     stored = [post["body"] for post in account.program.find_posts("full disk")]
     acknowledged = [body for body, status in written if status == 201]
     refused = len(written) - len(acknowledged)
-    record(SECTION, "writes while SQLite's disk is full", WRITES + 1, len(set(stored) ^ set(acknowledged)),
-           f"{refused} refused with 503, the slowest answer in {max(seconds):.2f} s; no acknowledged write lost")
+    record(
+        SECTION,
+        "writes while SQLite's disk is full",
+        WRITES + 1,
+        len(set(stored) ^ set(acknowledged)),
+        f"{refused} refused with 503, the slowest answer in {max(seconds):.2f} s; no acknowledged write lost",
+    )
     assert sorted(stored) == sorted(acknowledged)
     assert refused > WRITES / 2 and max(seconds) < 2
     assert "database or disk is full" in sample.logs("web")
@@ -113,8 +118,13 @@ def test_nginx(probe, record):
     *after, uploaded_after = asyncio.run(ask_all())
     until(lambda: asyncio.run(load.ask(host, kept)).headers["x-cache"] == "HIT")
     wrong = [answer for answer in answers if answer.status not in (200, 404)]
-    record(SECTION, "requests while the disk of Nginx's cache and buffers is full", len(answers), len(wrong),
-           f"a body of 1 MB got {uploaded.status}")
+    record(
+        SECTION,
+        "requests while the disk of Nginx's cache and buffers is full",
+        len(answers),
+        len(wrong),
+        f"a body of 1 MB got {uploaded.status}",
+    )
     assert wrong == []
     assert (uploaded.status, uploaded.headers.get("retry-after")) == (503, "5")
     assert b"</html>" in uploaded.body

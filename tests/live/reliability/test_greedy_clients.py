@@ -17,8 +17,13 @@ SECTION = "Greedy and slow clients"
 
 @pytest.fixture(scope="module")
 def limited(make_stack):
-    stack = make_stack("probe.yml", CLIENT_RATE=str(RATE), CLIENT_CONNECTIONS=str(CONNECTIONS), TRUSTED_PROXIES="2",
-                       RELEASE_COMMAND="true")  # fmt: skip
+    stack = make_stack(
+        "probe.yml",
+        CLIENT_RATE=str(RATE),
+        CLIENT_CONNECTIONS=str(CONNECTIONS),
+        TRUSTED_PROXIES="2",
+        RELEASE_COMMAND="true",
+    )
     stack.up()
     return load.address(stack)
 
@@ -123,8 +128,13 @@ def test_slow_clients(stack, slow, record):
     idle = load.percentile(asyncio.run(load.closed_loop(host, "/sleep/0.05", 4, 2)), 0.99)
     answers = asyncio.run(besides(host, slow))
     failed = sum(answer.status != 200 for answer in answers)
-    record(SECTION, f"good requests beside {SLOW} clients with {slow.__name__.replace('_', ' ')}", len(answers), failed,
-           f"99 % in {load.percentile(answers, 0.99):.3f} s, without the slow ones {idle:.3f} s")
+    record(
+        SECTION,
+        f"good requests beside {SLOW} clients with {slow.__name__.replace('_', ' ')}",
+        len(answers),
+        failed,
+        f"99 % in {load.percentile(answers, 0.99):.3f} s, without the slow ones {idle:.3f} s",
+    )
     assert failed == 0 and len(answers) > 50
     # The promise is twice; the rest is for a machine that has other things to do while it is measured.
     assert load.percentile(answers, 0.99) < 2 * idle + 0.5
@@ -154,8 +164,13 @@ def test_more_connections_than_descriptors(make_stack, record):
     answers = asyncio.run(crowd())
     after = asyncio.run(load.closed_loop(host, "/sleep/0.05", 4, 1))
     served = sum(answer.status == 200 for answer in answers)
-    record(SECTION, f"requests after {CROWD} of each kind came to an Nginx of 64 descriptors", len(after),
-           sum(answer.status != 200 for answer in after), f"of those in the crowd {served} were served")
+    record(
+        SECTION,
+        f"requests after {CROWD} of each kind came to an Nginx of 64 descriptors",
+        len(after),
+        sum(answer.status != 200 for answer in after),
+        f"of those in the crowd {served} were served",
+    )
     assert {answer.status for answer in answers} <= {200, 503}
     assert {answer.headers["retry-after"] for answer in answers if answer.status == 503} <= {"5"}
     assert {answer.status for answer in after} == {200}

@@ -41,9 +41,14 @@ def test_ten_times_the_capacity(stack, server, seconds, record):
     refused = [answer for answer in answers if answer.status == 503]
     failed = len(answers) - len(admitted) - len(refused)
     at_capacity, overloaded = load.percentile(full, 0.99), load.percentile(admitted, 0.99)
-    record(SECTION, f"requests at 10 × capacity for {seconds:.0f} s, {server}", len(answers), failed,
-           f"{len(refused):,} got 503, 99 % of them in {load.percentile(refused, 0.99):.3f} s; "
-           f"99 % of those admitted in {overloaded:.2f} s, at capacity {at_capacity:.2f} s")
+    record(
+        SECTION,
+        f"requests at 10 × capacity for {seconds:.0f} s, {server}",
+        len(answers),
+        failed,
+        f"{len(refused):,} got 503, 99 % of them in {load.percentile(refused, 0.99):.3f} s; "
+        f"99 % of those admitted in {overloaded:.2f} s, at capacity {at_capacity:.2f} s",
+    )
     assert {answer.status for answer in full} == {200}, "capacity itself is refused"
     assert failed == 0
     assert all(answer.headers.get("retry-after") for answer in refused)

@@ -131,8 +131,13 @@ def test_nothing_acknowledged_is_lost(memory, is_long, record):
     """With the app's settings no power cut loses a commit that was acknowledged, or breaks the database."""
     times = 2000 if is_long else 200
     commits, lost, broken = many(memory, SQLITE, times)
-    record(SECTION, f"commits acknowledged before {times:,} simulated power cuts, SQLite", commits, lost,
-           f"{broken} databases broken")
+    record(
+        SECTION,
+        f"commits acknowledged before {times:,} simulated power cuts, SQLite",
+        commits,
+        lost,
+        f"{broken} databases broken",
+    )
     assert (lost, broken) == (0, 0)
     assert commits > 5 * times
 

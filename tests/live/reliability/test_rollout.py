@@ -73,8 +73,13 @@ def test_bad_releases_are_taken_back(checkout, record):
         checkout.write("migrate.py", "STATUS = 0", "STATUS = 3")
         back.append(taken_back(checkout, "the migrations ended with status 3"))
         checkout.write("migrate.py", "STATUS = 3", "STATUS = 0")
-    record("Bad releases", f"releases: {', '.join([*BAD, 'its migration fails'])}", len(back), back.count(False),
-           "taken back by itself, with the reason in one sentence")
+    record(
+        "Bad releases",
+        f"releases: {', '.join([*BAD, 'its migration fails'])}",
+        len(back),
+        back.count(False),
+        "taken back by itself, with the reason in one sentence",
+    )
     judge(record, "Bad releases", "requests during these", load, checkout)
     assert all(back)
     assert_nothing_to_change(checkout)

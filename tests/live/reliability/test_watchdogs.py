@@ -21,8 +21,9 @@ LOAD = 4  # seconds
 def stacks(make_stack):
     """One stack for each server; what takes long is done to all at once."""
     settings = {"WEB_CONCURRENCY": str(WORKERS), "WEB_THREADS": str(THREADS), "REQUEST_TIMEOUT": str(TIMEOUT)}
-    made = {name: make_stack("probe.yml", WSGI_SERVER=name, RELEASE_COMMAND="true", **settings)
-            for name in server_names()}  # fmt: skip
+    made = {
+        name: make_stack("probe.yml", WSGI_SERVER=name, RELEASE_COMMAND="true", **settings) for name in server_names()
+    }
     with ThreadPoolExecutor() as pool:
         list(pool.map(Stack.up, made.values()))
     return made
@@ -36,8 +37,20 @@ def host(stack) -> str:
 
 def on_the_host(*command: str) -> None:
     """Runs a command as root among all processes of the machine: process 1 hears no SIGKILL from inside."""
-    run_image("--pid", "host", "--user", "0", "--cap-add", "KILL", "--network", "none", image_name("nginx"),
-              "sh", "-c", " ".join(command))  # fmt: skip
+    run_image(
+        "--pid",
+        "host",
+        "--user",
+        "0",
+        "--cap-add",
+        "KILL",
+        "--network",
+        "none",
+        image_name("nginx"),
+        "sh",
+        "-c",
+        " ".join(command),
+    )
 
 
 def main_process(stack) -> str:
@@ -76,8 +89,13 @@ def test_killed_worker(stacks, server, record):
 
     answers, seconds = asyncio.run(under_load())
     failed = sum(answer.status != 200 for answer in answers)
-    record(SECTION, f"requests while a worker of {THREADS} threads gets SIGKILL, {server}", len(answers), failed,
-           f"all workers there again after {seconds:.1f} s, under the same load")
+    record(
+        SECTION,
+        f"requests while a worker of {THREADS} threads gets SIGKILL, {server}",
+        len(answers),
+        failed,
+        f"all workers there again after {seconds:.1f} s, under the same load",
+    )
     assert failed <= THREADS
     assert len(answers) > 200
 
@@ -98,8 +116,13 @@ def test_all_threads_stuck(stacks, server, record):
         seconds_until_whole(stack)
         seconds = time.monotonic() - started
         wrong = [answer.status for answer in answers if answer.status != 504]
-        record(SECTION, f"threads stuck at once in /{kind}, {server}", len(answers), len(wrong),
-               f"504 for each; full strength after {seconds:.1f} s, REQUEST_TIMEOUT {TIMEOUT} s")
+        record(
+            SECTION,
+            f"threads stuck at once in /{kind}, {server}",
+            len(answers),
+            len(wrong),
+            f"504 for each; full strength after {seconds:.1f} s, REQUEST_TIMEOUT {TIMEOUT} s",
+        )
         assert wrong == []
         assert seconds < TIMEOUT + BACK_WITHIN
 
@@ -134,8 +157,13 @@ def test_dead_server(stacks, record):
     with ThreadPoolExecutor() as pool:
         seconds = dict(zip(stacks, pool.map(stop, stacks.values()), strict=True))
     for name, stack in stacks.items():
-        record(SECTION, f"all processes of the server stopped, {name}", 1, 0,
-               f"back after {seconds[name]:.0f} s, REQUEST_TIMEOUT {TIMEOUT} s")
+        record(
+            SECTION,
+            f"all processes of the server stopped, {name}",
+            1,
+            0,
+            f"back after {seconds[name]:.0f} s, REQUEST_TIMEOUT {TIMEOUT} s",
+        )
         assert "answered nobody for" in stack.logs("web")
         assert stack.inspect("nginx", "{{.State.StartedAt}}") == nginx[name]
 
@@ -160,8 +188,13 @@ def test_no_descriptors(stacks, server, record):
         others, taker = asyncio.run(under_load(how_long))
         failed = [answer.status for answer in others if answer.status != 200]
         seconds = seconds_until_whole(stack, {taker.body.decode()})
-        record(SECTION, f"requests beside one that takes file descriptors, {what}, {server}", len(others), len(failed),
-               f"itself {taker.status}; all workers there again {seconds:.1f} s after the load's end")
+        record(
+            SECTION,
+            f"requests beside one that takes file descriptors, {what}, {server}",
+            len(others),
+            len(failed),
+            f"itself {taker.status}; all workers there again {seconds:.1f} s after the load's end",
+        )
         assert len(others) > 50
         seen[how_long] = (taker.status, failed)
     assert seen.pop("all-but-ten") == (200, [])

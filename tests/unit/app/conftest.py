@@ -97,9 +97,7 @@ def add_user(app: Flask) -> Callable[..., int]:
     def add(name: str, admin: bool = False, **columns) -> int:
         with app.app_context():
             password = {"password": hash_password(PASSWORD)}
-            user = security.datastore.create_user(
-                email=f"{name}@example.com", username=name, **password | columns
-            )
+            user = security.datastore.create_user(email=f"{name}@example.com", username=name, **password | columns)
             if admin:
                 make_admin(user)
             db.session.commit()

@@ -200,9 +200,7 @@ def test_a_wrong_log_in_tells_nothing(app, client, add_user, hashes):
         browser = app.test_client()
         token = csrf_token(browser, "/login")
         hashes.clear()
-        page = browser.post(
-            "/login", data={"csrf_token": token, "email": f"{name}@example.com", "password": password}
-        )
+        page = browser.post("/login", data={"csrf_token": token, "email": f"{name}@example.com", "password": password})
         assert len(hashes) == 1, name
         assert messages(page) == WRONG
         anonymous = re.sub(r'(name="csrf_token"[^>]*value=|value=)"[^"]+"', "", page.text)

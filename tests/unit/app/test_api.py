@@ -166,9 +166,7 @@ def test_who_cannot_be_followed(client, alice, join):
 # --- bad input --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "body", ["", "  ", "x" * 501, "nul \0", "\ufffd", "\ud800", None, 1, ["text"], {"a": 1}, True]
-)
+@pytest.mark.parametrize("body", ["", "  ", "x" * 501, "nul \0", "\ufffd", "\ud800", None, 1, ["text"], {"a": 1}, True])
 def test_a_bad_body_is_named(client, alice, body):
     """A body that cannot be stored is 422, with the reason under the field's name."""
     response = client.post(POSTS, json={"body": body}, headers=alice)

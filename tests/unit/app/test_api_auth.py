@@ -95,9 +95,15 @@ def test_the_session_reads(browser):
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("POST", POSTS), ("POST", TOKENS), ("PATCH", f"{POSTS}/1"), ("DELETE", f"{POSTS}/1"), ("DELETE", f"{TOKENS}/1"),
-     ("PUT", "/api/v1/users/bob/follow")],
-)  # fmt: skip
+    [
+        ("POST", POSTS),
+        ("POST", TOKENS),
+        ("PATCH", f"{POSTS}/1"),
+        ("DELETE", f"{POSTS}/1"),
+        ("DELETE", f"{TOKENS}/1"),
+        ("PUT", "/api/v1/users/bob/follow"),
+    ],
+)
 def test_the_session_writes_with_its_csrf_token_alone(browser, bob, method, path):
     """A write by cookie is 400 without X-CSRFToken or with another one: another site's page could have sent it."""
     client, token = browser

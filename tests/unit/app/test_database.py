@@ -256,9 +256,7 @@ def test_postgresql_may_restart(make_app, postgresql_url):
     with make_app(postgresql_url).app_context():
         lost = db.session.execute(pid).scalar()
         db.session.rollback()  # gives the connection back to the pool
-        with closing(
-            psycopg.connect(db.engine.url.set(drivername="postgresql").render_as_string())
-        ) as killer:
+        with closing(psycopg.connect(db.engine.url.set(drivername="postgresql").render_as_string())) as killer:
             killer.execute("SELECT pg_terminate_backend(%s)", [lost])
         assert db.session.execute(pid).scalar() != lost
 

@@ -61,9 +61,7 @@ def test_an_address_is_never_run_as_html(client):
     assert "<script>alert" not in client.get("/<script>alert(1)</script>").text
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/nothing", "/crash", "/api/v1/posts", "/static/css/site.css", "/readyz"]
-)
+@pytest.mark.parametrize("path", ["/", "/nothing", "/crash", "/api/v1/posts", "/static/css/site.css", "/readyz"])
 def test_every_response_carries_the_security_headers(broken, path):
     """Pages, errors, JSON and files carry each security header exactly once."""
     with broken.get(path) as response:

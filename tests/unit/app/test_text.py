@@ -20,7 +20,10 @@ def linked(note: str) -> list[str]:
     [
         ("no address", []),
         ("https://example.com", ["https://example.com"]),
-        ("HTTP://Example.com/ and http://b.example:8080/x?y=1&z=2#a", ["HTTP://Example.com/", "http://b.example:8080/x?y=1&z=2#a"]),
+        (
+            "HTTP://Example.com/ and http://b.example:8080/x?y=1&z=2#a",
+            ["HTTP://Example.com/", "http://b.example:8080/x?y=1&z=2#a"],
+        ),
         ("See https://example.com/a. Or https://example.com/b, …", ["https://example.com/a", "https://example.com/b"]),
         ("(https://example.com/a_(b)) [https://example.com]", ["https://example.com/a_(b)", "https://example.com"]),
         ('"https://example.com/"onclick=alert(1)', ["https://example.com/"]),
@@ -28,7 +31,7 @@ def linked(note: str) -> list[str]:
         ("javascript://alert(1) data://x xhttps://y //example.com ftp://example.com", []),
         ("https:// http://", []),
     ],
-)  # fmt: skip
+)
 def test_addresses_become_links(note, urls):
     """Addresses of the web are links, without the punctuation around them; no other scheme is."""
     assert linked(note) == urls

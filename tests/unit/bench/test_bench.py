@@ -97,8 +97,17 @@ def test_plots_are_svg_for_light_and_dark():
 def test_page_is_whole(tmp_path):
     """The page and each plot that it shows are written."""
     points = [Point(1, 10.0, 1.0, 0, 0), Point(2, 20.0, 2.0, 0, 0)]
-    result = Result({"cpu": "2 × x"}, every(), list(WORKS), rounds_of(gunicorn=300.0), {"gunicorn": 130.0},
-                    {"gunicorn": points}, {"gunicorn": points}, [2.0], {"web": 200.0, "nginx": 100.0})
+    result = Result(
+        {"cpu": "2 × x"},
+        every(),
+        list(WORKS),
+        rounds_of(gunicorn=300.0),
+        {"gunicorn": 130.0},
+        {"gunicorn": points},
+        {"gunicorn": points},
+        [2.0],
+        {"web": 200.0, "nginx": 100.0},
+    )
     write(tmp_path / "performance.md", result)
     text = (tmp_path / "performance.md").read_text()
     for name in ("json", "clients", "clients-p99", "offered"):

@@ -9,12 +9,8 @@ def test_pip_settings_merge_as_pip_does(tmp_path):
     """A later file wins over an earlier one, [install] over [global], the environment over all."""
     system, user = tmp_path / "system", tmp_path / "user"
     system.write_text("[global]\nindex-url = https://old.example/simple\ntimeout = 9\n")
-    user.write_text(
-        "[global]\nindex-url = https://u:p%40s@new.example/simple\n[install]\ntrusted-host = new.example\n"
-    )
-    settings = build_inputs.pip_settings(
-        [system, user], {"PIP_EXTRA_INDEX_URL": "https://more.example/simple"}
-    )
+    user.write_text("[global]\nindex-url = https://u:p%40s@new.example/simple\n[install]\ntrusted-host = new.example\n")
+    settings = build_inputs.pip_settings([system, user], {"PIP_EXTRA_INDEX_URL": "https://more.example/simple"})
     assert settings == {
         "index-url": "https://u:p%40s@new.example/simple",
         "extra-index-url": "https://more.example/simple",
@@ -55,18 +51,14 @@ def test_what_somebody_has_set_is_left_alone(monkeypatch, tmp_path):
     monkeypatch.setattr(console, "STATE", tmp_path / ".stack")
     monkeypatch.setattr(dotenv, "PATH", tmp_path / ".env")
     (tmp_path / ".env").write_text("PIP_CONF=/mine/pip.conf\n")
-    found = build_inputs.environment(
-        {"RELEASE": "v1", "CA_BUNDLE": "/mine/ca.crt", "PIP_CONFIG_FILE": "/dev/null"}
-    )
+    found = build_inputs.environment({"RELEASE": "v1", "CA_BUNDLE": "/mine/ca.crt", "PIP_CONFIG_FILE": "/dev/null"})
     assert not {"RELEASE", "CA_BUNDLE", "PIP_CONF"} & set(found)
 
 
 def test_proxies_get_both_spellings(monkeypatch, tmp_path):
     """apt reads http_proxy and other tools HTTP_PROXY: builds get both, whichever the host has."""
     monkeypatch.setattr(console, "STATE", tmp_path / ".stack")
-    found = build_inputs.environment(
-        {"HTTPS_PROXY": "http://proxy.example:3128", "PIP_CONFIG_FILE": "/dev/null"}
-    )
+    found = build_inputs.environment({"HTTPS_PROXY": "http://proxy.example:3128", "PIP_CONFIG_FILE": "/dev/null"})
     assert found["https_proxy"] == "http://proxy.example:3128"
     assert "http_proxy" not in found and "HTTP_PROXY" not in found
 

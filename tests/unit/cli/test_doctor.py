@@ -15,8 +15,12 @@ GIB = 2**30
 
 def container(signal: str, **more) -> dict:
     state = {"Status": "running", "Health": {"Status": "healthy"}}
-    return {"State": state, "RestartCount": 0, "Config": {"StopSignal": signal, "StopTimeout": 65},
-            "HostConfig": {"Memory": GIB // 2}} | more  # fmt: skip
+    return {
+        "State": state,
+        "RestartCount": 0,
+        "Config": {"StopSignal": signal, "StopTimeout": 65},
+        "HostConfig": {"Memory": GIB // 2},
+    } | more
 
 
 def folder(owner: int, free: int = 50 * GIB) -> dict:
@@ -27,20 +31,35 @@ def folder(owner: int, free: int = 50 * GIB) -> dict:
 def healthy() -> Facts:
     """A facts that nothing is wrong with."""
     inside = {
-        "settings": settings(WEB_CONCURRENCY="2", ALLOWED_HOSTS="app.example.com"), "secret_length": 64,
-        "database": "sqlite", "somaxconn": 4096, "files": 20000, "shm": "tmpfs", "root_is_read_only": True,
-        "memory": GIB // 8, "out_of_memory": 0, "no_way_to_web": "",
+        "settings": settings(WEB_CONCURRENCY="2", ALLOWED_HOSTS="app.example.com"),
+        "secret_length": 64,
+        "database": "sqlite",
+        "somaxconn": 4096,
+        "files": 20000,
+        "shm": "tmpfs",
+        "root_is_read_only": True,
+        "memory": GIB // 8,
+        "out_of_memory": 0,
+        "no_way_to_web": "",
         "folders": {name: folder(10001) for name in ("/var/lib/tripod", "/run/tripod", "/var/lib/tripod-assets")},
-    }  # fmt: skip
+    }
     lines = [{"path": "/", "forwarded_for": "", "client": f"192.0.2.{number}"} for number in range(30)]
     return Facts(
-        inspected={"nginx": container("SIGQUIT"), "web": container("SIGTERM"), "migrate": {"State": {"ExitCode": 0},
-                                                                                            "RestartCount": 0}},
+        inspected={
+            "nginx": container("SIGQUIT"),
+            "web": container("SIGTERM"),
+            "migrate": {"State": {"ExitCode": 0}, "RestartCount": 0},
+        },
         inside={"nginx": copy.deepcopy(inside), "web": inside},
-        pages={"alive": Response(200), "first": Response(200), "large cookie": Response(200),
-               "no file": Response(404, {"cache-control": "no-store"})},
-        access_log=lines, disk=(50 * GIB, 100 * GIB),
-    )  # fmt: skip
+        pages={
+            "alive": Response(200),
+            "first": Response(200),
+            "large cookie": Response(200),
+            "no file": Response(404, {"cache-control": "no-store"}),
+        },
+        access_log=lines,
+        disk=(50 * GIB, 100 * GIB),
+    )
 
 
 def found(facts: Facts) -> dict[str, str]:

@@ -70,9 +70,7 @@ def test_inline_key_is_somebody_elses():
 
 def test_mirror_list_of_a_cloud_image_is_resolved(tmp_path):
     """`mirror+file:` names a file of the host, which an image has not; its first address is taken."""
-    (tmp_path / "list").write_text(
-        "# mirrors\nhttps://near.example/debian\tpriority:1\nhttps://far.example/debian\n"
-    )
+    (tmp_path / "list").write_text("# mirrors\nhttps://near.example/debian\tpriority:1\nhttps://far.example/debian\n")
     source = Source(f"mirror+file:{tmp_path}/list", "bookworm", ("main",), KEYRING)
     assert apt.find_debian([source], "bookworm").uri == "https://near.example/debian"
 

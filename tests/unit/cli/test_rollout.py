@@ -29,9 +29,7 @@ def test_connections_are_counted(monkeypatch):
     assert [nginx.NginxContainer("nginx").connections(host) for host in ("old", "new", "none")] == [2, 1, 0]
 
 
-@pytest.mark.parametrize(
-    ("said", "serving"), [("abc.sock\n1700000000\n", ("abc", 1700000000)), ("", ("", 0))]
-)
+@pytest.mark.parametrize(("said", "serving"), [("abc.sock\n1700000000\n", ("abc", 1700000000)), ("", ("", 0))])
 def test_link_is_read(monkeypatch, said, serving):
     """The link names the container by its host name, and its own age is since when; without a link nobody serves."""
     answers(monkeypatch, said)

@@ -112,9 +112,7 @@ def test_publish_copies_everything(built, tmp_path):
     """All built files reach the folder that Nginx reads, and no draft stays behind."""
     assets.publish(str(built), str(tmp_path / "published"))
     assert names(tmp_path / "published") == names(built)
-    assert all(
-        (tmp_path / "published" / name).read_bytes() == (built / name).read_bytes() for name in names(built)
-    )
+    assert all((tmp_path / "published" / name).read_bytes() == (built / name).read_bytes() for name in names(built))
 
 
 def test_publish_keeps_the_time_of_change(built, tmp_path):

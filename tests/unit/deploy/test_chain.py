@@ -25,23 +25,14 @@ def chain(monkeypatch):
 # --- request id ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "given", ["a", "0af7651916cd43dd8448eb211c80319c", "Root=1-67891233-abcdef", "a" * 128]
-)
+@pytest.mark.parametrize("given", ["a", "0af7651916cd43dd8448eb211c80319c", "Root=1-67891233-abcdef", "a" * 128])
 def test_given_id_is_kept(given):
     """A harmless id that came with the request is the app's, the log's and the response's."""
     answer = ask(request_id.wrap(echo, {}), HTTP_X_REQUEST_ID=given)
-    assert (
-        json.loads(answer.body)["HTTP_X_REQUEST_ID"]
-        == answer["X-Request-ID"]
-        == logs.request_id.get()
-        == given
-    )
+    assert json.loads(answer.body)["HTTP_X_REQUEST_ID"] == answer["X-Request-ID"] == logs.request_id.get() == given
 
 
-@pytest.mark.parametrize(
-    "given", [None, "", "a b", "a\n", "a\r\nX: y", "<script>", '"', "é", "a" * 129, "${jndi}"]
-)
+@pytest.mark.parametrize("given", [None, "", "a b", "a\n", "a\r\nX: y", "<script>", '"', "é", "a" * 129, "${jndi}"])
 def test_other_ids_are_replaced(given):
     """No id, or one that could break a log line, is replaced by a new one."""
     made = {ask(request_id.wrap(echo, {}), HTTP_X_REQUEST_ID=given)["X-Request-ID"] for _ in range(3)}
@@ -90,9 +81,7 @@ def started(environ, start_response):
     raise LookupError("the app is broken")
 
 
-@pytest.mark.parametrize(
-    "app", [raising, started, lambda e, s: Breaking()], ids=["before", "after", "first part"]
-)
+@pytest.mark.parametrize("app", [raising, started, lambda e, s: Breaking()], ids=["before", "after", "first part"])
 def test_exception_before_the_first_byte_is_500(app, caplog):
     """An exception before anything was sent gives 500 without a word of the cause, and one line in the
     log.

@@ -208,9 +208,7 @@ def test_defaults_stand_in_the_contract_alone():
     """Compose has a default of its own only where it needs one before our code runs, and then the
     contract's.
     """
-    defaults = {
-        name: value for name, value in re.findall(r"\$\{([A-Z_]+):-([^}]+)\}", _without_comments(COMPOSE))
-    }
+    defaults = {name: value for name, value in re.findall(r"\$\{([A-Z_]+):-([^}]+)\}", _without_comments(COMPOSE))}
     assert set(defaults) <= COMPOSE_NEEDS
     assert {
         name: value
@@ -244,16 +242,10 @@ def test_readme_has_every_variable_once():
     """
     readme = ROOT / "README.md"
     text = readme.read_text() if readme.exists() else ""
-    cells = [
-        [cell.strip() for cell in line.strip("|").split(" | ")]
-        for line in text.splitlines()
-        if line[:1] == "|"
-    ]
+    cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in text.splitlines() if line[:1] == "|"]
     rows = [row for row in cells if row and row[0].strip("` ") in DECLARED]
     if not rows:
         return  # a README without the table
     declared = [[f"`{name}`", variable.shown, variable.meaning] for name, variable in DECLARED.items()]
     plain = [[row[0], row[1].replace("`", ""), *row[2:]] for row in rows]
-    assert sorted(plain) == sorted(
-        [name, shown.replace("`", ""), meaning] for name, shown, meaning in declared
-    )
+    assert sorted(plain) == sorted([name, shown.replace("`", ""), meaning] for name, shown, meaning in declared)

@@ -50,8 +50,20 @@ def start(tmp_path):
     def start(*options):
         (tmp_path / "waiting.py").write_text(APP)
         path = tmp_path / "gunicorn.sock"
-        command = [sys.executable, "-m", "gunicorn", "--worker-class", WORKER, "--threads", str(THREADS), *options,
-                   "--bind", f"unix:{path}", "--no-control-socket", "waiting:application"]
+        command = [
+            sys.executable,
+            "-m",
+            "gunicorn",
+            "--worker-class",
+            WORKER,
+            "--threads",
+            str(THREADS),
+            *options,
+            "--bind",
+            f"unix:{path}",
+            "--no-control-socket",
+            "waiting:application",
+        ]
         environment = {"PYTHONPATH": str(tmp_path)}
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
         started.append(process)

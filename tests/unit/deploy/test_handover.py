@@ -92,9 +92,7 @@ def test_interrupted_handover_can_be_repeated(place):
     assert os.readlink(link(place)) == Path(socket_path(place)).name
 
 
-@pytest.mark.parametrize(
-    ("path", "ready"), [("/200", True), ("/204", False), ("/302", False), ("/503", False)]
-)
+@pytest.mark.parametrize(("path", "ready"), [("/200", True), ("/204", False), ("/302", False), ("/503", False)])
 def test_ready_means_exactly_200(place, server, path, ready):
     """Only 200 on READY_PATH is ready: neither a redirect nor another success is."""
     assert handover.is_ready(place | {"READY_PATH": path}) is ready

@@ -25,9 +25,7 @@ def levelled(app=echo):
 # --- requests -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "key", ["PATH_INFO", "QUERY_STRING", "HTTP_X_ANY", "HTTP_COOKIE", "HTTP_HOST", "CONTENT_TYPE"]
-)
+@pytest.mark.parametrize("key", ["PATH_INFO", "QUERY_STRING", "HTTP_X_ANY", "HTTP_COOKIE", "HTTP_HOST", "CONTENT_TYPE"])
 @pytest.mark.parametrize("place", ["{}a", "/a{}", "/a{}b"])
 def test_control_byte_is_refused(key, place):
     """A control byte anywhere in path, query or header is answered 400 and never reaches the app."""
@@ -211,18 +209,13 @@ def test_no_header_value_breaks_it(value):
 )
 def test_body_where_none_belongs_is_dropped(method, status):
     """HEAD, 204 and 304 have no body, whatever the app returns; its headers stay."""
-    answer = ask(
-        levelled(text(status, b"body", headers=[("Content-Length", "4"), ("ETag", '"1"')])), method=method
-    )
+    answer = ask(levelled(text(status, b"body", headers=[("Content-Length", "4"), ("ETag", '"1"')])), method=method)
     assert (answer.status, answer.body, answer["Content-Length"], answer["ETag"]) == (status, b"", "4", '"1"')
 
 
 def test_body_is_cut_at_content_length():
     """Bytes beyond the Content-Length would be taken for the next response: they are not sent."""
-    assert (
-        ask(levelled(text("200 OK", b"123", b"456", b"789", headers=[("Content-Length", "4")]))).body
-        == b"1234"
-    )
+    assert ask(levelled(text("200 OK", b"123", b"456", b"789", headers=[("Content-Length", "4")]))).body == b"1234"
 
 
 @pytest.mark.parametrize("parts", [(), (b"",), (b"123",), (b"1", b"", b"2")])

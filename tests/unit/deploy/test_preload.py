@@ -38,9 +38,15 @@ def served(folder, server: str, preload: str):
     (folder / "brought.py").write_text(APP)
     port = str(free_port())
     env = {
-        "PORT": port, "WSGI_SERVER": server, "PRELOAD": preload, "WEB_CONCURRENCY": "2", "WEB_THREADS": "1",
-        "WSGI_APP": "brought:app", "PYTHONPATH": str(folder), "STATE_DIRECTORY": str(folder),
-    }  # fmt: skip
+        "PORT": port,
+        "WSGI_SERVER": server,
+        "PRELOAD": preload,
+        "WEB_CONCURRENCY": "2",
+        "WEB_THREADS": "1",
+        "WSGI_APP": "brought:app",
+        "PYTHONPATH": str(folder),
+        "STATE_DIRECTORY": str(folder),
+    }
     with subprocess.Popen([sys.executable, ROOT / "deploy/start"], env=CLEAN | env) as process:
         try:
             yield f"http://127.0.0.1:{port}/"

@@ -1,5 +1,5 @@
-"""deploy/middleware/trusted_proxies.py, allowed_hosts.py and static_files.py: client, scheme, host, and files where there is no
-Nginx.
+"""deploy/middleware/trusted_proxies.py, allowed_hosts.py and static_files.py: client, scheme, host, and files
+without Nginx.
 """
 
 import re
@@ -46,9 +46,7 @@ def test_client_is_counted_from_the_right(count, header, client):
 
 def test_address_of_a_tcp_connection_stays():
     """Where the server itself knows the peer, and nobody is believed, that is the client."""
-    assert (
-        behind(0, REMOTE_ADDR="198.51.100.1", HTTP_X_FORWARDED_FOR="6.6.6.6")["REMOTE_ADDR"] == "198.51.100.1"
-    )
+    assert behind(0, REMOTE_ADDR="198.51.100.1", HTTP_X_FORWARDED_FOR="6.6.6.6")["REMOTE_ADDR"] == "198.51.100.1"
 
 
 @pytest.mark.parametrize("believed_by_the_server", ["http", "https"])

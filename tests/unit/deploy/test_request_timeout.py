@@ -32,9 +32,7 @@ def run(code: str, status: int = 0) -> tuple[list[str], list[dict]]:
     """What the code printed, and the log lines of its process."""
     done = python(PROLOGUE + code)
     assert done.returncode == status, done.stderr
-    return done.stdout.splitlines(), [
-        json.loads(line) for line in done.stderr.splitlines() if line[:1] == "{"
-    ]
+    return done.stdout.splitlines(), [json.loads(line) for line in done.stderr.splitlines() if line[:1] == "{"]
 
 
 def test_stuck_request_is_504():

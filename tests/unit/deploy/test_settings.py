@@ -171,16 +171,19 @@ def test_example_is_a_good_value(variable):
         ("PORT", "0", "not between"),
         ("PORT", "65536", "not between"),
         ("HTTP_PORT", "0", "not between"),
-        *(
-            ("MAX_BODY_SIZE", value, "is no size")
-            for value in ("ten", "10mb", "10 m", "-1", "1.5m", "m", "٣m", "10t")
-        ),
+        *(("MAX_BODY_SIZE", value, "is no size") for value in ("ten", "10mb", "10 m", "-1", "1.5m", "m", "٣m", "10t")),
         *(("MAX_BODY_SIZE", value, "not between 1k and 4g") for value in ("0", "0m", "1023", "5g", "4097m")),
         *(("RATE_LIMITS", value, "neither on nor off") for value in ("yes", "0", "On")),
         *(("REDIS_URL", value, "does not start with redis://") for value in ("host:6379", "http://host", "redis://")),
         *(
             ("CORS_ORIGINS", value, "no origin")
-            for value in ("app.example.com", "https://app.example.com/", "https://*.example.com", "null", "ftp://a.example")
+            for value in (
+                "app.example.com",
+                "https://app.example.com/",
+                "https://*.example.com",
+                "null",
+                "ftp://a.example",
+            )
         ),
         *(
             ("ALLOWED_HOSTS", value, "no host name")
@@ -195,10 +198,7 @@ def test_example_is_a_good_value(variable):
                 "x\nx.y:z",
             )
         ),
-        *(
-            ("DATABASE_URL", value, "scheme")
-            for value in ("hunter2", "/var/lib/hunter2.db", "//u:hunter2@h/n")
-        ),
+        *(("DATABASE_URL", value, "scheme") for value in ("hunter2", "/var/lib/hunter2.db", "//u:hunter2@h/n")),
         *(
             ("DATABASE_URL", f"postgresql://user:hunter2@{rest}", "port")
             for rest in ("host:port/n", "host:0/n", "host:65536/n", "host:-1/n", "[::1/n", "host:54 32/n")
@@ -245,10 +245,7 @@ def test_name_file_gives_the_value(name, tmp_path):
 
 def test_name_wins_over_name_file(tmp_path):
     """Where both are set, NAME counts and the file is not even read."""
-    assert (
-        load_settings({"LOG_LEVEL": "debug", "LOG_LEVEL_FILE": str(tmp_path / "none")})["LOG_LEVEL"]
-        == "debug"
-    )
+    assert load_settings({"LOG_LEVEL": "debug", "LOG_LEVEL_FILE": str(tmp_path / "none")})["LOG_LEVEL"] == "debug"
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe\x00", "folder"], ids=["missing", "not UTF-8", "folder"])
@@ -306,9 +303,7 @@ def test_default_database_is_what_the_postgres_profile_left(monkeypatch):
     """Where the profile `postgres` has left its address, that is the default; DATABASE_URL still wins."""
     real = Path.read_text
     address = {"/run/postgresql/database_url": "postgresql:///tripod?host=/run/postgresql\n"}
-    monkeypatch.setattr(
-        Path, "read_text", lambda self, *a, **k: address.get(str(self)) or real(self, *a, **k)
-    )
+    monkeypatch.setattr(Path, "read_text", lambda self, *a, **k: address.get(str(self)) or real(self, *a, **k))
     assert load_settings({})["DATABASE_URL"] == "postgresql:///tripod?host=/run/postgresql"
     assert load_settings({"DATABASE_URL": "sqlite:////x.db"})["DATABASE_URL"] == "sqlite:////x.db"
 

@@ -115,12 +115,20 @@ def test_describe(folder):
         database.commit()
     url = f"sqlite:///{folder}/shop.db"
     told = snapshot.describe(settings(STATE_DIRECTORY=str(folder), DATABASE_URL=url, RELEASE="v1"))
-    assert told == {"kind": "sqlite", "profile": False, "folder": str(folder), "file": "shop.db", "schema": "0007",
-                    "release": "v1"}
+    assert told == {
+        "kind": "sqlite",
+        "profile": False,
+        "folder": str(folder),
+        "file": "shop.db",
+        "schema": "0007",
+        "release": "v1",
+    }
 
 
-@pytest.mark.parametrize("url, kind", [("postgres://db/x", "postgresql"), ("mysql://db/x", "other"),
-                                       ("sqlite:////elsewhere/app.db", "other")])
+@pytest.mark.parametrize(
+    "url, kind",
+    [("postgres://db/x", "postgresql"), ("mysql://db/x", "other"), ("sqlite:////elsewhere/app.db", "other")],
+)
 def test_what_is_elsewhere_is_told(folder, url, kind):
     """A database outside of the state directory is not taken for one inside."""
     told = snapshot.describe(settings(STATE_DIRECTORY=str(folder), DATABASE_URL=url))

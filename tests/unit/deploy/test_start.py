@@ -90,9 +90,7 @@ def test_broken_contract_ends_with_78(door, tmp_path):
         ("def make(): return None", "brought:make()", "NoneType"),
     ],
 )
-@pytest.mark.parametrize(
-    ("server", "preload"), [("gunicorn", "off"), *((server, "on") for server in server_names())]
-)
+@pytest.mark.parametrize(("server", "preload"), [("gunicorn", "off"), *((server, "on") for server in server_names())])
 def test_app_that_cannot_be_loaded_ends_with_78(source, app, message, server, preload, tmp_path):
     """An app that can't be loaded is refused with its error, before any server starts or by its first process."""
     (tmp_path / "brought.py").write_text(source)
@@ -119,9 +117,7 @@ def test_app_that_cannot_be_loaded_ends_with_78(source, app, message, server, pr
     assert message in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("server", "preload"), [("gunicorn", "off"), *((server, "on") for server in server_names())]
-)
+@pytest.mark.parametrize(("server", "preload"), [("gunicorn", "off"), *((server, "on") for server in server_names())])
 def test_stop_while_the_app_is_loaded(server, preload, tmp_path):
     """SIGTERM while the app is still being imported ends the start at once, also in process 1."""
     source = "import pathlib, time; pathlib.Path(__file__ + '.begun').touch(); time.sleep(60)"
