@@ -1,22 +1,22 @@
-"""The contract: every variable of the stack, declared once, with its default, its meaning and its check.
+"""The settings: every environment variable of the stack, declared once with its default, meaning and check.
 
-Whoever runs the stack sets these in the environment (Compose also reads `.env`). `load()` fills the defaults and
-checks every value; deploy/start, nginx/start, deploy/release and `./stack up` call it before they do anything else.
-An empty value counts as unset, so that Compose can pass names on. Any NAME may be given as NAME_FILE: the file's
-content, without surrounding white space, is then the value (the convention of Docker secrets).
+Operators set them in the environment or in `.env`. `load_settings()` checks all values and fills in the defaults;
+every entry point and `./stack up` call it before they do anything else. An empty value counts as unset. Any NAME can be
+given as NAME_FILE, the path of a file that contains the value (the convention of Docker secrets).
 
-Only the standard library, and nothing newer than Python 3.10: `./stack` runs this on a bare host.
+docs/reference/settings.md and .env.example are generated from this file: ./stack docs.
+
+Only the standard library, Python 3.10 or newer: `./stack` imports this file on the host.
 """
 
 import os
-import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from deploy import resources
+from deploy import setting_checks as check
 from deploy.errors import EXIT_CONFIG, StackError, StackErrors
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,22 +25,32 @@ LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 SAMPLE_APP = "app.wsgi:application"
 
 MAX_WORKERS = 256
-MAX_BACKLOG = 4096  # net.core.somaxconn of Linux since 5.4
+MAX_BACKLOG = 4096  # default of net.core.somaxconn since Linux 5.4
+QUEUE_PER_THREAD = 16  # the last of 16 queued requests waits for 16 request durations
 
-# More than the longest SHUTDOWN_GRACE; docker-compose.yml's stop_grace_period (65s) is a little more than this.
+# Seconds. SHUTDOWN_GRACE is at most MAX_SHUTDOWN_GRACE; whatever runs the processes kills them after KILL_AFTER
+# (Compose's stop_grace_period, systemd's TimeoutStopSec, honcho's KILL_WAIT).
 MAX_SHUTDOWN_GRACE = 60
+KILL_AFTER = 65
 
 
 @dataclass(frozen=True)
 class Setting:
-    """`check` returns what is wrong with a value, or an empty string. `default` may depend on the values before it."""
+    """One setting.
+
+    meaning: what it does, in Markdown. default: the value if it is unset, or a function of the other settings.
+    check: why a value is invalid, or an empty string. default_text: how the reference describes a computed default.
+    group: its section in the reference. The settings of SAMPLE are checked for the sample app alone, since a custom app
+    may use the same names for something else.
+    """
 
     name: str
-    default: str | Callable[[Mapping[str, str]], str]
-    shown: str
+    group: str
     meaning: str
-    check: Callable[[str], str]
     example: str
+    check: check.Check
+    default: str | Callable[[Mapping[str, str]], str] = ""
+    default_text: str = ""
 
 
 def server_names() -> list[str]:
@@ -49,117 +59,23 @@ def server_names() -> list[str]:
 
 
 def require_server_program(server: str) -> None:
-    """Raises StackError unless the program that the server's folder names in `needs` is on this machine."""
+    """Raise StackError unless the program in the file `needs` of the server's folder is installed."""
     programs = {needs.parent.name: needs.read_text().strip() for needs in SERVERS.glob("*/needs")}
-    here = sorted(name for name, program in programs.items() if shutil.which(program))
-    if server in programs and server not in here:
+    installed = sorted(name for name, program in programs.items() if shutil.which(program))
+    if server in programs and server not in installed:
         raise setting_error(
             "WSGI_SERVER",
-            f"{server} cannot run here: it needs {programs[server]}, which is not installed",
-            "a target has some servers only; Heroku, for one, has no Apache",
-            f"set WSGI_SERVER={' or '.join(here)}" if here else "install the packages of Pipfile.lock",
+            f"{server} cannot run here: the program {programs[server]} is not installed",
+            "not every target has every server; Heroku, for example, has no Apache",
+            f"set WSGI_SERVER={' or '.join(installed)}" if installed else "install the packages of Pipfile.lock",
         )
 
 
-def _server(value: str) -> str:
-    return (
-        ""
-        if value in server_names()
-        else f"{value!r} is no WSGI server of this stack; it has {', '.join(server_names())}"
-    )
-
-
-def _app(value: str) -> str:
-    if re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*(\(\))?", value):
-        return ""
-    return f"{value!r} is neither module:callable nor module:factory()"
-
-
-def _path(value: str) -> str:
-    return "" if re.fullmatch(r"/[!-~]*", value) else f"{value!r} is no URL path that starts with /"
-
-
-def _folder(value: str) -> str:
-    return "" if value.startswith("/") else f"{value!r} is no absolute path"
-
-
-def _number(low: int, high: int) -> Callable[[str], str]:
-    def check(value: str) -> str:
-        if not re.fullmatch(r"[0-9]{1,9}", value):
-            return f"{value!r} is not a whole number"
-        return "" if low <= int(value) <= high else f"{value} is not between {low} and {high}"
-
-    return check
-
-
-def _size(value: str) -> str:
-    if not re.fullmatch(r"[0-9]{1,9}[kKmMgG]?", value):
-        return f"{value!r} is no size: a number of bytes, or one with k, m or g behind it"
-    # Below 1 KiB no form fits; above 4 GiB uWSGI 2.0 and 32-bit counters in the field begin to differ.
-    return "" if 1024 <= size_in_bytes(value) <= 4 * 1024**3 else f"{value} is not between 1k and 4g"
-
-
-def _hosts(value: str) -> str:
-    pattern = re.compile(r"\*|\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
-    bad = [host for host in value.replace(",", " ").split() if not pattern.fullmatch(host)]
-    return f"{bad[0]!r} is no host name (no scheme, no port, no slash)" if bad else ""
-
-
-def _database(value: str) -> str:
-    # The value is not repeated: it may hold a password.
-    if not re.match(r"[a-z][a-z0-9+]*://", value):
-        return "it does not start with a scheme such as postgresql://"
-    try:
-        return "its port is 0" if urlsplit(value).port == 0 else ""
-    except ValueError:
-        return "its port is not a number between 1 and 65535, or its host is malformed"
-
-
-def _smtp(value: str) -> str:
-    # The value is not repeated: it may hold a password.
-    if not re.match(r"(smtps?://.|$)", value):
-        return "it does not start with smtp:// or smtps://"
-    try:
-        parts = urlsplit(value)
-        return "it names no host, or port 0" if value and (not parts.hostname or parts.port == 0) else ""
-    except ValueError:
-        return "its port is not a number between 1 and 65535, or its host is malformed"
-
-
-def _mailbox(value: str) -> str:
-    return "" if re.fullmatch(r"[^\s@<>]+@[^\s@<>]+", value) else f"{value!r} is no email address"
-
-
-def _redis(value: str) -> str:
-    # The value is not repeated: it may hold a password.
-    return "" if re.match(r"(rediss?://.|$)", value) else "it does not start with redis:// or rediss://"
-
-
-def _origins(value: str) -> str:
-    pattern = re.compile(r"\*|https?://[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*(:[0-9]{1,5})?")
-    bad = [origin for origin in value.replace(",", " ").split() if not pattern.fullmatch(origin)]
-    return f"{bad[0]!r} is no origin (scheme and host, no path, no slash at the end)" if bad else ""
-
-
-def _secret(value: str) -> str:
-    if not value:
-        return ""  # generated by deploy/start
-    return "" if len(value) >= 16 else f"it has only {len(value)} characters"
-
-
-def _level(value: str) -> str:
-    return "" if value in LOG_LEVELS else f"{value!r} is no log level; there are {', '.join(LOG_LEVELS)}"
-
-
-def _anything(value: str) -> str:
-    return ""
-
-
 def profile_database_url() -> str:
-    """The address that the profile `postgres` has left, empty without it.
+    """The DATABASE_URL of the profile `postgres`, empty without the profile.
 
-    It stays in the volume when that server is stopped: an app that then fell back to SQLite would seem to have lost
-    everything.
+    The file stays in the volume while that server is stopped. Otherwise the app would fall back to an empty SQLite
+    database, as if all data were lost.
     """
     try:
         return Path("/run/postgresql/database_url").read_text().strip()
@@ -167,301 +83,379 @@ def profile_database_url() -> str:
         return ""
 
 
-def _default_database(values: Mapping[str, str]) -> str:
-    return profile_database_url() or f"sqlite:///{values['STATE_DIRECTORY']}/app.db"
-
-
-def _queue(values: Mapping[str, str]) -> str:
-    # Who waits behind sixteen others for each thread waits sixteen times as long as a request takes.
-    threads = int(values["WEB_CONCURRENCY"]) * int(values["WEB_THREADS"])
-    return str(min(MAX_BACKLOG, 16 * threads))
-
-
 def is_sample_app(values: Mapping[str, str]) -> bool:
     """Whether the settings run the sample app, not a custom one."""
     return values["WSGI_APP"] == SAMPLE_APP and not values["APP_DIR"]
 
 
-def _release_command(values: Mapping[str, str]) -> str:
-    # A brought app says itself what it runs before a release; ours migrates its database.
+def _default_database(values: Mapping[str, str]) -> str:
+    return profile_database_url() or f"sqlite:///{values['STATE_DIRECTORY']}/app.db"
+
+
+def _default_queue(values: Mapping[str, str]) -> str:
+    threads = int(values["WEB_CONCURRENCY"]) * int(values["WEB_THREADS"])
+    return str(min(MAX_BACKLOG, QUEUE_PER_THREAD * threads))
+
+
+def _default_workers(values: Mapping[str, str]) -> str:
+    return str(min(MAX_WORKERS, resources.default_workers()))
+
+
+def _default_release_command(values: Mapping[str, str]) -> str:
     return "python3 -m app.migrations" if is_sample_app(values) else "true"
 
 
-def _preload(values: Mapping[str, str]) -> str:
-    # Connections that an app opens while it is loaded would be shared by all processes. Ours opens none.
+def _default_preload(values: Mapping[str, str]) -> str:
+    # Connections that a custom app opens while it is loaded would be shared by all processes. The sample opens none.
     return "on" if is_sample_app(values) else "off"
 
 
-def _switch(value: str) -> str:
-    return "" if value in ("on", "off") else f"{value!r} is neither on nor off"
-
+APP, SERVER, LIMITS, NETWORK = "App", "WSGI server", "Timeouts and limits", "Network"
+DATA, LOGS, CONTAINERS, IMAGES = "Data and secrets", "Logs", "Containers (Compose only)", "Images and builds"
+SAMPLE, FOLDERS = "Sample app only", "Folders (targets without Compose)"
+COMPOSE_ONLY = (CONTAINERS, IMAGES)  # read by Compose on the operator's machine, unknown in the containers
 
 SETTINGS = (
     Setting(
-        "WSGI_SERVER",
-        "gunicorn",
-        "gunicorn",
-        "which WSGI server runs the app: a folder of `deploy/servers`",
-        _server,
-        "uwsgi",
-    ),
-    Setting(
         "APP_DIR",
-        "",
-        "the sample app, `app/`",
-        "the folder of your own app: its root, with its `requirements.txt`",
-        _anything,
+        APP,
+        "Root folder of a custom app, with its `requirements.txt`.",
         "../shop",
-    ),
-    Setting(
-        "BUILD_COMMAND",
-        "",
-        "–",
-        "run in your app's root when the image is built, before its static files are looked at",
-        _anything,
-        "python manage.py collectstatic --noinput",
-    ),
-    Setting(
-        "STATIC_SOURCE",
-        "static",
-        "static",
-        "the folder of static files in your app's root that Nginx serves as `/static/`",
-        _anything,
-        "shop/static",
+        check.anything,
+        default_text="the sample app in `app/`",
     ),
     Setting(
         "WSGI_APP",
-        SAMPLE_APP,
-        SAMPLE_APP,
-        "the app: `module:callable` or `module:factory()`; any WSGI app whose module is under the app root",
-        _app,
+        APP,
+        "App object, as `module:callable` or `module:factory()`, importable from the app's root folder.",
+        "shop:create_app()",
+        check.app_object,
         SAMPLE_APP,
     ),
     Setting(
-        "READY_PATH",
-        "/readyz",
-        "/readyz",
-        "the path whose 200 means that the app can take traffic (a brought app may only have `/`)",
-        _path,
-        "/",
+        "BUILD_COMMAND",
+        APP,
+        "Command that runs in the app's root folder when the image is built, before static files are collected.",
+        "python manage.py collectstatic --noinput",
+        check.anything,
+    ),
+    Setting(
+        "STATIC_SOURCE",
+        APP,
+        "Folder in the app's root folder whose files Nginx serves below `/static/`.",
+        "shop/static",
+        check.anything,
+        "static",
     ),
     Setting(
         "RELEASE_COMMAND",
-        _release_command,
-        "the sample app's migrations; nothing for a brought app",
-        "run once before each release takes traffic, from the app root",
-        _anything,
+        APP,
+        "Command that runs in the app's root folder before a release receives requests, usually database migrations.",
         "python manage.py migrate",
+        check.anything,
+        _default_release_command,
+        "migrations of the sample app; nothing for a custom app",
+    ),
+    Setting(
+        "READY_PATH",
+        APP,
+        "Path that answers 200 when the app can serve requests. A custom app may only have `/`.",
+        "/",
+        check.url_path,
+        "/readyz",
     ),
     Setting(
         "PRELOAD",
-        _preload,
-        "on for the sample app, off for a brought one",
-        "Gunicorn and uWSGI load the app once, then fork: a quicker start, less memory; while it is loaded it "
-        "must neither connect nor start threads",
-        _switch,
+        APP,
+        "Load the app once and fork the worker processes from it (Gunicorn and uWSGI): faster start, less memory. The "
+        "app must neither open connections nor start threads while it is imported.",
         "off",
+        check.on_or_off,
+        _default_preload,
+        "`on` for the sample app, `off` for a custom app",
+    ),
+    Setting(
+        "WSGI_SERVER",
+        SERVER,
+        "WSGI server that runs the app: the name of a folder in `deploy/servers`.",
+        "uwsgi",
+        check.one_of(server_names),
+        "gunicorn",
     ),
     Setting(
         "WEB_CONCURRENCY",
-        lambda values: str(min(MAX_WORKERS, resources.default_workers())),
-        "one for each CPU, as far as memory reaches",
-        "worker processes; the default looks at the container's CPU and memory limits",
-        _number(1, MAX_WORKERS),
+        SERVER,
+        "Worker processes. The default respects the CPU and memory limits of the container.",
         "2",
+        check.number(1, MAX_WORKERS),
+        _default_workers,
+        "one per CPU, if memory suffices",
     ),
-    Setting("WEB_THREADS", "4", "4", "threads in each worker process", _number(1, 256), "4"),
+    Setting("WEB_THREADS", SERVER, "Threads per worker process.", "4", check.number(1, 256), "4"),
     Setting(
         "WEB_QUEUE",
-        _queue,
-        "16 for each thread",
-        "requests that may wait for a free thread; those beyond get 503 with `Retry-After` at once",
-        _number(1, MAX_BACKLOG),
+        SERVER,
+        "Requests that may wait for a free thread. Further requests get 503 with `Retry-After` at once.",
         "64",
+        check.number(1, MAX_BACKLOG),
+        _default_queue,
+        f"{QUEUE_PER_THREAD} per thread",
     ),
     Setting(
-        "CLIENT_CONNECTIONS",
-        "1000",
-        "1000",
-        "requests that one client's address may have open at once, 0 for any number; those beyond get 429",
-        _number(0, 65535),
-        "100",
-    ),
-    Setting(
-        "CLIENT_RATE",
+        "MAX_REQUESTS",
+        SERVER,
+        "Restart a worker process after about this many requests; 0 disables it.",
+        "10000",
+        check.number(0, 999_999_999),
         "0",
-        "0 (off)",
-        "requests a second that one client's address may send to the app; those beyond get 429",
-        _number(0, 1_000_000),
-        "50",
     ),
     Setting(
         "REQUEST_TIMEOUT",
+        LIMITS,
+        "Seconds after which a stuck request is ended with 504, on every server alike.",
         "30",
-        "30",
-        "seconds; a request stuck for longer is ended, on every server alike",
-        _number(1, 3600),
+        check.number(1, 3600),
         "30",
     ),
     Setting(
         "SHUTDOWN_GRACE",
+        LIMITS,
+        "Seconds that in-flight requests have to finish after SIGTERM.",
         "25",
-        "25",
-        "seconds that requests in flight get on SIGTERM",
-        _number(1, MAX_SHUTDOWN_GRACE),
+        check.number(1, MAX_SHUTDOWN_GRACE),
         "25",
     ),
     Setting(
         "MAX_BODY_SIZE",
+        LIMITS,
+        "Maximum size of a request body, in bytes or with k, m or g. Larger bodies get 413 from Nginx, server and app.",
         "10m",
-        "10m",
-        "largest request body, in bytes or with k, m, g; Nginx, server and app answer 413 beyond it",
-        _size,
+        # Below 1 KiB no form fits; above 4 GiB uWSGI 2.0 and 32-bit counters differ.
+        check.size(1024, 4 * 1024**3),
         "10m",
     ),
     Setting(
-        "MAX_REQUESTS",
+        "CLIENT_CONNECTIONS",
+        LIMITS,
+        "Maximum concurrent requests per client IP; excess requests get 429. 0 disables it.",
+        "100",
+        check.number(0, 65535),
+        "1000",
+    ),
+    Setting(
+        "CLIENT_RATE",
+        LIMITS,
+        "Maximum requests per second and client IP that reach the app; excess requests get 429. 0 disables it.",
+        "50",
+        check.number(0, 1_000_000),
         "0",
-        "0 (off)",
-        "replace a worker process after about so many requests",
-        _number(0, 999_999_999),
-        "10000",
+    ),
+    Setting("HTTP_PORT", NETWORK, "TCP port that the stack is published on.", "8080", check.port, "8080"),
+    Setting(
+        "HTTP_BIND",
+        NETWORK,
+        "IP address that the stack is published on: `127.0.0.1` if a proxy on the same host is in front.",
+        "127.0.0.1",
+        check.ip_address,
+        "0.0.0.0",
     ),
     Setting(
         "TRUSTED_PROXIES",
-        "1",
-        "1",
-        "how many proxies in front of the app may be believed about client and scheme; Nginx is the first",
-        _number(0, 10),
+        NETWORK,
+        "Number of proxies in front of the app whose `X-Forwarded-For` and `X-Forwarded-Proto` are trusted. 1: clients "
+        "connect to Nginx directly. 2: one TLS proxy or load balancer is in front of Nginx. If the number is too high, "
+        "clients can forge their address.",
         "2",
+        check.number(0, 10),
+        "1",
     ),
     Setting(
         "ALLOWED_HOSTS",
-        "*",
-        "* (any)",
-        "host names that are served, separated by commas, `.example.com` with subdomains; others get 400",
-        _hosts,
+        NETWORK,
+        "Host names that are served, separated by commas; `.example.com` includes subdomains, `*` means any. Requests "
+        "for other hosts get 400.",
         "example.com,.example.org",
+        check.hosts,
+        "*",
     ),
     Setting(
         "PORT",
-        "",
-        "–",
-        "serve HTTP on this TCP port instead of the socket (platforms such as Heroku set it)",
-        lambda value: _number(1, 65535)(value) if value else "",
+        NETWORK,
+        "TCP port that the WSGI server listens on instead of a Unix socket. Platforms such as Heroku set it.",
         "8000",
-    ),
-    Setting(
-        "HTTP_PORT", "8080", "8080", "the port that Nginx answers on, or Compose publishes", _number(1, 65535), "8080"
+        check.port,
     ),
     Setting(
         "DATABASE_URL",
-        _default_database,
-        "SQLite in the state directory; PostgreSQL with the profile `postgres`",
-        "the database; `postgres://` and `postgresql://` both work",
-        _database,
+        DATA,
+        "Database of the app; `postgres://` and `postgresql://` both work.",
         "postgresql://user:password@host/name",
+        check.database_url,
+        _default_database,
+        "SQLite in `STATE_DIRECTORY`; PostgreSQL with the profile `postgres`",
     ),
     Setting(
         "SECRET_KEY",
-        "",
-        "generated once, kept in the state directory",
-        "signs sessions and forms; at least 16 characters",
-        _secret,
-        "python3 -c 'import secrets; print(secrets.token_hex(32))'",
+        DATA,
+        "Key that signs sessions and forms, at least 16 characters.",
+        "$(openssl rand -hex 32)",
+        check.secret,
+        default_text="generated once and kept in `STATE_DIRECTORY`",
+    ),
+    Setting(
+        "LOG_LEVEL",
+        LOGS,
+        "Minimum level of log lines: " + ", ".join(f"`{level}`" for level in LOG_LEVELS) + ".",
+        "debug",
+        check.one_of(lambda: LOG_LEVELS),
+        "info",
+    ),
+    Setting(
+        "RELEASE",
+        LOGS,
+        "Name of the running release, shown by `/healthz`.",
+        "v1.2",
+        check.anything,
+        "dev",
+        "set when the image is built, from `git describe`",
+    ),
+    Setting(
+        "WEB_MEMORY", CONTAINERS, "Memory limit of a web container.", "1g", check.size(64 * 1024**2, 1024**4), "512m"
+    ),
+    Setting(
+        "NGINX_MEMORY",
+        CONTAINERS,
+        "Memory limit of the Nginx container.",
+        "512m",
+        check.size(32 * 1024**2, 1024**4),
+        "256m",
+    ),
+    Setting(
+        "POSTGRES_MEMORY",
+        CONTAINERS,
+        "Memory limit of the PostgreSQL container.",
+        "2g",
+        check.size(128 * 1024**2, 1024**4),
+        "512m",
+    ),
+    Setting(
+        "TMP_SIZE",
+        CONTAINERS,
+        "Size of `/tmp` in each container, which is memory. Large uploads do not use it.",
+        "64m",
+        check.size(1024**2, 1024**4),
+        "16m",
+    ),
+    Setting(
+        "BASE_IMAGE",
+        IMAGES,
+        "Image that all images are built on: Debian 13.",
+        "registry.example.com/debian:trixie-slim",
+        check.anything,
+        "debian:trixie-slim",
+    ),
+    Setting(
+        "IMAGE_PREFIX",
+        IMAGES,
+        "Registry and path in front of the names of the images.",
+        "registry.example.com/shop/",
+        check.anything,
+    ),
+    Setting("IMAGE_TAG", IMAGES, "Tag of the images.", "v1.2", check.anything, "latest"),
+    Setting(
+        "PIP_CONF",
+        IMAGES,
+        "Configuration file of pip for builds, a build secret.",
+        "/etc/pip.conf",
+        check.anything,
+        "/dev/null",
+        "made by `./stack` from the host's pip configuration",
+    ),
+    Setting(
+        "CA_BUNDLE",
+        IMAGES,
+        "CA certificates for builds, a build secret.",
+        "/etc/ssl/certs/ca-certificates.crt",
+        check.anything,
+        "/dev/null",
+        "made by `./stack` from the host's own CA certificates",
     ),
     Setting(
         "SMTP_URL",
-        "",
-        "–: mail goes into the log and the folder `mail` of the state directory",
-        "the server that mail goes through; `smtps://` for port 465",
-        _smtp,
+        SAMPLE,
+        "Mail server; `smtps://` for TLS on port 465.",
         "smtp://user:password@mail.example.com:587",
+        check.smtp_url,
+        default_text="none: mails are logged and saved in `STATE_DIRECTORY/mail`",
     ),
-    Setting(
-        "MAIL_FROM",
-        "tripod@localhost",
-        "tripod@localhost",
-        "the address that mail comes from",
-        _mailbox,
-        "tripod@example.com",
-    ),
+    Setting("MAIL_FROM", SAMPLE, "Sender of mails.", "tripod@example.com", check.mailbox, "tripod@localhost"),
     Setting(
         "RATE_LIMITS",
-        "on",
-        "on",
-        "how often one may try to log in, register or write is limited; `off` for load tests",
-        _switch,
+        SAMPLE,
+        "Rate limits for log-ins, registrations and writes; `off` for load tests.",
         "off",
+        check.on_or_off,
+        "on",
     ),
     Setting(
         "REDIS_URL",
-        "",
-        "–",
-        "a Redis that counts for these limits; without one the database does",
-        _redis,
+        SAMPLE,
+        "Redis server that counts requests for the rate limits.",
         "redis://host:6379/0",
+        check.redis_url,
+        default_text="none: the database counts",
     ),
     Setting(
         "CORS_ORIGINS",
-        "",
-        "–",
-        "sites whose pages may use the API, by token and never by cookie: separated by commas, or `*`",
-        _origins,
+        SAMPLE,
+        "Origins whose pages may use the API with a token (never with a cookie), separated by commas, or `*`.",
         "https://app.example.com,https://example.org:8443",
+        check.origins,
     ),
-    Setting("LOG_LEVEL", "info", "info", "logs are JSON lines on stderr", _level, "debug"),
-    Setting("RELEASE", "dev", "set at image build", "names what is running; shown by `/healthz`", _anything, "v1.2"),
     Setting(
         "STATE_DIRECTORY",
-        "/var/lib/tripod",
-        "/var/lib/tripod",
-        "what must survive: database, generated key",
-        _folder,
+        FOLDERS,
+        "Persistent data: SQLite database, generated secret key.",
+        "/srv/state",
+        check.folder,
         "/var/lib/tripod",
     ),
     Setting(
         "RUNTIME_DIRECTORY",
-        "/run/tripod",
-        "/run/tripod",
-        "the sockets between Nginx and the servers",
-        _folder,
+        FOLDERS,
+        "Unix sockets between Nginx and the WSGI servers.",
+        "/run/shop",
+        check.folder,
         "/run/tripod",
     ),
     Setting(
         "STATIC_ROOT",
-        str(ROOT / "static"),
-        "`static` in the app root",
-        "the built static files, with hashed names",
-        _folder,
+        FOLDERS,
+        "Static files of this release, built with hashed names.",
         "/srv/static",
+        check.folder,
+        str(ROOT / "static"),
+        "`static` in the app's root folder",
     ),
     Setting(
         "ASSETS_DIRECTORY",
-        "/var/lib/tripod-assets",
-        "/var/lib/tripod-assets",
-        "where static files of this and earlier releases are published for Nginx",
-        _folder,
+        FOLDERS,
+        "Published static files of this and earlier releases, which Nginx serves.",
+        "/srv/assets",
+        check.folder,
         "/var/lib/tripod-assets",
     ),
     Setting(
         "CACHE_DIRECTORY",
-        "/var/cache/nginx",
-        "/var/cache/nginx",
-        "Nginx's own: its configuration with values filled in, bodies too large for memory",
-        _folder,
+        FOLDERS,
+        "Nginx's own files: rendered configuration, page cache, large bodies.",
+        "/srv/cache",
+        check.folder,
         "/var/cache/nginx",
     ),
 )
 
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
-
-
-def size_in_bytes(value: str) -> int:
-    """`10m` as Nginx reads it: 10 * 1024 * 1024 bytes."""
-    units = {"k": 1024, "m": 1024**2, "g": 1024**3}
-    unit = units.get(value[-1].lower())
-    return int(value[:-1]) * unit if unit else int(value)
 
 
 def _set_value(environ: Mapping[str, str], name: str) -> str:
@@ -508,15 +502,8 @@ class _Values(dict[str, str]):
             value, self.errors[name] = "", error
         wrong = setting.check(value) if value else ""
         if wrong:
-            value, self.errors[name] = (
-                "",
-                setting_error(
-                    name,
-                    wrong,
-                    f"{name} is: {setting.meaning}",
-                    f"set {name}={setting.example}, for example, or remove {name} to use the default",
-                ),
-            )
+            fix = f"set {name}={setting.example}, for example, or remove {name} to use the default"
+            value, self.errors[name] = "", setting_error(name, wrong, setting.meaning, fix)
         self[name] = value or (setting.default(self) if callable(setting.default) else setting.default)
         return self[name]
 
@@ -536,10 +523,20 @@ def _contradictions(values: Mapping[str, str]) -> dict[str, StackError]:
     }
 
 
+def _is_read(setting: Setting, values: Mapping[str, str], only: set[str] | None) -> bool:
+    if only is not None:
+        return setting.name in only
+    return setting.group not in COMPOSE_ONLY and (setting.group != SAMPLE or is_sample_app(values))
+
+
 def load_settings(environ: Mapping[str, str], only: set[str] | None = None) -> dict[str, str]:
-    """All settings, or only those named, with defaults filled in. Raises StackErrors if any value is invalid."""
-    names = [setting.name for setting in SETTINGS if only is None or setting.name in only]
+    """Return the settings, or only those named, with defaults filled in.
+
+    Without `only`, the groups of COMPOSE_ONLY are left out, and for a custom app SAMPLE is too: the values of these
+    settings reach it unchanged. Raises StackErrors if any value is invalid.
+    """
     values = _Values(environ)
+    names = [setting.name for setting in SETTINGS if _is_read(setting, values, only)]
     found = {name: values[name] for name in names}
     errors = _contradictions(values) | values.errors if "ALLOWED_HOSTS" in found else values.errors
     if any(name in errors for name in names):

@@ -18,7 +18,7 @@ from werkzeug.wsgi import FileWrapper
 
 from deploy.logs import LineLogger
 from deploy.middleware.plain_response import plain_response
-from deploy.settings import size_in_bytes
+from deploy.setting_checks import size_in_bytes
 
 log = logging.getLogger("deploy.normalize")
 

@@ -6,6 +6,7 @@ import pytest
 
 from deploy import resources
 from deploy.errors import StackError, StackErrors
+from deploy.setting_checks import size_in_bytes
 from deploy.settings import (
     LOG_LEVELS,
     MAX_SHUTDOWN_GRACE,
@@ -14,7 +15,6 @@ from deploy.settings import (
     load_settings,
     require_server_program,
     server_names,
-    size_in_bytes,
     socket_path,
 )
 

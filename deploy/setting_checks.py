@@ -1,0 +1,148 @@
+"""Checks of setting values. Each takes a value and returns why it is invalid, or an empty string if it is valid.
+
+A check of a value that may contain a password never repeats the value.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from urllib.parse import urlsplit
+
+Check = Callable[[str], str]
+
+_BAD_PORT = "its port is not a number between 1 and 65535, or its host is malformed"
+
+
+def anything(value: str) -> str:
+    """Any text."""
+    return ""
+
+
+def one_of(choices: Callable[[], Iterable[str]]) -> Check:
+    """One of the texts that `choices` returns."""
+
+    def check(value: str) -> str:
+        names = list(choices())
+        return "" if value in names else f"{value!r} is not one of: {', '.join(names)}"
+
+    return check
+
+
+def number(low: int, high: int) -> Check:
+    """A whole number from `low` to `high`, in ASCII digits."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(r"[0-9]{1,9}", value):
+            return f"{value!r} is not a whole number"
+        return "" if low <= int(value) <= high else f"{value} is not between {low} and {high}"
+
+    return check
+
+
+def size_in_bytes(value: str) -> int:
+    """`10m` as Nginx and Docker read it: 10 * 1024 * 1024 bytes."""
+    units = {"k": 1024, "m": 1024**2, "g": 1024**3}
+    unit = units.get(value[-1].lower())
+    return int(value[:-1]) * unit if unit else int(value)
+
+
+def size(low: int, high: int) -> Check:
+    """A number of bytes from `low` to `high`, plain or with the suffix k, m or g (powers of 1024)."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(r"[0-9]{1,9}[kKmMgG]?", value):
+            return f"{value!r} is not a size: a number of bytes, optionally followed by k, m or g"
+        return "" if low <= size_in_bytes(value) <= high else f"{value} is not between {_shown(low)} and {_shown(high)}"
+
+    return check
+
+
+def _shown(bytes_: int) -> str:
+    for unit, length in (("g", 1024**3), ("m", 1024**2), ("k", 1024)):
+        if bytes_ % length == 0:
+            return f"{bytes_ // length}{unit}"
+    return str(bytes_)
+
+
+def app_object(value: str) -> str:
+    """`module:callable` or `module:factory()`."""
+    if re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*(\(\))?", value):
+        return ""
+    return f"{value!r} is neither module:callable nor module:factory()"
+
+
+def url_path(value: str) -> str:
+    """An absolute path of a URL, in visible ASCII characters."""
+    return "" if re.fullmatch(r"/[!-~]*", value) else f"{value!r} is not a URL path that starts with /"
+
+
+def folder(value: str) -> str:
+    """An absolute path of the file system."""
+    return "" if value.startswith("/") else f"{value!r} is not an absolute path"
+
+
+def ip_address(value: str) -> str:
+    """An IPv4 address, or an IPv6 address in brackets, as Compose and Nginx write it in front of a port."""
+    import ipaddress
+
+    is_bracketed = value.startswith("[") and value.endswith("]")
+    try:
+        version = ipaddress.ip_address(value[1:-1] if is_bracketed else value).version
+    except ValueError:
+        return f"{value!r} is not an IP address"
+    if (version == 6) != is_bracketed:
+        return f"{value!r}: an IPv6 address stands in brackets, an IPv4 address does not"
+    return ""
+
+
+def hosts(value: str) -> str:
+    """Host names separated by commas or spaces: `*`, `example.com`, `.example.com`."""
+    pattern = re.compile(r"\*|\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
+    bad = [host for host in value.replace(",", " ").split() if not pattern.fullmatch(host)]
+    return f"{bad[0]!r} is not a host name (without scheme, port and path)" if bad else ""
+
+
+def origins(value: str) -> str:
+    """Origins (RFC 6454) separated by commas or spaces, or `*`."""
+    pattern = re.compile(r"\*|https?://[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*(:[0-9]{1,5})?")
+    bad = [origin for origin in value.replace(",", " ").split() if not pattern.fullmatch(origin)]
+    return f"{bad[0]!r} is not an origin (scheme and host, without a path or a slash at the end)" if bad else ""
+
+
+def database_url(value: str) -> str:
+    """A URL whose scheme names the database."""
+    if not re.match(r"[a-z][a-z0-9+]*://", value):
+        return "it does not start with a scheme such as postgresql://"
+    try:
+        return "its port is 0" if urlsplit(value).port == 0 else ""
+    except ValueError:
+        return _BAD_PORT
+
+
+def smtp_url(value: str) -> str:
+    """`smtp://` or `smtps://` with a host."""
+    if not re.match(r"smtps?://.", value):
+        return "it does not start with smtp:// or smtps://"
+    try:
+        parts = urlsplit(value)
+        return "it names no host, or port 0" if not parts.hostname or parts.port == 0 else ""
+    except ValueError:
+        return _BAD_PORT
+
+
+def redis_url(value: str) -> str:
+    """`redis://` or `rediss://` with a host."""
+    return "" if re.match(r"rediss?://.", value) else "it does not start with redis:// or rediss://"
+
+
+def mailbox(value: str) -> str:
+    """An email address without a display name."""
+    return "" if re.fullmatch(r"[^\s@<>]+@[^\s@<>]+", value) else f"{value!r} is not an email address"
+
+
+def secret(value: str) -> str:
+    """At least 16 characters."""
+    return "" if len(value) >= 16 else f"it has only {len(value)} characters"
+
+
+on_or_off = one_of(lambda: ("on", "off"))
+port = number(1, 65535)
