@@ -130,7 +130,7 @@ class Restored:
 
     def _steps(self):
         """What is done, each with what undoes it, even when it was done by half."""
-        steps = [(partial(self._state, "swap"), partial(self._state, "undo"))]
+        steps = [(partial(self._state, "swap"), partial(self._state, "revert"))]
         if self.server:
             steps.insert(0, (self.server.swap, self.server.undo))
         if self.was_running:
@@ -144,7 +144,7 @@ class Restored:
         """Leave nothing beside the live data."""
         if self.server:
             self.server.forget()
-        console.quiet(self._snapshot("forget"), env=self.here.env)
+        console.quiet(self._snapshot("discard"), env=self.here.env)
 
     def _snapshot(self, step):
         return self.here.command("python3", "-m", "deploy.snapshot", step)

@@ -96,9 +96,16 @@ def test_timeouts_are_in_order(run_server, monkeypatch, timeout):
     gunicorn = int(gunicorn_values(run_server, **given)["timeout"])
     apache = int(run_server("mod_wsgi", "apache2", 'echo "$APACHE_TIMEOUT"', **given).stdout)
     ends = timeout + request_timeout.TICK
-    exits = timeout + request_timeout.TO_EXIT + request_timeout.TICK
-    last = timeout + request_timeout.TO_FAULTHANDLER + request_timeout.TICK
-    assert timeout < ends < timeout + request_timeout.TO_EXIT < exits < timeout + request_timeout.TO_FAULTHANDLER < last
+    exits = timeout + request_timeout.EXIT_DELAY + request_timeout.TICK
+    last = timeout + request_timeout.FAULTHANDLER_DELAY + request_timeout.TICK
+    assert (
+        timeout
+        < ends
+        < timeout + request_timeout.EXIT_DELAY
+        < exits
+        < timeout + request_timeout.FAULTHANDLER_DELAY
+        < last
+    )
     assert last < min(nginx, gunicorn, apache)
 
 

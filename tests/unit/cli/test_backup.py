@@ -166,7 +166,7 @@ def test_restore(restored):
     """The copy is complete and migrated before the app is stopped, and nothing is left beside the data."""
     here = Here()
     assert restored(here) == 0
-    assert here.done == ["unpack", "deploy/release", "stop", "swap", "start", "forget"]
+    assert here.done == ["unpack", "deploy/release", "stop", "swap", "start", "discard"]
 
 
 def test_schema_that_is_not_known(restored):
@@ -174,14 +174,14 @@ def test_schema_that_is_not_known(restored):
     here = Here(refuse="deploy/release")
     with pytest.raises(StackError, match="SQLite in app.db at schema 0002"):
         restored(here)
-    assert here.done == ["unpack", "deploy/release", "forget"]
+    assert here.done == ["unpack", "deploy/release", "discard"]
 
 
 @pytest.mark.parametrize(
     "refuse, done",
     [
-        ("swap", ["stop", "swap", "undo", "start", "forget"]),
-        ("start", ["stop", "swap", "start", "stop", "undo", "start", "forget"]),
+        ("swap", ["stop", "swap", "revert", "start", "discard"]),
+        ("start", ["stop", "swap", "start", "stop", "revert", "start", "discard"]),
     ],
 )
 def test_way_back(restored, refuse, done):
@@ -195,10 +195,10 @@ def test_way_back(restored, refuse, done):
 def test_old_data_is_kept_when_the_way_back_fails(restored):
     """What could not be put back is not removed either."""
     here = Here("start")
-    here.command = lambda *words, **env: here.done.append(words[-1]) or ["test", words[-1], "!=", "undo"]
+    here.command = lambda *words, **env: here.done.append(words[-1]) or ["test", words[-1], "!=", "revert"]
     with pytest.raises(StackError):
         restored(here)
-    assert "forget" not in here.done
+    assert "discard" not in here.done
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,7 @@ def test_publish_prunes_what_no_release_has_named_for_long(built, tmp_path):
     published = tmp_path / "published"
     published.mkdir()
     now = time.time()
-    for name, age in (("old.css", assets.KEEP + 60), ("young.css", assets.KEEP - 60)):
+    for name, age in (("old.css", assets.RETENTION + 60), ("young.css", assets.RETENTION - 60)):
         (published / name).write_text("")
         os.utime(published / name, (now - age, now - age))
     assets.publish(str(built), str(published))
@@ -214,7 +214,7 @@ def test_files_of_the_release_that_serves_stay(tmp_path):
         (tmp_path / "source" / "a.css").write_bytes(content)
         assets.build(tmp_path / "source", folder)
     assets.publish(str(first), str(dest))
-    long_ago = time.time() - assets.KEEP - 60
+    long_ago = time.time() - assets.RETENTION - 60
     published = [path for path in dest.rglob("a.*.css*")]
     for path in published:
         os.utime(path, (long_ago, long_ago))

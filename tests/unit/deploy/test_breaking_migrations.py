@@ -9,7 +9,7 @@ from deploy import breaking_migrations
     ("text", "reason"),
     [
         ('breaking = "drops post.title"\n', "drops post.title"),
-        ("breaking = True\n", "it gives no reason"),
+        ("breaking = True\n", "no reason given"),
         ("breaking = False\n", ""),
         ("# breaking\n", ""),
         ("def upgrade():\n    breaking = 'not here'\n", ""),

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from deploy.descriptors import SPARE
+from deploy.descriptors import RESERVE
 from tests.support.wsgi import python
 
 CODE = """if 1:
@@ -23,7 +23,7 @@ CODE = """if 1:
 """
 
 
-@pytest.mark.parametrize(("left", "status"), [(0, -signal.SIGTERM), (SPARE, -signal.SIGTERM), (SPARE + 1, 0)])
+@pytest.mark.parametrize(("left", "status"), [(0, -signal.SIGTERM), (RESERVE, -signal.SIGTERM), (RESERVE + 1, 0)])
 def test_ends_in_time(left, status):
     """Where hardly any is left the process ends as if it had been told to, so that its server takes it for that."""
     assert python(CODE, str(left)).returncode == status

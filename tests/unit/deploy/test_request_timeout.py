@@ -71,7 +71,7 @@ def test_request_that_cannot_be_interrupted_ends_its_process():
     """A request stuck in C code takes its worker process with it, so that the server starts a new one."""
     printed, log = run(
         """
-    request_timeout.TO_EXIT = 0.05
+    request_timeout.EXIT_DELAY = 0.05
     ask(wrap(lambda environ, start_response: time.sleep(30)), "/slow")
     print("still here")
     """,
@@ -87,7 +87,7 @@ def test_watchdog_that_is_stuck_itself_has_a_last_resort():
     """
     _, log = run(
         """
-    request_timeout.TO_FAULTHANDLER = 0.2
+    request_timeout.FAULTHANDLER_DELAY = 0.2
     import re
     ask(wrap(lambda environ, start_response: re.match(r"(a|aa)+$", "a" * 60 + "b")), "/slow")
     """,
@@ -132,14 +132,14 @@ def test_stuck_stream_is_cut():
     except TimeoutError as error:
         print(error)
     """)
-    assert len(printed) == 1 and "within the deadline" in printed[0]
+    assert len(printed) == 1 and "within REQUEST_TIMEOUT" in printed[0]
     assert "spin_in_python" in log[0]["traceback"]
 
 
 def test_stuck_close_is_ended():
     """Code that the app runs after its response, in close(), holds a thread no longer than any other."""
     printed, log = run("""
-    request_timeout.TO_EXIT = 0.5
+    request_timeout.EXIT_DELAY = 0.5
     class Body:
         def __iter__(self):
             return iter([b"1"])
@@ -186,7 +186,7 @@ def test_no_thread_before_the_first_request():
     ask(wrapped)
     print(names())
     """)
-    assert printed == ["['MainThread']", "['MainThread', 'deadline']", "['MainThread', 'deadline']"]
+    assert printed == ["['MainThread']", "['MainThread', 'request-timeout']", "['MainThread', 'request-timeout']"]
 
 
 def test_app_may_fork():
@@ -200,7 +200,7 @@ def test_app_may_fork():
     child = os.fork()
     if child == 0:
         ask(wrapped)
-        sys.exit(sum(thread.name == "deadline" for thread in threading.enumerate()))
+        sys.exit(sum(thread.name == "request-timeout" for thread in threading.enumerate()))
     end = time.monotonic() + 2
     done = 0
     while not done and time.monotonic() < end:

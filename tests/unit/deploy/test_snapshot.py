@@ -69,7 +69,7 @@ def test_swap(folder, other):
     snapshot.unpack(other, saved(folder))
     assert notes(other / "app.db") == ["from before"]
     snapshot.swap(other)
-    snapshot.forget(other)
+    snapshot.discard(other)
     assert notes(other / "app.db") == ["committed"]
     assert sorted(path.name for path in other.iterdir()) == ["app.db", "secret_key"]
     assert (other / "secret_key").read_text() == "old"
@@ -79,14 +79,14 @@ def test_undo(folder, other):
     """What was there before comes back with all that it held."""
     snapshot.unpack(other, saved(folder))
     snapshot.swap(other)
-    snapshot.undo(other)
+    snapshot.revert(other)
     assert notes(other / "app.db") == ["from before"]
     assert (other / "secret_key").read_text() == "new"
 
 
 def test_damaged_database_can_be_replaced(folder, other):
     """A database that is no longer one is no reason not to restore."""
-    (other / "app.db").write_bytes(snapshot.HEADER + b"rubbish")
+    (other / "app.db").write_bytes(snapshot.SQLITE_HEADER + b"rubbish")
     (other / "app.db-wal").write_bytes(b"rubbish too")
     snapshot.unpack(other, saved(folder))
     snapshot.swap(other)

@@ -124,7 +124,7 @@ def test_writable_names_the_variable_it_was_asked_for(tmp_path):
 
 def locked(folder, **given: str):
     """The lock of a release with this state directory."""
-    return state.lock(load_settings({"STATE_DIRECTORY": str(folder), **given}), "release.lock")
+    return state.exclusive_lock(load_settings({"STATE_DIRECTORY": str(folder), **given}), "release.lock")
 
 
 def test_lock_is_held_by_one_at_a_time(tmp_path):
