@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from deploy.settings import server_names
-from tests.live.stack import Door
+from tests.live.stack import StackCommand
 from tests.smoke.account import Account
 from tests.smoke.client import POSTS
 from tests.support.ports import free_port
@@ -17,9 +17,9 @@ from tests.support.ports import free_port
 
 @pytest.fixture(scope="module")
 def stack():
-    door = Door(f"tripod-test-{secrets.token_hex(4)}", free_port())
-    yield door
-    door("down", "--volumes", "--yes")
+    stack = StackCommand(f"tripod-test-{secrets.token_hex(4)}", free_port())
+    yield stack
+    stack("down", "--volumes", "--yes")
 
 
 def test_up_ends_with_a_page(stack):
