@@ -1,4 +1,4 @@
-"""A run's result: as JSON, and as docs/performance.md with its plots."""
+"""A run's result: as JSON, and as docs/explanation/performance.md with its plots."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ KINDS = {"stack": 0, "copied": 1, "limit": 6}  # colours
 
 TEXT = """# Performance
 
-Written by `./stack bench --page docs/performance.md`; repeat it on your own machine, it takes some twelve minutes.
+Written by `./stack bench --page docs/explanation/performance.md`; repeat it on your own machine, it takes some twelve minutes.
 `./stack bench --quick` takes two, and `--app module:callable` asks your own app.
 
 {machine}

@@ -1,4 +1,4 @@
-"""Tables: for a terminal with --quick, for Markdown in docs/performance.md."""
+"""Tables: for a terminal with --quick, for Markdown in docs/explanation/performance.md."""
 
 from bench.measure import Rounds, Spread
 from bench.setups import Setup, Work

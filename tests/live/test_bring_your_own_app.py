@@ -1,4 +1,4 @@
-"""Three foreign apps run on every server as docs/bring-your-own-app.md says, by settings alone."""
+"""Three foreign apps run on every server as docs/guides/bring-your-own-app.md says, by settings alone."""
 
 import itertools
 import os
@@ -13,7 +13,7 @@ from deploy.settings import server_names
 from tests.live.stack import ROOT, docker, run_image
 
 APPS = "tests/live/apps"
-DOCUMENT = (ROOT / "docs/bring-your-own-app.md").read_text()
+DOCUMENT = (ROOT / "docs/guides/bring-your-own-app.md").read_text()
 IMMUTABLE = "public, max-age=31536000, immutable"
 
 
