@@ -1,4 +1,4 @@
-"""Write the results of one run as JSON, and as docs/performance.md with its plots."""
+"""Write the results of one run as JSON, and as docs/explanation/performance.md with its plots."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ COLOURS = {"stack": 0, "reference": 1, "bound": 6}  # by kind of configuration: 
 
 TEXT = """# Performance
 
-`./stack bench --page docs/performance.md` writes this page from a new measurement, which takes about twelve minutes.
+`./stack bench --page docs/explanation/performance.md` writes this page from a new measurement, which takes about twelve minutes.
 `./stack bench --quick` takes two minutes; `./stack bench --app module:callable` measures your own app.
 
 {machine}

@@ -1,4 +1,4 @@
-"""Tables of results, as text for the terminal and as Markdown for docs/performance.md."""
+"""Tables of results, as text for the terminal and as Markdown for docs/explanation/performance.md."""
 
 from bench.configurations import Configuration, Workload
 from bench.measure import Rounds, Spread

@@ -1,17 +1,17 @@
-"""Prove that the servers are interchangeable and nothing is lost: writes docs/conformance.md and docs/reliability.md.
+"""Prove that the servers are interchangeable and nothing is lost: writes docs/explanation/interchangeability.md and docs/explanation/reliability.md.
 
 Asks every server the same and compares (tests/live/conformance); switches, releases, breaks and overloads the stack
 and counts what fails of it (tests/live/reliability). The exit status is pytest's.
   ./stack prove                    what ./stack test does too: 2,000 requests of the fuzzer
   ./stack prove --long             20,000 of them, 10,000 canaries, 20,000 POSTs to each server; 100 handovers
-  ./stack prove -k switch          some of it; of docs/reliability.md only these sections are written anew
+  ./stack prove -k switch          some of it; of docs/explanation/reliability.md only these sections are written anew
   ./stack prove --requests 5000    so many of the fuzzer's; --seed N repeats a run
 """
 
 from cli.commands import test
 
 TESTS = ("tests/live/conformance", "tests/live/reliability")
-FILES = ("--write-table=docs/conformance.md", "--write-report=docs/reliability.md")
+FILES = ("--write-table=docs/explanation/interchangeability.md", "--write-report=docs/explanation/reliability.md")
 
 
 def add_arguments(parser):

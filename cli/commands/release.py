@@ -1,7 +1,7 @@
 """Release what this folder holds without a failed request: new image, migrations, new container, handover.
 
 It goes as `switch` does, with a new image. Migrations run before the handover, so the old container works for a while
-on the new schema: a migration that is marked as breaking is refused (docs/releasing.md).
+on the new schema: a migration that is marked as breaking is refused (docs/guides/release-and-roll-back.md).
 
 Only the web container is replaced. What changes nginx/ or docker-compose.yml needs ./stack up.
 """

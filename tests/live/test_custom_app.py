@@ -1,4 +1,4 @@
-"""Three custom apps run on every server with settings alone, as docs/bring-your-own-app.md describes."""
+"""Three custom apps run on every server with settings alone, as docs/guides/bring-your-own-app.md describes."""
 
 import itertools
 import os
@@ -13,7 +13,7 @@ from deploy.settings import server_names
 from tests.live.stack import ROOT, docker, run_image
 
 FOLDER = "tests/live/apps"
-DOCUMENT = (ROOT / "docs/bring-your-own-app.md").read_text()
+DOCUMENT = (ROOT / "docs/guides/bring-your-own-app.md").read_text()
 IMMUTABLE = "public, max-age=31536000, immutable"
 
 

@@ -1,4 +1,4 @@
-"""docs/conformance.md: what was expected, and what each server did, written from what the tests observed."""
+"""docs/explanation/interchangeability.md: what was expected, and what each server did, written from what the tests observed."""
 
 import datetime
 import json

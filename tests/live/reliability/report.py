@@ -1,4 +1,4 @@
-"""docs/reliability.md: what was done to the stack, how often, and how many requests or writes failed of it.
+"""docs/explanation/reliability.md: what was done to the stack, how often, and how many requests or writes failed of it.
 
 Written by the tests alone. A run replaces the sections that it has something for and leaves the others, so each says
 itself when it was written, and of what.

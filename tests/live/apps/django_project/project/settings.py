@@ -1,4 +1,4 @@
-"""The settings of `django-admin startproject`, with the five changes described in docs/bring-your-own-app.md."""
+"""The settings of `django-admin startproject`, with the five changes described in docs/guides/bring-your-own-app.md."""
 
 import os
 from pathlib import Path
