@@ -18,6 +18,7 @@ LOG = STATE / "log"
 LOG_LIMIT = 5_000_000  # bytes; a fuller one starts anew
 
 HEARTBEAT = 15  # seconds between two lines of a step where nothing can be overwritten: a CI log, a pipe
+LOG_TAIL = 25  # last lines of a log that an error shows
 TAIL = 12  # lines of a failed command's output that are worth showing at once; the rest is in LOG
 
 

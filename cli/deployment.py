@@ -10,8 +10,6 @@ from cli import compose, console, engine, native
 from cli.console import ROOT
 from deploy.errors import StackError
 
-HEALTHY_LIMIT = 180  # seconds; a container that is not healthy by then will not be
-
 
 @contextlib.contextmanager
 def current():
@@ -85,7 +83,7 @@ class Containers:
         console.run("stopping the app", compose.command("stop", "web"), env=self.env, fix="./stack status")
 
     def start(self):
-        up = compose.command("up", "--detach", "--no-build", "--wait", "--wait-timeout", str(HEALTHY_LIMIT))
+        up = compose.up_command("--no-build")
         console.run("starting the app", up, env=self.env, fix="./stack logs web")
 
 

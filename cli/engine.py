@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli import apt, console, sudo
+from cli import apt, console, processes, sudo
 from cli.console import say
 from deploy.errors import StackError
 
@@ -220,7 +220,12 @@ def _start_without_init():
     step = console.Step("starting the Docker engine")
     script = f"setsid {_dockerd()} </dev/null >>{ENGINE_LOG} 2>&1 & echo $!"
     pid = console.capture(sudo.command(["sh", "-c", script])).stdout.strip()
-    while (error := _error()) and not _is_access_denied(error) and step.seconds < START_LIMIT and _is_alive(pid):
+    while (
+        (error := _error())
+        and not _is_access_denied(error)
+        and step.seconds < START_LIMIT
+        and processes.is_running(pid)
+    ):
         step.tick()
         time.sleep(0.3)
     if error and not _is_access_denied(error):
@@ -229,14 +234,6 @@ def _start_without_init():
         fix = sudo.shell_line(f"tail -n 100 {ENGINE_LOG}")
         raise StackError("The Docker engine does not start.", log.strip() or error, fix)
     step.end(remark=f"log: {ENGINE_LOG}")
-
-
-def _is_alive(pid):
-    """Whether the process still runs; a dead one stays as a zombie where the init process collects none."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def _enter_group(error, installed):

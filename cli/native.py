@@ -17,7 +17,7 @@ import sysconfig
 import time
 from pathlib import Path
 
-from cli import apt, build_inputs, console, dotenv, ports, project, requirements, sudo, venv
+from cli import apt, build_inputs, console, dotenv, ports, processes, project, requirements, sudo, venv
 from cli.console import ROOT, say
 from deploy.errors import EXIT_CONFIG, StackError
 from deploy.settings import SAMPLE_APP, load_settings
@@ -33,7 +33,6 @@ SERVERS = ("gunicorn", "uwsgi")
 LONGEST_PATH = 80  # characters of the sockets' folder; a socket's whole path may have 107 (unix(7))
 ANSWER_LIMIT = 60  # seconds until the first answer
 STOP_LIMIT = 70  # seconds; deploy/targets/native/run kills after 65
-LOG_LINES = 25
 BROTLI = Path("/usr/lib/nginx/modules/ngx_http_brotli_static_module.so")
 
 
@@ -215,16 +214,7 @@ def running():
         known = json.loads(RUNNING.read_text())
     except (OSError, ValueError):
         return {}
-    return known if _born(known["pid"]) == known["born"] else {}
-
-
-def _born(pid):
-    """When the process began, in clock ticks since boot, which tells it from a later one with its number; 0: gone."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0
-    return 0 if fields[0] == "Z" else int(fields[19])
+    return known if processes.start_time(known["pid"]) == known["born"] else {}
 
 
 def up(server=None):
@@ -284,7 +274,7 @@ def _start(values, env, fingerprint):
         child = subprocess.Popen(
             command, env=env, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
-    known = {"pid": child.pid, "born": _born(child.pid), "fingerprint": fingerprint, "url": _url(values)}
+    known = {"pid": child.pid, "born": processes.start_time(child.pid), "fingerprint": fingerprint, "url": _url(values)}
     RUNNING.write_text(json.dumps(known))
 
 
@@ -299,7 +289,7 @@ def _await(values):
         step.tick()
         time.sleep(0.1)
     step.end("failed")
-    say("\n".join(f"  {line}" for line in LOG.read_text(errors="replace").splitlines()[-LOG_LINES:]))
+    say("\n".join(f"  {line}" for line in LOG.read_text(errors="replace").splitlines()[-console.LOG_TAIL :]))
     down()
     raise StackError(
         "The processes did not start." if step.seconds < ANSWER_LIMIT else f"{_url(values)} does not answer.",

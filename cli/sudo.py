@@ -7,11 +7,8 @@ import shutil
 import subprocess
 import sys
 
-from cli import console
+from cli import console, proxy
 from deploy.errors import StackError
-
-# sudo forgets the environment; packages and images must be fetched through the same proxy all the same.
-KEPT = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
 
 def require(purpose):
@@ -45,8 +42,9 @@ def _prefix():
 
 def command(argv):
     """The command line that does this as root. `become` comes first."""
-    kept = [f"{name}={os.environ[name]}" for name in KEPT if name in os.environ]
-    return [*(_prefix() or []), "env", "DEBIAN_FRONTEND=noninteractive", *kept, *argv]
+    # sudo drops the environment, but packages have to be fetched through the same proxy.
+    proxies = [f"{name}={value}" for name, value in proxy.inherited(os.environ).items()]
+    return [*(_prefix() or []), "env", "DEBIAN_FRONTEND=noninteractive", *proxies, *argv]
 
 
 def shell_line(line):

@@ -9,7 +9,7 @@ Pushes the last commit, as the platform would get it; see deploy/targets/heroku/
 import tempfile
 from pathlib import Path
 
-from cli import console, project
+from cli import console, git, project
 from cli.commands import test
 from cli.console import ROOT, say
 from cli.heroku import check, source
@@ -50,7 +50,7 @@ def _check():
 
 
 def _git(*words):
-    asked = console.capture(["git", "-c", f"safe.directory={ROOT}", *words])
+    asked = console.capture(git.command(*words))
     if asked.returncode:
         raise StackError(
             "There is no commit to push.",

@@ -25,7 +25,7 @@ def add_arguments(parser):
 def run(args):
     """Run tests/smoke in a container of their own, in the host's network."""
     engine.require()
-    config = compose.config(profiles=["test"])
+    config = compose.config(tools=True)
     url = args.url or compose.url(config["name"])
     if not url:
         raise StackError(

@@ -35,9 +35,9 @@ def run_in_image(command, options=()):
     """
     engine.ensure()
     socket = engine_socket(engine.endpoint())
-    config = compose.config(profiles=["test"])
+    config = compose.config(tools=True)
     base_image.ensure_for(config)
-    build = compose.command("build", profiles=compose.all_profiles())
+    build = compose.command("build", profiles=compose.all_profiles(), tools=True)
     console.run("building the images", build, env=compose.environment(), fix="./stack test")
     return tool_images.run(config["services"][IMAGE]["image"], [*_options(socket), *options], command)
 

@@ -10,6 +10,7 @@ Where no engine can be had the same processes run without containers, from
 remembers it in .env, so that plain `docker compose up` keeps to it.
 """
 
+import textwrap
 import time
 
 from cli import base_image, compose, console, engine, native, project, rollout
@@ -18,8 +19,6 @@ from deploy.errors import StackError
 from deploy.settings import server_names
 
 GROUP = "Run"
-HEALTHY_LIMIT = 180  # seconds; a container that is not healthy by then will not be
-LOG_LINES = 25
 DEMO = ("flask seed", "people and notes to look at")
 
 
@@ -89,7 +88,7 @@ def _containers(args):
         project.save_server(args.server)
     server = answer.get("wsgi_server")
     other = next((name for name in server_names() if name != server), server)
-    is_ours = not config["services"]["web"]["environment"].get("APP_DIR")
+    is_ours = not (config["services"]["web"].get("environment") or {}).get("APP_DIR")
     _report(
         compose.url(config["name"]),
         answer,
@@ -110,18 +109,17 @@ def _without_a_gap(config, server):
     And what an interrupted switch has left goes first: Compose would keep the older container, whichever serves.
     """
     stack, image = config["name"], config["services"]["web"]["image"]
-    if not rollout.serves(stack):
+    if not rollout.has_active_container(stack):
         return
-    with rollout.alone():
-        old = rollout.mend(stack)
-        if server and rollout.server(old) != server:
-            rollout.replace(stack, old, rollout.Change(f"the switch to {server}", image, server))
+    with rollout.exclusive():
+        old = rollout.repair(stack)
+        if server and rollout.server_of(old) != server:
+            rollout.roll_out(stack, old, rollout.RolloutPlan(f"the switch to {server}", image, server))
 
 
 def _start(name, env):
     try:
-        up = compose.command("up", "--detach", "--wait", "--wait-timeout", str(HEALTHY_LIMIT))
-        console.run("starting the services", up, env=env, fix="./stack logs")
+        console.run("starting the services", compose.up_command(), env=env, fix="./stack logs")
     except StackError as problem:
         raise _failure(name) or problem from None
 
@@ -132,7 +130,7 @@ def _failure(name):
     bad = [one for one in found if one.has_failed] or [one for one in found if one.health == "starting"]
     for one in bad:
         say(f"\nThe last lines of {one.service}:")
-        say(_last_lines(one.id))
+        say(textwrap.indent(compose.log_tail(one.id), "  "))
     if not bad:
         return None
     return StackError(
@@ -147,11 +145,6 @@ def describe_state(one):
     if one.state == "exited":
         return f"exited with status {one.exit_code}"
     return f"is {one.health or one.state}"
-
-
-def _last_lines(container):
-    shown = console.capture(["docker", "logs", "--tail", str(LOG_LINES), container])
-    return "\n".join(f"  {line}" for line in (shown.stdout + shown.stderr).splitlines()[-LOG_LINES:])
 
 
 def _report(url, answer, seconds, hints):

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from cli import apt, base_image, console, engine, sudo
+from cli import apt, base_image, console, engine, processes, sudo
 from deploy.errors import StackError
 
 REFUSAL = "permission denied while trying to connect to the Docker daemon socket"
@@ -121,11 +121,11 @@ def test_dead_engine_is_not_waited_for():
     """A daemon that has ended counts as dead even where no init process collects it."""
     child = subprocess.Popen(["true"])
     deadline = time.monotonic() + 5
-    while engine._is_alive(child.pid) and time.monotonic() < deadline:
+    while processes.is_running(child.pid) and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert not engine._is_alive(child.pid)  # a zombie: nobody has waited for it yet
+    assert not processes.is_running(child.pid)  # a zombie: nobody has waited for it yet
     child.wait()
-    assert not engine._is_alive(child.pid) and engine._is_alive(os.getpid())
+    assert not processes.is_running(child.pid) and processes.is_running(os.getpid())
 
 
 def _image_is_there(monkeypatch, there):

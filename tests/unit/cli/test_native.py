@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from packaging.requirements import Requirement
 
-from cli import dotenv, engine, native, requirements
+from cli import dotenv, engine, native, processes, requirements
 from cli.commands import up
 from cli.console import ROOT
 from deploy.errors import StackError
@@ -121,7 +121,7 @@ def test_number_of_an_ended_process_is_not_ours(monkeypatch, tmp_path):
     """A process that has taken over the number of ours is never mistaken for it, nor stopped."""
     monkeypatch.setattr(native, "RUNNING", tmp_path / "running.json")
     child = subprocess.Popen(["sleep", "60"])
-    native.RUNNING.write_text(json.dumps({"pid": child.pid, "born": native._born(child.pid), "url": ""}))
+    native.RUNNING.write_text(json.dumps({"pid": child.pid, "born": processes.start_time(child.pid), "url": ""}))
     assert native.running()["pid"] == child.pid
     child.kill()
     child.wait()
