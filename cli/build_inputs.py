@@ -8,35 +8,31 @@ import os
 import re
 from pathlib import Path
 
-from cli import console, dotenv, sudo
-from cli.console import ROOT
+from cli import console, dotenv, git, proxy, sudo
 from deploy.errors import StackError
 
 LOCAL_CAS = Path("/usr/local/share/ca-certificates")
 SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 BUNDLE_IN_BUILD = "/run/secrets/ca_bundle"
 PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "timeout")
-PROXIES = ("http_proxy", "https_proxy", "no_proxy")
 
 
 def environment(environ=os.environ):
     """The variables that builds need and that nobody has set yet."""
     bundle = environ.get("CA_BUNDLE") or _keep("ca-bundle.crt", _bundle_text(environ))
     found = {
-        "RELEASE": release(),
+        "RELEASE": release_name(),
         "CA_BUNDLE": bundle,
         "PIP_CONF": _keep("pip.conf", pip_conf(pip_settings(_pip_files(environ), environ), bundle)),
-        **_proxies(environ),
+        **proxy.both_spellings(environ),
     }
     taken = {name for name in found if environ.get(name)} | dotenv.names()
     return {name: value for name, value in found.items() if value and name not in taken}
 
 
-def release():
+def release_name():
     """The name of what is built: git's description of the working tree, or `dev` without git."""
-    # Run by root, the folder may be somebody else's, which git distrusts; nothing of it is executed here.
-    git = ["git", "-c", f"safe.directory={ROOT}", "describe", "--always", "--dirty"]
-    return console.quiet(git).stdout.strip() or "dev"
+    return console.capture(git.command("describe", "--always", "--dirty")).stdout.strip() or "dev"
 
 
 def pip_settings(files, environ):
@@ -90,12 +86,6 @@ def _bundle_text(environ):
     return bundle.read_text() if is_local and bundle.is_file() else ""
 
 
-def _proxies(environ):
-    """Both spellings of each proxy variable: apt reads the small one, other tools the large one."""
-    values = {name: environ.get(name) or environ.get(name.upper()) for name in PROXIES}
-    return {spelled: value for name, value in values.items() for spelled in (name, name.upper()) if value}
-
-
 def _keep(name, text):
     """Keep a text in the state folder, readable for its owner only: an index address may hold a password."""
     path = console.STATE / name
@@ -109,5 +99,5 @@ def _keep(name, text):
             path.write_text(text)
     except OSError as error:
         why = f"{error}. Builds read from there how to reach the package index; root may have made it."
-        raise StackError(f"{path} cannot be written.", why, sudo.typed(f"rm -r {console.STATE}")) from None
+        raise StackError(f"{path} cannot be written.", why, sudo.shell_line(f"rm -r {console.STATE}")) from None
     return str(path)

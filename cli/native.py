@@ -17,7 +17,7 @@ import sysconfig
 import time
 from pathlib import Path
 
-from cli import apt, build_inputs, console, dotenv, ports, project, requirements, sudo, venv
+from cli import apt, build_inputs, console, dotenv, ports, processes, project, requirements, sudo, venv
 from cli.console import ROOT, say
 from deploy.errors import EXIT_CONFIG, StackError
 from deploy.settings import SAMPLE_APP, load_settings
@@ -33,14 +33,13 @@ SERVERS = ("gunicorn", "uwsgi")
 LONGEST_PATH = 80  # characters of the sockets' folder; a socket's whole path may have 107 (unix(7))
 ANSWER_LIMIT = 60  # seconds until the first answer
 STOP_LIMIT = 70  # seconds; deploy/targets/native/run kills after 65
-LOG_LINES = 25
 BROTLI = Path("/usr/lib/nginx/modules/ngx_http_brotli_static_module.so")
 
 
 # --- settings -------------------------------------------------------------------------------------------------
 
 
-def places():
+def default_folders():
     """Where the processes keep what containers have in volumes, unless somebody names other places."""
     folders = {
         "STATE_DIRECTORY": "state",
@@ -55,7 +54,7 @@ def places():
 def settings(server=None):
     """The contract's values, checked: the shell before .env before the defaults."""
     shell = {name: value for name, value in os.environ.items() if value}
-    given = {**places(), "RELEASE": build_inputs.release(), **dotenv.values(), **shell, "PORT": ""}
+    given = {**default_folders(), "RELEASE": build_inputs.release_name(), **dotenv.values(), **shell, "PORT": ""}
     values = load_settings({**given, **({"WSGI_SERVER": server} if server else {})})
     _check(values)
     return values
@@ -110,7 +109,7 @@ def missing_packages(server):
         "nginx": shutil.which("nginx", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"),
         "libnginx-mod-http-brotli-static": BROTLI.exists(),
     }
-    if not venv.given():
+    if not venv.external():
         needed["python3-venv"] = importlib.util.find_spec("ensurepip")
         if server == "uwsgi":  # compiled on this host
             needed["gcc"] = shutil.which("gcc")
@@ -118,11 +117,11 @@ def missing_packages(server):
     return [name for name, found in needed.items() if not found]
 
 
-def can_be_had(server):
+def is_possible(server):
     """Whether the processes can run here, as they are or after installing packages: else there is no way without
     Docker."""
     return sys.version_info >= OLDEST_PYTHON and (
-        not missing_packages(server) or bool(shutil.which("apt-get")) and sudo.is_possible()
+        not missing_packages(server) or bool(shutil.which("apt-get")) and sudo.is_available()
     )
 
 
@@ -136,12 +135,12 @@ def _install(server):
     missing = missing_packages(server)
     if not missing:
         return
-    sudo.become(f"install {' '.join(missing)}")
+    sudo.require(f"install {' '.join(missing)}")
     apt.install(missing)
     if "nginx" in missing:
         # Its package starts one of its own, on port 80.
         stop = "service nginx stop; ! command -v systemctl || systemctl disable nginx"
-        console.quiet(sudo.command(["sh", "-c", stop]))
+        console.capture(sudo.command(["sh", "-c", stop]))
 
 
 def _venv(server):
@@ -184,7 +183,7 @@ def as_user(argv):
 def _folders(values):
     """Makes the folders that the processes write to, and the user, if it is root who starts them."""
     console.state_folder()
-    wanted = [HOME, *(Path(values[name]) for name in places())]
+    wanted = [HOME, *(Path(values[name]) for name in default_folders())]
     # What somebody else has made, perhaps /tmp, stays theirs.
     own = [folder for folder in wanted if folder.is_relative_to(HOME) or not folder.exists()]
     for folder in own:
@@ -198,7 +197,7 @@ def _folders(values):
         console.run(f"adding the user {USER}", useradd, fix=" ".join(useradd))
     for folder in own:
         shutil.chown(folder, USER, USER)
-    if console.quiet(as_user(["test", "-r", str(ROOT / "deploy/start"), "-a", "-x", str(ROOT)])).returncode:
+    if console.capture(as_user(["test", "-r", str(ROOT / "deploy/start"), "-a", "-x", str(ROOT)])).returncode:
         raise StackError(
             f"The user {USER} cannot read {ROOT}.",
             "Started by root, the servers run as that user, not as root.",
@@ -215,16 +214,7 @@ def running():
         known = json.loads(RUNNING.read_text())
     except (OSError, ValueError):
         return {}
-    return known if _born(known["pid"]) == known["born"] else {}
-
-
-def _born(pid):
-    """When the process began, in clock ticks since boot, which tells it from a later one with its number; 0: gone."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0
-    return 0 if fields[0] == "Z" else int(fields[19])
+    return known if processes.start_time(known["pid"]) == known["born"] else {}
 
 
 def up(server=None):
@@ -234,7 +224,7 @@ def up(server=None):
     _folders(values)
     env = _environment(values, _venv(values["WSGI_SERVER"]))
     fingerprint, known = _fingerprint(values), running()
-    if known.get("fingerprint") != fingerprint or not project.health(known["url"]):
+    if known.get("fingerprint") != fingerprint or not project.fetch_liveness(known["url"]):
         _check_port(values, known)
         _static(values, env)
         _step("running the release command", [str(ROOT / "deploy/release")], env)
@@ -284,7 +274,7 @@ def _start(values, env, fingerprint):
         child = subprocess.Popen(
             command, env=env, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
-    known = {"pid": child.pid, "born": _born(child.pid), "fingerprint": fingerprint, "url": _url(values)}
+    known = {"pid": child.pid, "born": processes.start_time(child.pid), "fingerprint": fingerprint, "url": _url(values)}
     RUNNING.write_text(json.dumps(known))
 
 
@@ -292,14 +282,14 @@ def _await(values):
     """The URL and the answer of /healthz, as soon as the server that was asked for gives it."""
     step = console.Step("waiting for the first answer")
     while step.seconds < ANSWER_LIMIT and running():
-        answer = project.health(_url(values))
+        answer = project.fetch_liveness(_url(values))
         if answer.get("wsgi_server") == values["WSGI_SERVER"]:
             step.end()
             return _url(values), answer
         step.tick()
         time.sleep(0.1)
     step.end("failed")
-    say("\n".join(f"  {line}" for line in LOG.read_text(errors="replace").splitlines()[-LOG_LINES:]))
+    say("\n".join(f"  {line}" for line in LOG.read_text(errors="replace").splitlines()[-console.LOG_TAIL :]))
     down()
     raise StackError(
         "The processes did not start." if step.seconds < ANSWER_LIMIT else f"{_url(values)} does not answer.",
@@ -322,15 +312,15 @@ def down():
     RUNNING.unlink(missing_ok=True)
 
 
-def forget():
+def delete_data():
     """Removes what the processes have kept: the database and the generated secret key."""
-    shutil.rmtree(places()["STATE_DIRECTORY"], ignore_errors=True)
+    shutil.rmtree(default_folders()["STATE_DIRECTORY"], ignore_errors=True)
 
 
 def status():
     """Says who answers where; the exit status is 1 if nobody does."""
     known = running()
-    answer = project.health(known["url"])
+    answer = project.fetch_liveness(known["url"])
     who = f"answered by {answer.get('wsgi_server')}, release {answer.get('release')}" if answer else "nobody answers"
     say(f"plain processes, without Docker (pid {known['pid']})\n\n{known['url']}   {who}")
     return 0 if answer else 1

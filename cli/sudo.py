@@ -7,14 +7,11 @@ import shutil
 import subprocess
 import sys
 
-from cli import console
+from cli import console, proxy
 from deploy.errors import StackError
 
-# sudo forgets the environment; packages and images must be fetched through the same proxy all the same.
-KEPT = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
-
-def become(purpose):
+def require(purpose):
     """Make sure that the next commands may run as root; sudo's password is asked for on a terminal."""
     if _prefix() == ["sudo"]:
         console.say(f"To {purpose}, ./stack needs your password for sudo.")
@@ -27,7 +24,7 @@ def become(purpose):
         )
 
 
-def is_possible():
+def is_available():
     """Whether `become` has a chance: this is root, or sudo is there for this user."""
     return _prefix() is not None
 
@@ -38,18 +35,19 @@ def _prefix():
         return []
     if not shutil.which("sudo"):
         return None
-    if console.quiet(["sudo", "-n", "true"]).returncode == 0:
+    if console.capture(["sudo", "-n", "true"]).returncode == 0:
         return ["sudo", "-n"]
     return ["sudo"] if sys.stdin.isatty() else None
 
 
 def command(argv):
     """The command line that does this as root. `become` comes first."""
-    kept = [f"{name}={os.environ[name]}" for name in KEPT if name in os.environ]
-    return [*(_prefix() or []), "env", "DEBIAN_FRONTEND=noninteractive", *kept, *argv]
+    # sudo drops the environment, but packages have to be fetched through the same proxy.
+    proxies = [f"{name}={value}" for name, value in proxy.inherited(os.environ).items()]
+    return [*(_prefix() or []), "env", "DEBIAN_FRONTEND=noninteractive", *proxies, *argv]
 
 
-def typed(line):
+def shell_line(line):
     """The line as a person types it here to run it as root: root needs no sudo, and Debian may have none."""
     if os.geteuid() == 0:
         return line
@@ -60,6 +58,6 @@ def write(path, text):
     """Write a small configuration file that belongs to root."""
     console.say(f"Writing {path}.")
     script = 'printf %s "$2" > "$1" && chmod 644 "$1"'
-    written = console.quiet(command(["sh", "-c", script, "sh", str(path), text]))
+    written = console.capture(command(["sh", "-c", script, "sh", str(path), text]))
     if written.returncode:
-        raise StackError(f"{path} cannot be written.", written.stderr, typed(f"touch {path}"))
+        raise StackError(f"{path} cannot be written.", written.stderr, shell_line(f"touch {path}"))

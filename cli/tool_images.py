@@ -10,10 +10,10 @@ INTERRUPT_LIMIT = 30  # seconds for pytest to end its fixtures, which may have s
 
 
 def build(service):
-    """Build one image of the profile `test`."""
-    argv = compose.command("build", service, profiles=["test"])
-    fix = f"docker compose --profile test build {service}"
-    console.run(f"building the image {service}", argv, env=compose.environment(), fix=fix)
+    """Build one image of compose.tools.yml."""
+    build_command = compose.command("build", service, tools=True)
+    fix = " ".join(build_command)
+    console.run(f"building the image {service}", build_command, env=compose.environment(), fix=fix)
 
 
 def run(image, options, command):
@@ -32,9 +32,9 @@ def run(image, options, command):
 
 
 def _interrupt(name, child):
-    console.quiet(["docker", "kill", "--signal", "INT", name])
+    console.capture(["docker", "kill", "--signal", "INT", name])
     try:
         child.wait(timeout=INTERRUPT_LIMIT)
     except BaseException:
-        console.quiet(["docker", "rm", "--force", name])
+        console.capture(["docker", "rm", "--force", name])
         raise

@@ -9,11 +9,11 @@ import json
 import tempfile
 from pathlib import Path
 
-from cli import base_image, build_inputs, compose, console, engine, tool_images
-from cli.commands.up import base_of
+from cli import base_image, build_inputs, compose, console, engine, proxy, tool_images
 from cli.console import ROOT
 from deploy.errors import StackError
 
+GROUP = "Develop"
 IMAGE = "lock"
 FILES = ("Pipfile", "Pipfile.lock")
 CERTIFICATES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
@@ -26,8 +26,8 @@ def add_arguments(parser):
 def run(args):
     """Lock in a container, on copies; then put the result in place in one step."""
     engine.ensure()
-    config = compose.config(profiles=["test"])
-    base_image.ensure(base_of(config))
+    config = compose.config(tools=True)
+    base_image.ensure_for(config)
     tool_images.build(IMAGE)
     with tempfile.TemporaryDirectory(dir=console.state_folder()) as folder:
         for name in FILES:
@@ -61,9 +61,8 @@ def _options(folder):
     """Mounts and settings for pipenv; pip's own settings stay outside."""
     options = ["--volume", f"{folder}:/lock", "--workdir", "/lock", "--env", "PIP_CONFIG_FILE=/dev/null"]
     inputs = build_inputs.environment()
-    for name, value in inputs.items():
-        if name.lower() in build_inputs.PROXIES:
-            options += ["--env", f"{name}={value}"]
+    for name, value in proxy.inherited(inputs).items():
+        options += ["--env", f"{name}={value}"]
     bundle = inputs.get("CA_BUNDLE")
     if bundle:
         options += ["--volume", f"{bundle}:{build_inputs.BUNDLE_IN_BUILD}:ro"]

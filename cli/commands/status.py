@@ -7,6 +7,8 @@ from cli.console import say
 from cli.nginx import NginxContainer
 from deploy.errors import StackError
 
+GROUP = "Run"
+
 
 def add_arguments(parser):
     """`status` has no options."""
@@ -29,7 +31,7 @@ def run(args):
     for line in _serving(name, config["services"]["web"]["image"]):
         say(line)
     url = compose.url(name)
-    answer = project.health(url) if url else {}
+    answer = project.fetch_liveness(url) if url else {}
     say(f"{url or 'no port is published'}   {_answered(answer)}")
     return 0 if answer and not any(one.has_failed for one in found) else 1
 
@@ -50,20 +52,20 @@ def _serving(stack, image):
         front = NginxContainer.of(stack)
     except StackError:  # Apache alone, or nothing runs
         return
-    one, (_, since) = rollout.serving(stack, front), front.serving()
+    one, (_, since) = rollout.active_container(stack, front), front.active()
     if one is None:
         yield "no web container serves; type: ./stack up"
         return
     moment = datetime.datetime.fromtimestamp(since, datetime.timezone.utc).isoformat()
     yield (
-        f"{one.name} serves since {age(moment)}: {rollout.server(one)}, release {one.environment.get('RELEASE')}, "
+        f"{one.name} serves since {age(moment)}: {rollout.server_of(one)}, release {one.environment.get('RELEASE')}, "
         f"image {one.image_id.removeprefix('sha256:')[:12]}"
     )
-    for other in rollout.webs(stack):
+    for other in rollout.web_containers(stack):
         if other.id != one.id:
             yield (
-                f"{other.name} ({rollout.server(other)}, {_state(other)}) does not serve: a change is under way, "
-                f"or was interrupted; then type: ./stack switch {rollout.server(one)}"
+                f"{other.name} ({rollout.server_of(other)}, {_state(other)}) does not serve: a change is under way, "
+                f"or was interrupted; then type: ./stack switch {rollout.server_of(one)}"
             )
     if rollout.image_id(image) != one.image_id:
         yield f"{image} is another image by now; type: ./stack release"

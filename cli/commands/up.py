@@ -10,20 +10,21 @@ Where no engine can be had the same processes run without containers, from
 remembers it in .env, so that plain `docker compose up` keeps to it.
 """
 
+import textwrap
 import time
 
 from cli import base_image, compose, console, engine, native, project, rollout
 from cli.console import say
 from deploy.errors import StackError
+from deploy.settings import server_names
 
-HEALTHY_LIMIT = 180  # seconds; a container that is not healthy by then will not be
-LOG_LINES = 25
+GROUP = "Run"
 DEMO = ("flask seed", "people and notes to look at")
 
 
 def add_arguments(parser):
     """The options of `up`."""
-    parser.add_argument("--server", metavar="NAME", help=f"one of: {', '.join(project.servers())}")
+    parser.add_argument("--server", metavar="NAME", help=f"one of: {', '.join(server_names())}")
     parser.add_argument("--native", action="store_true", help="plain processes, without Docker")
     parser.add_argument("--prepare", action="store_true", help="with --native: make what they need, start nothing")
 
@@ -37,7 +38,7 @@ def run(args):
     try:
         engine.ensure()
     except StackError as problem:
-        if isinstance(problem, engine.Refused) or not native.can_be_had(args.server):
+        if isinstance(problem, engine.AccessDenied) or not native.is_possible(args.server):
             raise
         say(f"\nNo Docker engine can be had here: {problem.error} {problem.cause.splitlines()[-1]}")
         say("So the stack runs as plain processes: see deploy/targets/native/README.md.")
@@ -53,7 +54,7 @@ def _native(args):
     started = time.monotonic()
     url, answer = native.up(args.server)
     if args.server:
-        project.remember_server(args.server)
+        project.save_server(args.server)
     other = next(name for name in native.SERVERS if name != answer.get("wsgi_server"))
     _report(
         url,
@@ -76,18 +77,18 @@ def _containers(args):
     config = compose.config(settings)
     project.check_settings(config)
     project.check_port(config)
-    base_image.ensure(base_of(config))
+    base_image.ensure_for(config)
     # Nothing of the project has been touched so far.
     env = {**compose.environment(), **settings}
     console.run("building the images", compose.command("build"), env=env, fix="./stack up")
     _without_a_gap(config, args.server)
     _start(config["name"], env)
-    answer = project.await_health(compose.url(config["name"]), args.server)
+    answer = project.await_liveness(compose.url(config["name"]), args.server)
     if args.server:
-        project.remember_server(args.server)
+        project.save_server(args.server)
     server = answer.get("wsgi_server")
-    other = next((name for name in project.servers() if name != server), server)
-    is_ours = not config["services"]["web"]["environment"].get("APP_DIR")
+    other = next((name for name in server_names() if name != server), server)
+    is_ours = not (config["services"]["web"].get("environment") or {}).get("APP_DIR")
     _report(
         compose.url(config["name"]),
         answer,
@@ -108,23 +109,17 @@ def _without_a_gap(config, server):
     And what an interrupted switch has left goes first: Compose would keep the older container, whichever serves.
     """
     stack, image = config["name"], config["services"]["web"]["image"]
-    if not rollout.serves(stack):
+    if not rollout.has_active_container(stack):
         return
-    with rollout.alone():
-        old = rollout.mend(stack)
-        if server and rollout.server(old) != server:
-            rollout.replace(stack, old, rollout.Change(f"the switch to {server}", image, server))
-
-
-def base_of(config):
-    """The name of the base image, as docker-compose.yml hands it to the build."""
-    return config["services"]["web"]["build"]["args"]["BASE_IMAGE"]
+    with rollout.exclusive():
+        old = rollout.repair(stack)
+        if server and rollout.server_of(old) != server:
+            rollout.roll_out(stack, old, rollout.RolloutPlan(f"the switch to {server}", image, server))
 
 
 def _start(name, env):
     try:
-        up = compose.command("up", "--detach", "--wait", "--wait-timeout", str(HEALTHY_LIMIT))
-        console.run("starting the services", up, env=env, fix="./stack logs")
+        console.run("starting the services", compose.up_command(), env=env, fix="./stack logs")
     except StackError as problem:
         raise _failure(name) or problem from None
 
@@ -135,26 +130,21 @@ def _failure(name):
     bad = [one for one in found if one.has_failed] or [one for one in found if one.health == "starting"]
     for one in bad:
         say(f"\nThe last lines of {one.service}:")
-        say(_last_lines(one.id))
+        say(textwrap.indent(compose.log_tail(one.id), "  "))
     if not bad:
         return None
     return StackError(
-        f"The stack did not start: {', '.join(f'{one.service} {fate(one)}' for one in bad)}.",
+        f"The stack did not start: {', '.join(f'{one.service} {describe_state(one)}' for one in bad)}.",
         "The others need it. What did start is left running, for you to look at.",
         f"./stack logs {bad[0].service}   (all of its lines)\n./stack down   (stop the rest; data is kept)",
     )
 
 
-def fate(one):
+def describe_state(one):
     """What became of a container, in words."""
     if one.state == "exited":
         return f"exited with status {one.exit_code}"
     return f"is {one.health or one.state}"
-
-
-def _last_lines(container):
-    shown = console.quiet(["docker", "logs", "--tail", str(LOG_LINES), container])
-    return "\n".join(f"  {line}" for line in (shown.stdout + shown.stderr).splitlines()[-LOG_LINES:])
 
 
 def _report(url, answer, seconds, hints):

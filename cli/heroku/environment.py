@@ -4,6 +4,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from cli import proxy
+
 APP = "/app"
 PYTHON = f"{APP}/.heroku/python"
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -36,7 +38,7 @@ def installation(scratch: Path, given: Mapping[str, str]) -> dict[str, str]:
         "PIPENV_NOSPIN": "1",
         "PIP_CONFIG_FILE": given.get("PIP_CONF") or os.devnull,
         **{name: bundle for name in names},
-        **{name: value for name, value in given.items() if name.lower() in ("http_proxy", "https_proxy", "no_proxy")},
+        **proxy.inherited(given),
     }
 
 

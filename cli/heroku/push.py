@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from cli import git
 from deploy.settings import ROOT
 
 
@@ -25,9 +26,7 @@ def push(repository: Path, commit: str, work: Path, config: Mapping[str, str], c
     receive = [sys.executable, "-m", "cli.heroku.receive", str(work)]
     hook.write_text(f"#!/bin/sh\nPYTHONPATH={shlex.quote(str(ROOT))} exec unshare --mount {shlex.join(receive)} 2>&1\n")
     hook.chmod(0o755)
-    # The repository may belong to somebody else, whom git distrusts; nothing of it is executed here.
-    git = ["git", "-c", "safe.directory=*", "-C", repository, "push", "--quiet"]
-    command = [*git, remote, f"{commit}:refs/heads/main"]
+    command = git.command("push", "--quiet", str(remote), f"{commit}:refs/heads/main", folder=repository)
     pushing = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
     try:
         return pushing.wait()

@@ -3,12 +3,13 @@
 import subprocess
 from pathlib import Path
 
+from cli import git
+
 
 def export(repository: Path, commit: str, folder: Path) -> None:
     """Writes the commit's files to the folder. Raises CalledProcessError, after git has said why."""
-    # The repository may belong to somebody else, whom git distrusts; nothing of it is executed here.
-    git = ["git", "-c", "safe.directory=*", "-C", str(repository), "archive", commit]
-    with subprocess.Popen(git, stdout=subprocess.PIPE) as archive:
+    command = git.command("archive", commit, folder=repository)
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as archive:
         subprocess.run(["tar", "-x", "-C", str(folder)], stdin=archive.stdout, check=True)
     if archive.returncode:
-        raise subprocess.CalledProcessError(archive.returncode, git)
+        raise subprocess.CalledProcessError(archive.returncode, command)

@@ -13,7 +13,7 @@ LONG_RUNNING = ("nginx", "web", "postgres")
 HARDENED = (*LONG_RUNNING, "migrate")
 
 
-@pytest.mark.parametrize("profile", ["", "postgres", "test", "*"])
+@pytest.mark.parametrize("profile", ["", "postgres", "*"])
 def test_compose_takes_its_file(profile):
     """docker compose config accepts the file with each profile, on a fresh clone without any setting."""
     profiles = ["--profile", profile] if profile else []
@@ -27,8 +27,7 @@ def test_list_of_services_is_whole(compose):
     """
     stays = {name for name, service in compose["services"].items() if service.get("restart") == "unless-stopped"}
     assert stays == set(LONG_RUNNING)
-    others = set(compose["services"]) - set(HARDENED)
-    assert all(compose["services"][name].get("profiles") == ["test"] for name in others)
+    assert set(compose["services"]) == set(HARDENED)
 
 
 @pytest.mark.parametrize("name", HARDENED)

@@ -195,7 +195,7 @@ def test_truncated_file_is_refused(stack, backup, tmp_path):
     truncated, before = tmp_path / "truncated.zip", stack.containers()
     truncated.write_bytes(backup[0].read_bytes()[:-100])
     done = stack("restore", str(truncated), "--yes")
-    assert done.returncode == 1 and "cut short" in done.stderr
+    assert done.returncode == 1 and "truncated" in done.stderr
     assert stack.containers() == before
 
 
