@@ -1,0 +1,281 @@
+from pathlib import Path
+import re
+p=Path('tests/unit/deploy/test_settings.py'); t=p.read_text()
+def r(a,b):
+    global t
+    assert t.count(a)>=1,a
+    t=t.replace(a,b)
+i=t.index('from pathlib'); 
+t='''"""deploy/settings.py: defaults, NAME_FILE, errors with a fix, and the export to the process environment."""
+
+'''+t[i:]
+r('''from pathlib import Path
+
+import pytest
+''','''import inspect
+from pathlib import Path
+
+import pytest
+''')
+r('from deploy.settings import (\n    LOG_LEVELS,','from deploy.settings import (\n    COMPOSE_ONLY,\n    LOG_LEVELS,')
+r('    SETTINGS,\n    load_settings,','    SAMPLE,\n    SETTINGS,\n    export_settings,\n    load_settings,')
+i=t.index('NAMES = ['); j=t.index('@pytest.mark.parametrize(\n    ("name", "value"),')
+t=t[:i]+'''NAMES = [setting.name for setting in SETTINGS]
+every_setting = pytest.mark.parametrize("setting", SETTINGS, ids=NAMES)
+# Settings that another setting requires.
+REQUIRED = {"SMTP_URL": {"ALLOWED_HOSTS": "example.com"}}
+
+
+def load(name: str, **environ: str) -> str:
+    """The value of one setting, in whichever group it is."""
+    return load_settings(environ, {name})[name]
+
+
+def errors(only: set[str] | None = None, **environ: str) -> list[StackError]:
+    """The errors of load_settings() for this environment."""
+    with pytest.raises(StackErrors) as raised:
+        load_settings(environ, only)
+    return raised.value.errors
+
+
+def test_empty_environment_is_a_complete_configuration():
+    """Every setting has a default; without `only` those that Compose alone reads are left out."""
+    values = load_settings({})
+    assert list(values) == [setting.name for setting in SETTINGS if setting.group not in COMPOSE_ONLY]
+    assert values["WSGI_SERVER"] == "gunicorn"
+    assert values["WSGI_APP"] == "app.wsgi:application"
+    assert values["READY_PATH"] == "/readyz"
+    assert values["WEB_CONCURRENCY"] == str(resources.default_workers())
+    assert values["WEB_THREADS"] == "4"
+    assert values["REQUEST_TIMEOUT"] == "30"
+    assert values["SHUTDOWN_GRACE"] == "25"
+    assert values["MAX_BODY_SIZE"] == "10m"
+    assert values["TRUSTED_PROXIES"] == "1"
+    assert values["HTTP_PORT"] == "8080"
+    assert values["PORT"] == values["SECRET_KEY"] == ""
+
+
+@every_setting
+def test_empty_means_unset(setting):
+    """An empty value counts as unset, as in `.env` and on platforms that cannot remove a setting."""
+    empty = {setting.name: "", f"{setting.name}_FILE": ""}
+    assert load_settings(empty) == load_settings({})
+    assert load(setting.name, **empty) == load(setting.name)
+
+
+@every_setting
+def test_declaration_is_complete(setting):
+    """Each setting has a group, a meaning, an example, and a default that is valid and described."""
+    assert setting.group and setting.meaning and setting.example
+    assert setting.default_text or not callable(setting.default)
+    default = load(setting.name)
+    assert default == "" or setting.check(default) == ""
+
+
+'''+t[j:]
+r('        ("MAX_BODY_SIZE", "4g"),\n','        ("MAX_BODY_SIZE", "4g"),\n        ("WEB_MEMORY", "1g"),\n        ("TMP_SIZE", "1048576"),\n        ("HTTP_BIND", "127.0.0.1"),\n        ("HTTP_BIND", "[::1]"),\n')
+i=t.index('def test_good_value_is'); j=t.index('@pytest.mark.parametrize(\n    ("name", "value", "what"),')
+t=t[:i]+'''def test_valid_value_is_returned_unchanged(name, value):
+    """load_settings() returns a valid value as it is."""
+    assert load(name, **{name: value}, **REQUIRED.get(name, {})) == value
+
+
+@every_setting
+def test_example_is_valid(setting):
+    """The example that an error suggests is itself valid."""
+    environ = {setting.name: setting.example} | REQUIRED.get(setting.name, {})
+    assert load(setting.name, **environ) == setting.example
+
+
+'''+t[j:]
+r('("name", "value", "what"),','("name", "value", "error"),')
+r('"is no WSGI server"','"is not one of"')
+r('"no URL path"','"is not a URL path"')
+r('"is no size"','"is not a size"')
+r('"neither on nor off"','"is not one of: on, off"')
+r('"no origin"','"is not an origin"')
+r('"no host name"','"is not a host name"')
+r('"is no email address"','"is not an email address"')
+r('"no absolute path"','"is not an absolute path"')
+r('''        *(("RATE_LIMITS", value,''','''        ("WEB_MEMORY", "63m", "not between 64m and 1024g"),
+        *(("HTTP_BIND", value, "is not an IP address") for value in ("localhost", "1.2.3", "127.0.0.1:80")),
+        *(("HTTP_BIND", value, "stands in brackets") for value in ("::1", "[127.0.0.1]")),
+        *(("RATE_LIMITS", value,''')
+i=t.index('def test_bad_value_is_named'); j=t.index('@pytest.mark.parametrize("name", NAMES)\ndef test_name_file')
+t=t[:i]+'''def test_invalid_value_is_reported_with_a_fix(name, value, error):
+    """An invalid value is one error that names the setting, the cause and a fix, but no secret."""
+    (raised,) = errors({name}, **{name: value})
+    assert raised.error.startswith(f"{name}: ")
+    assert error in raised.error
+    assert all((raised.error, raised.cause, raised.fix))
+    assert f"{name}=" in raised.fix
+    for part in (raised.error, raised.cause, raised.fix):
+        assert part in str(raised)
+    assert "hunter2" not in str(raised), "a secret must not be repeated"
+
+
+def test_all_errors_are_reported_at_once():
+    """All invalid settings are reported in one error."""
+    invalid = {"WSGI_SERVER": "x", "WSGI_APP": "x", "PORT": "x", "DATABASE_URL": "x", "SECRET_KEY_FILE": "/none"}
+    raised = errors(**invalid)
+    assert sorted(error.error.split(":")[0] for error in raised) == sorted(invalid)
+    assert all(str(error) in str(StackErrors(raised)) for error in raised)
+
+
+'''+t[j:]
+i=t.index('@pytest.mark.parametrize("name", NAMES)\ndef test_name_file'); j=t.index('@pytest.mark.parametrize("name", NAMES)\ndef test_only_works')
+t=t[:i]+'''@every_setting
+def test_name_file_contains_the_value(setting, tmp_path):
+    """Any NAME can be read from the file of NAME_FILE, without the white space around it."""
+    file = tmp_path / "secret"
+    file.write_text(f"\\n {setting.example}\\n\\n")
+    environ = {f"{setting.name}_FILE": str(file)} | REQUIRED.get(setting.name, {})
+    assert load(setting.name, **environ) == setting.example
+
+
+def test_name_has_precedence_over_name_file(tmp_path):
+    """If both are set, NAME is used and the file is not read."""
+    assert load_settings({"LOG_LEVEL": "debug", "LOG_LEVEL_FILE": str(tmp_path / "none")})["LOG_LEVEL"] == "debug"
+
+
+@pytest.mark.parametrize("content", [None, b"\\xff\\xfe\\x00", "folder"], ids=["missing", "not UTF-8", "folder"])
+def test_unreadable_name_file_is_an_error(content, tmp_path):
+    """A NAME_FILE that cannot be read is an error; the default is not used silently."""
+    file = tmp_path if content == "folder" else tmp_path / "secret"
+    if isinstance(content, bytes):
+        file.write_bytes(content)
+    (error,) = errors(SECRET_KEY_FILE=str(file))
+    assert error.error.startswith("SECRET_KEY_FILE: ")
+    assert str(file) in error.error
+    assert error.cause and "SECRET_KEY" in error.fix
+
+
+def test_empty_name_file_is_an_error(tmp_path):
+    """An empty file is an error: a lost secret must not silently lead to another database or a new key."""
+    (tmp_path / "url").write_text("\\n")
+    (error,) = errors(DATABASE_URL_FILE=str(tmp_path / "url"))
+    assert error.error.startswith("DATABASE_URL_FILE: ") and "is empty" in error.error
+
+
+def test_value_of_a_name_file_is_checked(tmp_path):
+    """A value from a file passes the same check as a value from the environment."""
+    (tmp_path / "key").write_text("short")
+    (error,) = errors(SECRET_KEY_FILE=str(tmp_path / "key"))
+    assert error.error.startswith("SECRET_KEY: ")
+
+
+def test_only_ignores_the_other_settings():
+    """`only` returns the named settings, and ignores invalid values of the others."""
+    assert load_settings({"LOG_LEVEL": "debug", "PORT": "x"}, {"LOG_LEVEL"}) == {"LOG_LEVEL": "debug"}
+
+
+'''+t[j:]
+i=t.index('@pytest.mark.parametrize("name", NAMES)\ndef test_only_works'); j=t.index('@pytest.mark.parametrize(\n    ("text", "size"),')
+t=t[:i]+'''@every_setting
+def test_only_returns_the_same_value(setting):
+    """A setting has the same value alone as among all settings."""
+    alone = load_settings({}, {setting.name})
+    assert list(alone) == [setting.name]
+    if setting.group not in COMPOSE_ONLY:
+        assert alone[setting.name] == load_settings({})[setting.name]
+
+
+def test_custom_app_may_use_the_names_of_the_sample():
+    """Settings of the sample app alone are neither checked nor returned for a custom app."""
+    environ = {"WSGI_APP": "shop:app", "RATE_LIMITS": "100/h", "MAIL_FROM": "The Shop"}
+    names = [setting.name for setting in SETTINGS if setting.group == SAMPLE]
+    assert names and not set(names) & set(load_settings(environ))
+
+
+'''+t[j:]
+i=t.index('def test_sizes_are_those'); j=t.index('@pytest.mark.parametrize(("app", "command")')
+t=t[:i]+'''def test_sizes_are_read_as_by_nginx(text, size):
+    """k, m and g are powers of 1024, as for Nginx."""
+    assert size_in_bytes(text) == size
+
+
+def test_sqlite_is_in_the_state_directory():
+    """The default database is a file in STATE_DIRECTORY."""
+    assert load_settings({"STATE_DIRECTORY": "/data"})["DATABASE_URL"] == "sqlite:////data/app.db"
+
+
+def test_default_database_is_that_of_the_postgres_profile(monkeypatch):
+    """After a start with the profile `postgres` its URL is the default; DATABASE_URL has precedence."""
+    real = Path.read_text
+    urls = {"/run/postgresql/database_url": "postgresql:///tripod?host=/run/postgresql\\n"}
+    monkeypatch.setattr(Path, "read_text", lambda self, *a, **k: urls.get(str(self)) or real(self, *a, **k))
+    assert load_settings({})["DATABASE_URL"] == "postgresql:///tripod?host=/run/postgresql"
+    assert load_settings({"DATABASE_URL": "sqlite:////x.db"})["DATABASE_URL"] == "sqlite:////x.db"
+
+
+'''+t[j:]
+i=t.index('def test_only_the_sample_app_has'); 
+t=t[:i]+'''def test_only_the_sample_app_has_a_release_command(app, command):
+    """The migrations of the sample app do not run for a custom app."""
+    assert command in load_settings({"WSGI_APP": app})["RELEASE_COMMAND"]
+    assert command or load_settings({"WSGI_APP": app})["RELEASE_COMMAND"] == "true"
+
+
+def test_custom_app_with_the_name_of_the_sample_app():
+    """An app of APP_DIR is a custom app, even if its module has the name of the sample app's."""
+    assert load_settings({"APP_DIR": "../mine"})["RELEASE_COMMAND"] == "true"
+
+
+def test_default_workers_are_valid(monkeypatch):
+    """A machine with more CPUs than the maximum of WEB_CONCURRENCY starts without any setting."""
+    monkeypatch.setattr(resources, "cpus", lambda *a: 384)
+    monkeypatch.setattr(resources, "memory", lambda *a: 10**12)
+    assert int(load_settings({})["WEB_CONCURRENCY"]) <= 384
+
+
+def test_servers_are_the_folders():
+    """The valid values of WSGI_SERVER are exactly the folders of deploy/servers."""
+    folders = sorted(path.name for path in (ROOT / "deploy/servers").iterdir() if path.is_dir())
+    assert server_names() == folders
+
+
+def test_socket_is_named_after_the_host():
+    """Each container has a socket of its own in the shared folder."""
+    path = Path(socket_path({"RUNTIME_DIRECTORY": "/run/tripod"}))
+    assert path.parent == Path("/run/tripod")
+    assert path.suffix == ".sock" and path.name != "current.sock"
+
+
+def test_server_without_its_program_is_refused(tmp_path, monkeypatch):
+    """A server whose program is not installed is an error that suggests the installed ones."""
+    (tmp_path / "uwsgi").write_text("#!/bin/sh\\n")
+    (tmp_path / "uwsgi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    require_server_program("uwsgi")
+    with pytest.raises(StackError, match="(?s)mod_wsgi cannot run here.*set WSGI_SERVER=uwsgi"):
+        require_server_program("mod_wsgi")
+
+
+def test_mailed_links_require_allowed_hosts():
+    """With SMTP_URL the hosts must be named; otherwise an attacker could choose the host of a mailed link."""
+    mail = {"SMTP_URL": "smtp://mail.example.com"}
+    for environ in (mail, mail | {"ALLOWED_HOSTS": "example.com,*"}):
+        (error,) = errors(**environ)
+        assert error.error.startswith("ALLOWED_HOSTS: ") and "SMTP_URL is set" in error.error
+    assert load_settings(mail | REQUIRED["SMTP_URL"])["SMTP_URL"] == mail["SMTP_URL"]
+    assert load_settings(mail | {"APP_DIR": "../shop"})["ALLOWED_HOSTS"] == "*"  # a custom app may mail no links
+    assert load_settings(mail, {"MAX_BODY_SIZE"})  # Nginx loads only the settings that it reads
+
+
+def test_export_sets_values_and_removes_empty_ones():
+    """Settings with a value are set in the environment, and those without one are not set at all."""
+    environ = {"PORT": "", "LOG_LEVEL": "debug", "SHOP": "", "SMTP_URL_FILE": ""}
+    settings = load_settings(environ)
+    export_settings(settings, environ)
+    assert "PORT" not in environ and "SMTP_URL" not in environ
+    assert environ["LOG_LEVEL"] == "debug" and environ["WEB_THREADS"] == "4"
+    assert environ["SHOP"] == "", "not a setting"
+    assert load_settings(environ) == settings, "the server's processes load the same settings"
+
+
+def test_export_is_to_the_environment_of_the_process():
+    """Without a second argument the settings are exported to os.environ."""
+    assert inspect.signature(export_settings).parameters["environ"].default is os.environ
+'''
+r('import inspect\nfrom pathlib','import inspect\nimport os\nfrom pathlib')
+p.write_text(t)
