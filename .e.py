@@ -1,281 +1,98 @@
-from pathlib import Path
-import re
-p=Path('tests/unit/deploy/test_settings.py'); t=p.read_text()
-def r(a,b):
-    global t
-    assert t.count(a)>=1,a
-    t=t.replace(a,b)
-i=t.index('from pathlib'); 
-t='''"""deploy/settings.py: defaults, NAME_FILE, errors with a fix, and the export to the process environment."""
-
-'''+t[i:]
-r('''from pathlib import Path
-
-import pytest
-''','''import inspect
-from pathlib import Path
-
-import pytest
-''')
-r('from deploy.settings import (\n    LOG_LEVELS,','from deploy.settings import (\n    COMPOSE_ONLY,\n    LOG_LEVELS,')
-r('    SETTINGS,\n    load_settings,','    SAMPLE,\n    SETTINGS,\n    export_settings,\n    load_settings,')
-i=t.index('NAMES = ['); j=t.index('@pytest.mark.parametrize(\n    ("name", "value"),')
-t=t[:i]+'''NAMES = [setting.name for setting in SETTINGS]
-every_setting = pytest.mark.parametrize("setting", SETTINGS, ids=NAMES)
-# Settings that another setting requires.
-REQUIRED = {"SMTP_URL": {"ALLOWED_HOSTS": "example.com"}}
-
-
-def load(name: str, **environ: str) -> str:
-    """The value of one setting, in whichever group it is."""
-    return load_settings(environ, {name})[name]
-
-
-def errors(only: set[str] | None = None, **environ: str) -> list[StackError]:
-    """The errors of load_settings() for this environment."""
-    with pytest.raises(StackErrors) as raised:
-        load_settings(environ, only)
-    return raised.value.errors
-
-
-def test_empty_environment_is_a_complete_configuration():
-    """Every setting has a default; without `only` those that Compose alone reads are left out."""
-    values = load_settings({})
-    assert list(values) == [setting.name for setting in SETTINGS if setting.group not in COMPOSE_ONLY]
-    assert values["WSGI_SERVER"] == "gunicorn"
-    assert values["WSGI_APP"] == "app.wsgi:application"
-    assert values["READY_PATH"] == "/readyz"
-    assert values["WEB_CONCURRENCY"] == str(resources.default_workers())
-    assert values["WEB_THREADS"] == "4"
-    assert values["REQUEST_TIMEOUT"] == "30"
-    assert values["SHUTDOWN_GRACE"] == "25"
-    assert values["MAX_BODY_SIZE"] == "10m"
-    assert values["TRUSTED_PROXIES"] == "1"
-    assert values["HTTP_PORT"] == "8080"
-    assert values["PORT"] == values["SECRET_KEY"] == ""
-
-
-@every_setting
-def test_empty_means_unset(setting):
-    """An empty value counts as unset, as in `.env` and on platforms that cannot remove a setting."""
-    empty = {setting.name: "", f"{setting.name}_FILE": ""}
-    assert load_settings(empty) == load_settings({})
-    assert load(setting.name, **empty) == load(setting.name)
-
-
-@every_setting
-def test_declaration_is_complete(setting):
-    """Each setting has a group, a meaning, an example, and a default that is valid and described."""
-    assert setting.group and setting.meaning and setting.example
-    assert setting.default_text or not callable(setting.default)
-    default = load(setting.name)
-    assert default == "" or setting.check(default) == ""
-
-
-'''+t[j:]
-r('        ("MAX_BODY_SIZE", "4g"),\n','        ("MAX_BODY_SIZE", "4g"),\n        ("WEB_MEMORY", "1g"),\n        ("TMP_SIZE", "1048576"),\n        ("HTTP_BIND", "127.0.0.1"),\n        ("HTTP_BIND", "[::1]"),\n')
-i=t.index('def test_good_value_is'); j=t.index('@pytest.mark.parametrize(\n    ("name", "value", "what"),')
-t=t[:i]+'''def test_valid_value_is_returned_unchanged(name, value):
-    """load_settings() returns a valid value as it is."""
-    assert load(name, **{name: value}, **REQUIRED.get(name, {})) == value
-
-
-@every_setting
-def test_example_is_valid(setting):
-    """The example that an error suggests is itself valid."""
-    environ = {setting.name: setting.example} | REQUIRED.get(setting.name, {})
-    assert load(setting.name, **environ) == setting.example
-
-
-'''+t[j:]
-r('("name", "value", "what"),','("name", "value", "error"),')
-r('"is no WSGI server"','"is not one of"')
-r('"no URL path"','"is not a URL path"')
-r('"is no size"','"is not a size"')
-r('"neither on nor off"','"is not one of: on, off"')
-r('"no origin"','"is not an origin"')
-r('"no host name"','"is not a host name"')
-r('"is no email address"','"is not an email address"')
-r('"no absolute path"','"is not an absolute path"')
-r('''        *(("RATE_LIMITS", value,''','''        ("WEB_MEMORY", "63m", "not between 64m and 1024g"),
-        *(("HTTP_BIND", value, "is not an IP address") for value in ("localhost", "1.2.3", "127.0.0.1:80")),
-        *(("HTTP_BIND", value, "stands in brackets") for value in ("::1", "[127.0.0.1]")),
-        *(("RATE_LIMITS", value,''')
-i=t.index('def test_bad_value_is_named'); j=t.index('@pytest.mark.parametrize("name", NAMES)\ndef test_name_file')
-t=t[:i]+'''def test_invalid_value_is_reported_with_a_fix(name, value, error):
-    """An invalid value is one error that names the setting, the cause and a fix, but no secret."""
-    (raised,) = errors({name}, **{name: value})
-    assert raised.error.startswith(f"{name}: ")
-    assert error in raised.error
-    assert all((raised.error, raised.cause, raised.fix))
-    assert f"{name}=" in raised.fix
-    for part in (raised.error, raised.cause, raised.fix):
-        assert part in str(raised)
-    assert "hunter2" not in str(raised), "a secret must not be repeated"
-
-
-def test_all_errors_are_reported_at_once():
-    """All invalid settings are reported in one error."""
-    invalid = {"WSGI_SERVER": "x", "WSGI_APP": "x", "PORT": "x", "DATABASE_URL": "x", "SECRET_KEY_FILE": "/none"}
-    raised = errors(**invalid)
-    assert sorted(error.error.split(":")[0] for error in raised) == sorted(invalid)
-    assert all(str(error) in str(StackErrors(raised)) for error in raised)
-
-
-'''+t[j:]
-i=t.index('@pytest.mark.parametrize("name", NAMES)\ndef test_name_file'); j=t.index('@pytest.mark.parametrize("name", NAMES)\ndef test_only_works')
-t=t[:i]+'''@every_setting
-def test_name_file_contains_the_value(setting, tmp_path):
-    """Any NAME can be read from the file of NAME_FILE, without the white space around it."""
-    file = tmp_path / "secret"
-    file.write_text(f"\\n {setting.example}\\n\\n")
-    environ = {f"{setting.name}_FILE": str(file)} | REQUIRED.get(setting.name, {})
-    assert load(setting.name, **environ) == setting.example
-
-
-def test_name_has_precedence_over_name_file(tmp_path):
-    """If both are set, NAME is used and the file is not read."""
-    assert load_settings({"LOG_LEVEL": "debug", "LOG_LEVEL_FILE": str(tmp_path / "none")})["LOG_LEVEL"] == "debug"
-
-
-@pytest.mark.parametrize("content", [None, b"\\xff\\xfe\\x00", "folder"], ids=["missing", "not UTF-8", "folder"])
-def test_unreadable_name_file_is_an_error(content, tmp_path):
-    """A NAME_FILE that cannot be read is an error; the default is not used silently."""
-    file = tmp_path if content == "folder" else tmp_path / "secret"
-    if isinstance(content, bytes):
-        file.write_bytes(content)
-    (error,) = errors(SECRET_KEY_FILE=str(file))
-    assert error.error.startswith("SECRET_KEY_FILE: ")
-    assert str(file) in error.error
-    assert error.cause and "SECRET_KEY" in error.fix
-
-
-def test_empty_name_file_is_an_error(tmp_path):
-    """An empty file is an error: a lost secret must not silently lead to another database or a new key."""
-    (tmp_path / "url").write_text("\\n")
-    (error,) = errors(DATABASE_URL_FILE=str(tmp_path / "url"))
-    assert error.error.startswith("DATABASE_URL_FILE: ") and "is empty" in error.error
-
-
-def test_value_of_a_name_file_is_checked(tmp_path):
-    """A value from a file passes the same check as a value from the environment."""
-    (tmp_path / "key").write_text("short")
-    (error,) = errors(SECRET_KEY_FILE=str(tmp_path / "key"))
-    assert error.error.startswith("SECRET_KEY: ")
-
-
-def test_only_ignores_the_other_settings():
-    """`only` returns the named settings, and ignores invalid values of the others."""
-    assert load_settings({"LOG_LEVEL": "debug", "PORT": "x"}, {"LOG_LEVEL"}) == {"LOG_LEVEL": "debug"}
-
-
-'''+t[j:]
-i=t.index('@pytest.mark.parametrize("name", NAMES)\ndef test_only_works'); j=t.index('@pytest.mark.parametrize(\n    ("text", "size"),')
-t=t[:i]+'''@every_setting
-def test_only_returns_the_same_value(setting):
-    """A setting has the same value alone as among all settings."""
-    alone = load_settings({}, {setting.name})
-    assert list(alone) == [setting.name]
-    if setting.group not in COMPOSE_ONLY:
-        assert alone[setting.name] == load_settings({})[setting.name]
-
-
-def test_custom_app_may_use_the_names_of_the_sample():
-    """Settings of the sample app alone are neither checked nor returned for a custom app."""
-    environ = {"WSGI_APP": "shop:app", "RATE_LIMITS": "100/h", "MAIL_FROM": "The Shop"}
-    names = [setting.name for setting in SETTINGS if setting.group == SAMPLE]
-    assert names and not set(names) & set(load_settings(environ))
-
-
-'''+t[j:]
-i=t.index('def test_sizes_are_those'); j=t.index('@pytest.mark.parametrize(("app", "command")')
-t=t[:i]+'''def test_sizes_are_read_as_by_nginx(text, size):
-    """k, m and g are powers of 1024, as for Nginx."""
-    assert size_in_bytes(text) == size
-
-
-def test_sqlite_is_in_the_state_directory():
-    """The default database is a file in STATE_DIRECTORY."""
-    assert load_settings({"STATE_DIRECTORY": "/data"})["DATABASE_URL"] == "sqlite:////data/app.db"
-
-
-def test_default_database_is_that_of_the_postgres_profile(monkeypatch):
-    """After a start with the profile `postgres` its URL is the default; DATABASE_URL has precedence."""
-    real = Path.read_text
-    urls = {"/run/postgresql/database_url": "postgresql:///tripod?host=/run/postgresql\\n"}
-    monkeypatch.setattr(Path, "read_text", lambda self, *a, **k: urls.get(str(self)) or real(self, *a, **k))
-    assert load_settings({})["DATABASE_URL"] == "postgresql:///tripod?host=/run/postgresql"
-    assert load_settings({"DATABASE_URL": "sqlite:////x.db"})["DATABASE_URL"] == "sqlite:////x.db"
-
-
-'''+t[j:]
-i=t.index('def test_only_the_sample_app_has'); 
-t=t[:i]+'''def test_only_the_sample_app_has_a_release_command(app, command):
-    """The migrations of the sample app do not run for a custom app."""
-    assert command in load_settings({"WSGI_APP": app})["RELEASE_COMMAND"]
-    assert command or load_settings({"WSGI_APP": app})["RELEASE_COMMAND"] == "true"
-
-
-def test_custom_app_with_the_name_of_the_sample_app():
-    """An app of APP_DIR is a custom app, even if its module has the name of the sample app's."""
-    assert load_settings({"APP_DIR": "../mine"})["RELEASE_COMMAND"] == "true"
-
-
-def test_default_workers_are_valid(monkeypatch):
-    """A machine with more CPUs than the maximum of WEB_CONCURRENCY starts without any setting."""
-    monkeypatch.setattr(resources, "cpus", lambda *a: 384)
-    monkeypatch.setattr(resources, "memory", lambda *a: 10**12)
-    assert int(load_settings({})["WEB_CONCURRENCY"]) <= 384
-
-
-def test_servers_are_the_folders():
-    """The valid values of WSGI_SERVER are exactly the folders of deploy/servers."""
-    folders = sorted(path.name for path in (ROOT / "deploy/servers").iterdir() if path.is_dir())
-    assert server_names() == folders
-
-
-def test_socket_is_named_after_the_host():
-    """Each container has a socket of its own in the shared folder."""
-    path = Path(socket_path({"RUNTIME_DIRECTORY": "/run/tripod"}))
-    assert path.parent == Path("/run/tripod")
-    assert path.suffix == ".sock" and path.name != "current.sock"
-
-
-def test_server_without_its_program_is_refused(tmp_path, monkeypatch):
-    """A server whose program is not installed is an error that suggests the installed ones."""
-    (tmp_path / "uwsgi").write_text("#!/bin/sh\\n")
-    (tmp_path / "uwsgi").chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    require_server_program("uwsgi")
-    with pytest.raises(StackError, match="(?s)mod_wsgi cannot run here.*set WSGI_SERVER=uwsgi"):
-        require_server_program("mod_wsgi")
-
-
-def test_mailed_links_require_allowed_hosts():
-    """With SMTP_URL the hosts must be named; otherwise an attacker could choose the host of a mailed link."""
-    mail = {"SMTP_URL": "smtp://mail.example.com"}
-    for environ in (mail, mail | {"ALLOWED_HOSTS": "example.com,*"}):
-        (error,) = errors(**environ)
-        assert error.error.startswith("ALLOWED_HOSTS: ") and "SMTP_URL is set" in error.error
-    assert load_settings(mail | REQUIRED["SMTP_URL"])["SMTP_URL"] == mail["SMTP_URL"]
-    assert load_settings(mail | {"APP_DIR": "../shop"})["ALLOWED_HOSTS"] == "*"  # a custom app may mail no links
-    assert load_settings(mail, {"MAX_BODY_SIZE"})  # Nginx loads only the settings that it reads
-
-
-def test_export_sets_values_and_removes_empty_ones():
-    """Settings with a value are set in the environment, and those without one are not set at all."""
-    environ = {"PORT": "", "LOG_LEVEL": "debug", "SHOP": "", "SMTP_URL_FILE": ""}
-    settings = load_settings(environ)
-    export_settings(settings, environ)
-    assert "PORT" not in environ and "SMTP_URL" not in environ
-    assert environ["LOG_LEVEL"] == "debug" and environ["WEB_THREADS"] == "4"
-    assert environ["SHOP"] == "", "not a setting"
-    assert load_settings(environ) == settings, "the server's processes load the same settings"
-
-
-def test_export_is_to_the_environment_of_the_process():
-    """Without a second argument the settings are exported to os.environ."""
-    assert inspect.signature(export_settings).parameters["environ"].default is os.environ
-'''
-r('import inspect\nfrom pathlib','import inspect\nimport os\nfrom pathlib')
-p.write_text(t)
+exec(open('/tmp/w/h/.docs_deploy.py').read())
+U='tests/unit/deploy/'
+rewrite(U+'test_chain.py',module='deploy/middleware: request id, exceptions, liveness, and the whole chain.',docs={
+ 'chain':'Return a function that wraps an app in all middleware except request_timeout, which watches the whole process.',
+ 'test_given_id_is_kept':'A valid id of the request is passed to the app, the log and the response.',
+ 'test_other_ids_are_replaced':'A missing id, or an id that could break a log line, is replaced by a new one.',
+ 'test_response_has_one_id':'The response has one X-Request-ID, even if the app sets another.',
+ 'Breaking':'A body that raises after some parts, and counts the calls of close().',
+ 'raising':'An app that raises before start_response.',
+ 'started':'An app that raises after start_response.',
+ 'test_exception_before_the_first_byte_is_500':'An exception before the first byte results in 500 without its message, and in one log line.',
+ 'test_exception_in_the_middle_cuts_the_answer':'An exception after the first part is raised to the server and logged once, and the body is closed once.',
+ 'test_body_that_breaks_at_once_is_closed':'A body that raises before its first part is closed once.',
+ 'test_body_is_closed_and_whole':'A body without exceptions is passed on unchanged, part by part, and closed once.',
+ 'test_empty_body_is_no_error':'A response without a body is no error.',
+ 'test_short_answer_is_plain_and_kept_by_nobody':"The middleware's own responses are text with a length, and caches do not store them.",
+ 'test_health_answers_for_any_app_and_host':'/healthz answers with server and release for any app and any Host.',
+ 'test_health_head_has_no_body':'HEAD /healthz has the headers of GET, and no body.',
+ 'test_everything_else_is_the_apps':'Other methods and paths are passed to the app.',
+ 'test_every_file_is_in_the_chain':'Each module of deploy/middleware with a wrap() is part of the chain, once.',
+ 'test_chain_keeps_pep_3333':'The chain is a valid WSGI app for the server and a valid WSGI server for the app, according to wsgiref.',
+ 'reading':'An app that reads its body by two methods and answers in parts; a generator, which has close().',
+ 'test_exception_inside_is_500_with_an_id':'An exception of the app results in 500 with the request id, and is logged once.',
+ 'test_body_is_read_whichever_way_the_answer_came':'The request body is read even if the response comes early: otherwise the socket is reset and Nginx answers 502.',
+ 'test_wsgi_errors_is_the_log':'Text that an app writes to wsgi.errors becomes a log line, on every server alike.',
+ 'test_write_counts_as_body':"Data that an app sends with start_response's write() is part of the body, in the right order.",
+},names={'test_given_id_is_kept':'test_valid_id_is_kept','test_exception_in_the_middle_cuts_the_answer':'test_exception_in_the_middle_ends_the_response','test_body_that_breaks_at_once_is_closed':'test_body_that_raises_at_once_is_closed','test_body_is_closed_and_whole':'test_body_is_passed_on_and_closed','test_short_answer_is_plain_and_kept_by_nobody':'test_plain_response_is_text_and_not_stored','test_health_answers_for_any_app_and_host':'test_liveness_answers_for_any_app_and_host','test_health_head_has_no_body':'test_liveness_head_has_no_body','test_everything_else_is_the_apps':'test_other_requests_reach_the_app','test_chain_keeps_pep_3333':'test_chain_conforms_to_pep_3333','test_exception_inside_is_500_with_an_id':'test_exception_of_the_app_is_500_with_an_id','test_body_is_read_whichever_way_the_answer_came':'test_request_body_is_read_for_every_response','Breaking':'RaisingBody','started':'raising_late','seen':'environ_seen_by_app','ask':'get_response','call':'send','given':'request_id_sent','promise':'module'} if False else {'test_given_id_is_kept':'test_valid_id_is_kept','test_exception_in_the_middle_cuts_the_answer':'test_exception_in_the_middle_ends_the_response','test_body_that_breaks_at_once_is_closed':'test_body_that_raises_at_once_is_closed','test_body_is_closed_and_whole':'test_body_is_passed_on_and_closed','test_short_answer_is_plain_and_kept_by_nobody':'test_plain_response_is_text_and_not_stored','test_health_answers_for_any_app_and_host':'test_liveness_answers_for_any_app_and_host','test_health_head_has_no_body':'test_liveness_head_has_no_body','test_everything_else_is_the_apps':'test_other_requests_reach_the_app','test_chain_keeps_pep_3333':'test_chain_conforms_to_pep_3333','test_exception_inside_is_500_with_an_id':'test_exception_of_the_app_is_500_with_an_id','test_body_is_read_whichever_way_the_answer_came':'test_request_body_is_read_for_every_response','Breaking':'RaisingBody','started':'raising_late','promise':'module'},
+ subs=[('# --- health ---','# --- liveness ---'),('lambda app, **given: middleware.wrap(app, settings(**given))','lambda app, **environ: middleware.wrap(app, settings(**environ))'),
+ ('@pytest.mark.parametrize("given", ["a", "0af','@pytest.mark.parametrize("request_id_sent", ["a", "0af'),('def test_valid_id_is_kept(given)','def test_valid_id_is_kept(request_id_sent)'),('HTTP_X_REQUEST_ID=given)\n    assert json','HTTP_X_REQUEST_ID=request_id_sent)\n    assert json'),('== logs.request_id.get() == given','== logs.request_id.get() == request_id_sent'),
+ ('@pytest.mark.parametrize("given", [None','@pytest.mark.parametrize("request_id_sent", [None'),('def test_other_ids_are_replaced(given)','def test_other_ids_are_replaced(request_id_sent)'),('made = {ask(request_id.wrap(echo, {}), HTTP_X_REQUEST_ID=given)','made = {ask(request_id.wrap(echo, {}), HTTP_X_REQUEST_ID=request_id_sent)'),('"raised later"','"raised after start"'),('"early answer"','"early response"'),('"bad answer"','"bad response"')])
+rewrite(U+'test_handover.py',module='deploy/handover.py: an atomic link, readiness over a real Unix socket, pruning of stale sockets.',docs={
+ 'Handler':'Answers each path with the status that it contains.',
+ 'place':'Settings with a runtime directory of its own for the test; the path is short enough for a socket.',
+ 'server':'A real HTTP server on the socket of this host.',
+ 'link':'The link that Nginx connects to.',
+ 'test_take_over_points_the_link_at_the_own_socket':"current.sock is a relative link to this host's socket, so that it works wherever the folder is mounted.",
+ 'test_link_is_never_missing':'In 500 handovers a reader always sees the old container or the new one, never none.',
+ 'test_interrupted_handover_can_be_repeated':'The incomplete link of a killed container does not prevent the next handover.',
+ 'test_ready_means_exactly_200':'Only 200 means ready; a redirect or another 2xx status does not.',
+ 'test_asks_as_localhost':'The request has the Host localhost, and the response body is returned completely.',
+ 'test_asks_the_port_where_one_is_set':'With PORT the request is sent to the TCP port.',
+ 'test_no_server_is_not_ready':'A missing socket, a stale socket and a server that does not speak HTTP all mean: not ready.',
+ 'test_stands_by_while_another_serves':'A ready container stays standby while another one is active, and promotes itself when that one is gone.',
+ 'test_takes_over_where_nobody_serves':'Without a link, or with a dangling one, the first ready container becomes active.',
+ 'left_behind':'The socket of a server that no longer exists, older than a minute.',
+ 'test_dead_sockets_are_forgotten':'Only stale sockets are pruned; sockets with a listener, the link and other files stay.',
+ 'test_link_to_a_dead_socket_stays':'The link is not pruned, even if it leads to a stale socket: the next handover replaces it.',
+ 'test_socket_that_is_just_being_opened_stays':'A new socket without a listener is not stale: its server may not listen yet.',
+ 'test_busy_server_is_neither_removed_nor_waited_for':'A socket with a full queue is not pruned, and the check does not block.',
+ 'test_link_flips_when_the_server_is_ready':'promote_when_ready() returns at once; the link and the marker appear when READY_PATH answers 200, not before.',
+ 'test_waiter_ends_with_its_server':'If the server exits before it is ready, the waiting process exits too.'},
+ names={'test_take_over_points_the_link_at_the_own_socket':'test_promote_links_to_the_own_socket','test_asks_as_localhost':'test_request_has_the_host_localhost','test_asks_the_port_where_one_is_set':'test_request_is_sent_to_port','test_no_server_is_not_ready':'test_missing_server_is_not_ready','test_stands_by_while_another_serves':'test_standby_while_another_container_is_active','test_takes_over_where_nobody_serves':'test_promoted_if_no_container_is_active','test_dead_sockets_are_forgotten':'test_stale_sockets_are_pruned','test_link_to_a_dead_socket_stays':'test_link_to_a_stale_socket_stays','test_socket_that_is_just_being_opened_stays':'test_new_socket_is_not_stale','test_busy_server_is_neither_removed_nor_waited_for':'test_busy_server_is_not_pruned','test_link_flips_when_the_server_is_ready':'test_promoted_when_ready','left_behind':'stale_socket','place':'values','flipped':'promoted'},
+ subs=[('"dead.sock"','"stale.sock"'),('notes.txt','other.txt'),('lambda values, n=number % 2','lambda _, n=number % 2'),('"left", [None, "gone.sock"]','"target", [None, "gone.sock"]'),('(values, left):','(values, target):'),('    if left:\n        link(values).symlink_to(left)','    if target:\n        link(values).symlink_to(target)'),('"a mark of an earlier start in the same container"','"a marker of an earlier start of this container"'),('done = handover.ready_marker','marker = handover.ready_marker'),('        done.touch()','        marker.touch()'),('assert not done.exists()','assert not marker.exists()'),('while not done.exists()','while not marker.exists()'),("# the end of the file comes when the last process that holds it is gone","# returns when the last process with the other end has exited")])
+rewrite(U+'test_logs.py',module='deploy/logs.py: every line of the log is one JSON object, from any source.',docs={
+ 'lines':'The log of one process, a JSON object for each line.',
+ 'find':'The only line whose message has this beginning.',
+ 'test_line_says_when_what_and_who':'A line has time, level, logger, message and process id.',
+ 'test_lower_levels_are_left_out':'Lines below LOG_LEVEL are not logged.',
+ 'test_line_has_the_id_of_its_request':'Lines of a request have its id, other lines have none.',
+ 'test_message_with_line_ends_stays_one_line':'CR LF, escape sequences and invalid text in a message cannot forge a second line.',
+ 'test_exception_is_one_line':'A traceback is a field of its line, not further lines.',
+ 'test_prints_become_lines':'Printed text is logged line by line, with the request id.',
+ 'test_empty_prints_write_nothing':'Printing an empty line logs nothing.',
+ 'test_prints_of_several_threads_do_not_mix':'Lines that threads print concurrently stay whole, each with the id of its own request.',
+ 'test_lines_go_to_the_descriptor_that_was_kept':'Lines are written to LOG_FD, because servers redirect descriptor 2.'},
+ names={'test_line_says_when_what_and_who':'test_fields_of_a_line','test_lower_levels_are_left_out':'test_lower_levels_are_not_logged','test_line_has_the_id_of_its_request':'test_line_has_the_request_id','test_message_with_line_ends_stays_one_line':'test_message_cannot_forge_a_line','test_empty_prints_write_nothing':'test_empty_prints_are_not_logged','test_lines_go_to_the_descriptor_that_was_kept':'test_lines_are_written_to_log_fd'},
+ subs=[('# print() is two writes, the text and the end of the line','# print() writes the text and the line end separately')])
+rewrite(U+'test_normalize.py',module='deploy/middleware/normalize.py: requests and responses are the same on every server.',docs={
+ 'levelled':'The app, wrapped in this middleware alone.',
+ 'test_control_byte_is_refused':'A control character in the path, the query or a header is answered 400 and never reaches the app.',
+ 'test_control_byte_in_the_method_is_refused':'A control character in the method is answered 400; uWSGI accepts any bytes there.',
+ 'test_tab_in_the_path_is_refused_as_by_nginx':'A tab in the path is answered 400, as Nginx does for every control character.',
+ 'test_other_values_pass':'Header values with a tab inside or with non-ASCII bytes are passed on unchanged.',
+ 'test_white_space_around_values_is_stripped':'White space around a header value is removed.',
+ 'test_hop_by_hop_headers_end_here':'Hop-by-hop headers do not reach the app, and Proxy does not become HTTP_PROXY.',
+ 'test_bad_content_length_is_400':'A Content-Length that is not a plain number is answered 400.',
+ 'test_body_ends_at_content_length':"The app reads exactly Content-Length bytes, even if the server's stream has more.",
+ 'test_transfer_encoding_is_411':'A body of unknown length is answered 411, since uWSGI would pass an empty body to the app.',
+ 'test_limit_is_exact':'A body of MAX_BODY_SIZE is accepted; one more byte is answered 413, and the app is not called.',
+ 'test_unread_body_is_drained_on_close':'The rest of the body is read when the response is closed, and nothing beyond it.',
+ 'test_refused_body_is_drained':'The body of a request with 413 is read too, so that the client receives the response.',
+ 'test_body_is_drained_though_close_fails':"The body is drained even if the app's close() raises.",
+ 'test_broken_upload_is_no_endless_loop':'Reading ends if the client disconnects in the middle of the body.',
+ 'apply':'Apply one reading operation to a stream.',
+ 'test_input_reads_like_a_file':'wsgi.input behaves like a file with exactly the body, for every way of reading; close() drains the rest.',
+ 'test_no_header_value_breaks_it':'Any header value is either passed on stripped, or answered 400 because of a control character.',
+ 'test_body_where_none_belongs_is_dropped':'Responses to HEAD, and with 204 and 304, have no body but the headers of the app.',
+ 'test_body_is_cut_at_content_length':'Bytes beyond Content-Length are not sent: clients would take them for the next response.',
+ 'test_short_body_is_an_error':'A body shorter than its Content-Length is an error, so that the server closes the connection.',
+ 'test_body_without_length_is_left_alone':'Without a Content-Length the body is sent unchanged.',
+ 'test_response_splitting_is_an_error':'A control character in a header or the status line is an error, and nothing is sent.',
+ 'test_second_start_forgets_the_length_of_the_first':'An app that replaces its response with an error page is measured by the Content-Length of that page.',
+ 'test_lazy_app_is_levelled_too':'A generator, which calls start_response with its first part, is normalized too.',
+ 'test_file_wrapper_is_the_same_everywhere':'wsgi.file_wrapper sends any object with read(), and closes it.',
+ 'test_nothing_more_is_asked_of_a_body_that_is_not_sent':'An exception in the middle of a body that is not sent changes nothing.',
+ 'test_concurrency_is_told_alike':'wsgi.multiprocess and wsgi.multithread follow the settings on every server (PEP 3333).'},
+ names={'levelled':'normalized','test_control_byte_is_refused':'test_control_character_is_rejected','test_control_byte_in_the_method_is_refused':'test_control_character_in_the_method_is_rejected','test_tab_in_the_path_is_refused_as_by_nginx':'test_tab_in_the_path_is_rejected_as_by_nginx','test_other_values_pass':'test_other_values_are_passed_on','test_hop_by_hop_headers_end_here':'test_hop_by_hop_headers_are_removed','test_refused_body_is_drained':'test_rejected_body_is_drained','test_body_is_drained_though_close_fails':'test_body_is_drained_even_if_close_raises','test_broken_upload_is_no_endless_loop':'test_interrupted_upload_ends_the_reading','test_no_header_value_breaks_it':'test_any_header_value_is_handled','test_body_where_none_belongs_is_dropped':'test_responses_without_a_body','test_body_without_length_is_left_alone':'test_body_without_length_is_unchanged','test_second_start_forgets_the_length_of_the_first':'test_second_start_replaces_the_length','test_lazy_app_is_levelled_too':'test_generator_is_normalized','test_file_wrapper_is_the_same_everywhere':'test_file_wrapper_accepts_any_file','test_nothing_more_is_asked_of_a_body_that_is_not_sent':'test_body_that_is_not_sent_is_not_continued','test_concurrency_is_told_alike':'test_concurrency_follows_the_settings','told':'passed_environ'},
+ subs=[('lambda *given: sent.append(given)','lambda *arguments: sent.append(arguments)')])
