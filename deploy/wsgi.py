@@ -60,8 +60,8 @@ def wrapped_app(settings: dict[str, str]) -> Callable[..., Any]:
 
 
 # The objects of the app live as long as the process. The garbage collector does not run while they are created, which
-# saves an eighth of the loading time, and freezing excludes them from all later runs. With PRELOAD a run would also write
-# to every object, and so copy the memory that the worker processes share.
+# saves an eighth of the loading time, and freezing excludes them from later runs. With PRELOAD such a run would also
+# write to every object, and so copy the memory that the worker processes share.
 gc.disable()
 settings = load_settings(os.environ)
 logging.config.dictConfig(logs.config(settings["LOG_LEVEL"]))

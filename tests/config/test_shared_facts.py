@@ -7,7 +7,7 @@ import re
 import pytest
 
 from deploy import assets
-from deploy.middleware import request_id, static_files
+from deploy.middleware import request_id
 from deploy.settings import ROOT
 from tests.live.conformance.known import DIFFERENCES
 
