@@ -24,9 +24,10 @@ TEXT = """# Performance
 
 - **CPU µs** is the CPU time per request: the time that the cgroups of all containers of a configuration count, Nginx
   included, divided by the number of requests in the round. This is the figure to compare, because it hardly depends on
-  other activity on the machine. Requests/s and latency do, and the load generator (wrk) runs on the same CPUs.
-- Each figure is the median of {rounds} rounds of one second, with 16 clients on keep-alive connections. The lowest and the
-  highest round are in parentheses. Every round measures all configurations in turn, so that other activity on the
+  other activity on the machine. Requests/s and latency depend on it, and on the load generator (wrk), which runs on the
+  same CPUs.
+- Each figure is the median of {rounds} rounds of one second, with 16 clients on keep-alive connections. The lowest and
+  the highest round are in parentheses. Every round measures all configurations in turn, so that other activity on the
   machine affects all of them alike.
 - A round with an error (a response other than 2xx, or a broken connection) does not count. The column *errors* is the
   number of errors in all rounds.
@@ -184,7 +185,7 @@ def _plots(result: Result) -> dict[str, str]:
 
 def write(file: Path, result: Result) -> None:
     """Write the page, and its plots into a folder next to it with the page's name."""
-    rounds = max(len(one) for by_workload in result.rounds.as_json().values() for one in by_workload.values())
+    rounds = max(len(measured) for by_workload in result.rounds.as_json().values() for measured in by_workload.values())
     overview = table.overview(result.configurations, result.workloads, result.rounds, result.memory)
     rates = table.rates(result.configurations, result.workloads, result.rounds)
     file.write_text(
