@@ -61,8 +61,8 @@ ENV_HEAD = """# Settings of the stack. Copy this file to .env and remove the "# 
 # Compose expands $NAME in this file: write $$NAME, or put the value into single quotes.
 """
 
-COMPOSE_SETTINGS = """
-# --- Compose -----------------------------------------------------------------------------------------------------------
+COMPOSE_SETTINGS = f"""
+{"# --- Compose ".ljust(WIDTH, "-")}
 
 # Start PostgreSQL and use it instead of SQLite.
 # COMPOSE_PROFILES=postgres

@@ -278,7 +278,8 @@ def _refuse_breaking(old, image):
             "a migration is marked as breaking",
             "\n".join(f"{path}: {reason}" for path, reason in found.items())
             + "\nThe container that serves would meet a database that it can't work with.",
-            "release what works with both schemas first (docs/guides/release-and-roll-back.md), or: ./stack release --allow-breaking",
+            "release what works with both schemas first (docs/guides/release-and-roll-back.md), or: "
+            "./stack release --allow-breaking",
         )
 
 

@@ -1,20 +1,22 @@
-"""docs/explanation/interchangeability.md: what was expected, and what each server did, written from what the tests observed."""
+"""docs/explanation/interchangeability.md: the expected behavior and what each server did, as the tests observed it."""
 
 import datetime
 import json
+import textwrap
 from collections import defaultdict
 from pathlib import Path
 
 from tests.live import versions
 from tests.live.conformance import known
 
-HEAD = """# Conformance
+HEAD = """# Interchangeability
 
 Written by `./stack prove`; do not edit. {date}, release {release}.
 
 **{summary}**
 
-Every row was asked of every server through Nginx. "= n" means that n requests were answered alike, as expected.
+The same requests were sent to every server, through Nginx. "= n" means that n requests got the same, expected response;
+"app saw n" is the number of requests that reached the app.
 
 {versions}
 """
@@ -27,7 +29,7 @@ class Table:
         self._count = 0
 
     def add(self, group: str, behaviour: str, expectation: str, results: dict[str, str], count: int = 1) -> None:
-        """One row; `results` is what each server did, `count` how many requests each of them got."""
+        """Add one row; `results` is what each server did, `count` the number of requests to each of them."""
         self._count += count
         cells = [results[server] for server in self._servers]
         self._rows[group].append([behaviour, expectation, *cells, str(count)])
@@ -48,7 +50,7 @@ class Table:
                 date=datetime.date.today(),
                 release=next(iter(alive.values()))["release"],
                 summary=summary,
-                versions=", ".join(versions.of_the_images()),
+                versions=textwrap.fill(", ".join(versions.of_the_images()), 120, break_on_hyphens=False),
             )
         ]
         for group, rows in self._rows.items():
@@ -56,10 +58,10 @@ class Table:
         listed = [[what, why] for what, why in known.DIFFERENCES.items()]
         seen = [[why, ", ".join(sorted(names))] for why, names in known.SEEN_THOUGH_INVALID.items()]
         parts += [
-            "## What Gunicorn alone would refuse, and every server here lets through\n",
-            _markdown(["why it does no harm", "requests of Gunicorn's corpus"], seen),
+            "## Requests that Gunicorn alone would refuse, and every server here accepts\n",
+            _markdown(["why this is harmless", "requests of Gunicorn's corpus"], seen),
         ]
-        parts += ["## What can't be levelled\n", _markdown(["difference", "why it stays"], listed)]
+        parts += ["## Remaining differences\n", _markdown(["difference", "why it remains"], listed)]
         return "\n".join(parts)
 
 

@@ -16,7 +16,7 @@ def pytest_addoption(parser):
 
 @pytest.fixture(scope="session")
 def record(pytestconfig):
-    """Report.record: one row of docs/explanation/reliability.md, which becomes a file when --write-report asks for it."""
+    """Report.record: one row of docs/explanation/reliability.md, which --write-report writes."""
     report = Report()
     yield report.record
     file = pytestconfig.getoption("--write-report", None)

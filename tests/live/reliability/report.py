@@ -1,11 +1,12 @@
-"""docs/explanation/reliability.md: what was done to the stack, how often, and how many requests or writes failed of it.
+"""docs/explanation/reliability.md: what was done to the stack, how often, and how many requests or writes failed.
 
-Written by the tests alone. A run replaces the sections that it has something for and leaves the others, so each says
-itself when it was written, and of what.
+A run replaces the sections for which it has rows and keeps the others, so each section names its own date and versions.
+Two sections are written by hand: "Common failures" and "Replacing Nginx".
 """
 
 import datetime
 import re
+import textwrap
 from collections import defaultdict
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from tests.live import versions
 
 HEAD = """# Reliability
 
-Written by `./stack prove`; do not edit. What was done, how often, and how many failed of it.
+What was done to the stack, how often, and how many requests or writes failed. Written by `./stack prove`; do not edit,
+except for the sections [Common failures](#common-failures) and [Replacing Nginx](#replacing-nginx).
 """
 COLUMNS = "| what | times | failed | remark |\n| --- | --- | --- | --- |\n"
 
@@ -25,7 +27,7 @@ class Report:
         self._rows: dict[str, list[str]] = defaultdict(list)
 
     def record(self, section: str, what: str, times: int, failed: int, note: str = "") -> None:
-        """One row. A test calls it before it asserts, so that what has failed stands there too.
+        """Add one row. A test calls this before it asserts, so that failures are recorded too.
 
         `times` and `failed` count the same thing, which `what` names, such as "requests during a switch".
         """
@@ -33,9 +35,10 @@ class Report:
         self._rows[section].append("| " + " | ".join(cells) + " |\n")
 
     def write(self, path: Path) -> None:
-        """Puts this run's sections into the file, in the place of older ones of the same name."""
+        """Write the sections of this run to the file, in place of older ones of the same name."""
         sections = _sections(path.read_text() if path.exists() else "")
-        written = f"{datetime.date.today()}, release {versions.release()}. {', '.join(_versions())}.\n"
+        written = f"{datetime.date.today()}, release {versions.release()}. {', '.join(_versions())}."
+        written = textwrap.fill(written, 120, break_on_hyphens=False) + "\n"
         for section, rows in self._rows.items():
             sections[section] = f"{written}\n{COLUMNS}{''.join(rows)}"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,7 +46,7 @@ class Report:
 
 
 def _sections(text: str) -> dict[str, str]:
-    """Title → text of each section that an earlier run has written."""
+    """The text of each section of the file, by title."""
     parts = re.split(r"^## (.+)\n\n", text, flags=re.MULTILINE)[1:]
     return {title: body.rstrip("\n") + "\n" for title, body in zip(parts[::2], parts[1::2], strict=True)}
 

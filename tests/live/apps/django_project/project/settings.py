@@ -1,4 +1,4 @@
-"""What `django-admin startproject` writes, and in which five lines it differs here: see docs/guides/bring-your-own-app.md."""
+"""What `django-admin startproject` writes, except for the lines in docs/guides/bring-your-own-app.md."""
 
 import os
 from pathlib import Path
