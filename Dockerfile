@@ -209,7 +209,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
         -r /tmp/browser-requirements.txt
 CMD ["pytest"]
 
-# --- bench: what ./stack bench measures beside the stack (bench/others/) ----------------------------------------------
+# --- bench: the reference configurations that ./stack bench measures (bench/reference/) -------------------------------
 FROM web AS bench
 USER root
 RUN --mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=cache,target=/var/lib/apt,sharing=locked \

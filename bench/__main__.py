@@ -1,4 +1,4 @@
-"""What ./stack bench runs, inside the image of the tests: see cli/commands/bench.py for its options."""
+"""The part of ./stack bench that runs in the test image. Its options are explained in cli/commands/bench.py."""
 
 import argparse
 import json
@@ -8,22 +8,26 @@ import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
+from functools import partial
 from pathlib import Path
 
-from bench import goals, measure, meter, page, setups, table
+from bench import configurations, goals, measure, meter, page, table
+from bench.configurations import Configuration, Workload
 from bench.docker import docker
-from bench.measure import Rounds
-from bench.setups import Setup, Work
+from bench.measure import Point, Rounds
 from cli.console import Step, say
-from deploy.errors import StackError
+from deploy.errors import EXIT_FAILURE, EXIT_USAGE, StackError
 
-QUICK = ("json", "timeline", "static")
+QUICK_WORKLOADS = ("json", "timeline", "static")
 QUICK_ROUNDS, FULL_ROUNDS = 3, 7
-SECONDS = 1  # of one round: many short ones, in turn, are worth more than few long ones
-CURVE_SECONDS = 2
+SECONDS = 1  # per round: many short rounds in turn tell more than a few long ones
+CURVE_SECONDS = 2  # per point of a curve
+STARTS = 3  # how often the start time is measured
+PARALLEL = 2  # configurations that start or stop at the same time
 
 
 def arguments() -> argparse.Namespace:
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="./stack bench", allow_abbrev=False)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--rounds", type=int)
@@ -36,54 +40,78 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def chosen(args: argparse.Namespace) -> tuple[list[Setup], list[Work]]:
-    """What is compared, and by which work."""
-    every = setups.every(args.app)
-    names = [one.name for one in every]
+def select(args: argparse.Namespace) -> tuple[list[Configuration], list[Workload]]:
+    """The configurations and workloads that the options select."""
+    available = configurations.all_configurations(args.app)
+    names = [configuration.name for configuration in available]
     if unknown := [name for name in args.only if name not in names]:
         raise StackError(
-            f"There is nothing to measure that is called '{unknown[0]}'.",
-            f"There are: {', '.join(names)}.",
+            f"There is no configuration '{unknown[0]}'.",
+            f"The configurations are {', '.join(names)}.",
             f"./stack bench --only {names[0]}",
-            status=2,
+            status=EXIT_USAGE,
         )
-    found = [one for one in every if not args.only or one.name in args.only]
+    selected = [configuration for configuration in available if not args.only or configuration.name in args.only]
     if args.app:
-        brought = Work("page", args.path, "the brought app's own page")
-        return [one for one in found if one.name != "bare-nginx"], [brought]
-    return found, [work for work in setups.WORKS if work.name in QUICK or not args.quick]
+        workload = Workload("page", args.path, "a page of the custom app")
+        return [configuration for configuration in selected if configuration.name != "bare-nginx"], [workload]
+    workloads = configurations.WORKLOADS
+    return selected, [workload for workload in workloads if workload.name in QUICK_WORKLOADS or not args.quick]
 
 
-def start(found: list[Setup], ready: str) -> None:
-    """Starts all of them; two at a time, as the images are there."""
-    step = Step("starting what is compared")
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(Setup.up, found))
-    for setup in found:
-        step.tick(setup.title)
-        if setup.name not in ("bare-nginx", "bare-callable"):
-            setup.await_answer(ready)
+def start(selected: list[Configuration], ready_path: str) -> None:
+    """Start the configurations and wait until they respond."""
+    step = Step("starting the configurations")
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        list(pool.map(Configuration.up, selected))
+    for configuration in selected:
+        step.tick(configuration.title)
+        if configuration.name not in ("bare-nginx", "bare-callable"):  # neither answers for the app
+            configuration.await_response(ready_path)
     step.end()
 
 
-def curves(args, found, works, rounds):
-    """The load curves of the stack's own servers; none with --quick or a brought app."""
-    if args.quick or args.app:
-        return {}, {}
-    own, by_name = [one for one in found if one.kind == "stack"], {work.name: work for work in works}
+def stop(selected: list[Configuration]) -> None:
+    """Stop and remove the configurations."""
+    step = Step("stopping the configurations")
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        list(pool.map(Configuration.down, selected))
+    step.end()
 
-    def ask(one):
-        return measure.by_clients(one, by_name["json"], CURVE_SECONDS)
 
-    def offer(one):
-        capacity = rounds.figure(one.name, "wait", "rate")
-        return measure.by_offer(one, by_name["wait"], capacity.median, CURVE_SECONDS) if capacity else iter(())
+def idle_memory(selected: list[Configuration]) -> dict[str, float]:
+    """MB by configuration before any load. Lower bounds are left out: they do not run the whole app."""
+    return {
+        configuration.name: meter.pss(configuration.containers)
+        for configuration in selected
+        if configuration.kind != "bound"
+    }
 
-    closed = measure.curves(own, ask, "1 to 512 clients")
-    return closed, measure.curves(own, offer, "0.5 to 4 times what can be served")
+
+Curves = dict[str, list[Point]]
+
+
+def load_curves(selected: list[Configuration], rounds: Rounds) -> tuple[Curves, Curves]:
+    """Measure this stack's configurations by number of clients and by offered load."""
+    own = [configuration for configuration in selected if configuration.kind == "stack"]
+    workloads = {workload.name: workload for workload in configurations.WORKLOADS}
+
+    by_clients = partial(measure.by_clients, workload=workloads["json"], seconds=CURVE_SECONDS)
+
+    def by_offered_load(configuration):
+        capacity = rounds.figure(configuration.name, "wait", "rate")
+        if not capacity:
+            return iter(())
+        return measure.by_offered_load(configuration, workloads["wait"], capacity.median, CURVE_SECONDS)
+
+    return (
+        measure.curves(own, by_clients, "closed loop, 1 to 512 clients"),
+        measure.curves(own, by_offered_load, "open loop, 0.5 to 4 × capacity"),
+    )
 
 
 def machine() -> dict[str, str]:
+    """The date, the hardware and the versions that a result belongs to."""
     [model] = re.findall(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())[:1] or [platform.machine()]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     return {
@@ -96,70 +124,79 @@ def machine() -> dict[str, str]:
 
 
 def versions() -> dict[str, str]:
-    """Of the engine, and of what the images hold."""
+    """The versions of the engine and of the software in the image bench."""
     engine = docker("version", "--format", "{{.Server.Version}}").stdout.strip()
     packages = "from importlib.metadata import version as v; print(v('gunicorn'), v('uwsgi'), v('mod_wsgi'), sep='\\n')"
-    asked = f'nginx -v 2>&1; apache2 -v | head -1; python3 -V; python3 -c "{packages}"'
+    script = f'nginx -v 2>&1; apache2 -v | head -1; python3 -V; python3 -c "{packages}"'
     image = f"tripod-bench:{os.environ.get('IMAGE_TAG') or 'latest'}"
-    said = docker("run", "--rm", "--network", "none", image, "sh", "-c", asked).stdout.splitlines()
-    names = ("Nginx", "Apache", "Python", "Gunicorn", "uWSGI", "mod_wsgi")  # each has a line, with its version in it
-    found = {name: re.search(r"\d+(\.\d+)+", line)[0] for name, line in zip(names, said, strict=True)}
-    return {"engine": f"Docker Engine {engine}"} | {name: f"{name} {version}" for name, version in found.items()}
+    lines = docker("run", "--rm", "--network", "none", image, "sh", "-c", script).stdout.splitlines()
+    names = ("Nginx", "Apache", "Python", "Gunicorn", "uWSGI", "mod_wsgi")  # in the order of the script's lines
+    numbers = {name: re.search(r"\d+(\.\d+)+", line)[0] for name, line in zip(names, lines, strict=True)}
+    return {"engine": f"Docker Engine {engine}"} | {name: f"{name} {number}" for name, number in numbers.items()}
 
 
-def advice(found: list[Setup], works: list[Work], rounds: Rounds) -> str:
-    """Which server to take on this machine, in a sentence."""
-    work = works[0].name
-    served = {one.name: rounds.figure(one.name, work, "cpu") for one in found if one.kind == "stack"}
-    order = sorted((figure.median, name) for name, figure in served.items() if figure and name != "gunicorn-sync")
-    if not order:
-        return "No server of the stack answered without errors: look at the errors above."
-    (least, best), (most, last) = order[0], order[-1]
-    others = f", {1 - least / most:.0%} less than {last}" if last != best else ""
-    return f"Advice for this machine: WSGI_SERVER={best}, which takes {least:.0f} µs of CPU a request ({work}){others}."
+def recommendation(selected: list[Configuration], workloads: list[Workload], rounds: Rounds) -> str:
+    """One sentence: the server with the least CPU per request on this machine."""
+    workload = workloads[0].name
+    servers = [configuration.name for configuration in selected if configuration.kind == "stack"]
+    figures = {name: rounds.figure(name, workload, "cpu") for name in servers if name != "gunicorn-sync"}
+    ranking = sorted((figure.median, server) for server, figure in figures.items() if figure)
+    if not ranking:
+        return "No server of the stack answered without errors. See the errors above."
+    (least, best), (most, worst) = ranking[0], ranking[-1]
+    comparison = f", {1 - least / most:.0%} less than {worst}" if worst != best else ""
+    cost = f"{least:.0f} µs of CPU per request ({workload}){comparison}"
+    return f"Recommended on this machine: WSGI_SERVER={best}, which uses {cost}."
 
 
 def run(args: argparse.Namespace) -> int:
-    found, works = chosen(args)
-    ready = args.path if args.app else "/bench/json"
+    """Start, measure and stop the selected configurations, and report the results."""
+    selected, workloads = select(args)
+    number_of_rounds = args.rounds or (QUICK_ROUNDS if args.quick else FULL_ROUNDS)
+    with_curves = not (args.quick or args.app)
+    by_clients, by_offered_load, start_times = {}, {}, []
     try:
-        start(found, ready)
-        memory = {one.name: meter.pss(one.containers) for one in found if one.kind != "limit"}  # before any load
-        rounds = measure.measure(found, works, args.rounds or (QUICK_ROUNDS if args.quick else FULL_ROUNDS), SECONDS)
-        closed, offered = curves(args, found, works, rounds)
+        start(selected, args.path if args.app else "/bench/json")
+        memory = idle_memory(selected)
+        rounds = measure.measure(selected, workloads, number_of_rounds, SECONDS)
+        if with_curves:
+            by_clients, by_offered_load = load_curves(selected, rounds)
     finally:
-        step = Step("stopping it")
-        with ThreadPoolExecutor(2) as pool:
-            list(pool.map(Setup.down, found))
-        step.end()
-    first = [] if args.quick or args.app else [measure.first_answer(setups.as_it_comes(), "/") for _ in range(3)]
-    result = page.Result(machine(), found, works, rounds, memory, closed, offered, first, measure.image_sizes())
+        stop(selected)
+    if with_curves:
+        start_times = [measure.start_time(configurations.default_stack(), "/") for _ in range(STARTS)]
+    images = measure.image_sizes()
+    result = page.Result(
+        machine(), selected, workloads, rounds, memory, by_clients, by_offered_load, start_times, images
+    )
     return report(args, result)
 
 
 def report(args: argparse.Namespace, result: page.Result) -> int:
-    """Prints, writes what was asked for, and compares; the exit status."""
-    say("\n" + table.plain(table.overview(result.setups, result.works, result.rounds, result.memory)) + "\n")
-    kept = json.loads(args.check.read_text())["ratios"] if args.check else {}
+    """Print the result, write the requested files and compare with the baseline. Return the exit status."""
+    overview = table.overview(result.configurations, result.workloads, result.rounds, result.memory)
+    say("\n" + table.text_table(overview) + "\n")
+    baseline = json.loads(args.check.read_text())["ratios"] if args.check else {}
     for ratio, value in goals.ratios(result.rounds):
-        say(f"  {ratio.name:<45} {value:6.2f}   goal {'≥' if ratio.more_is_better else '≤'} {ratio.goal}")
+        say(f"  {ratio.name:<45} {value:6.2f}   goal {ratio.goal_text}")
     if args.json:
         args.json.write_text(json.dumps(result.as_json(), indent=1) + "\n")
     if args.page:
         page.write(args.page, result)
-    say("\n" + advice(result.setups, result.works, result.rounds))
-    worse = goals.worse(result.rounds, kept)
-    for line in worse:
-        print(f"worse: {line}", file=sys.stderr)
-    return 1 if worse else 0
+    say("\n" + recommendation(result.configurations, result.workloads, result.rounds))
+    regressions = goals.regressions(result.rounds, baseline)
+    for line in regressions:
+        print(f"regression: {line}", file=sys.stderr)
+    return EXIT_FAILURE if regressions else 0
 
 
 def main() -> int:
+    """Run the benchmark and return the exit status."""
     try:
         return run(arguments())
-    except StackError as problem:
-        print(problem, file=sys.stderr)
-        return problem.status
+    except StackError as error:
+        print(error, file=sys.stderr)
+        return error.status
 
 
 if __name__ == "__main__":

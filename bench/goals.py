@@ -1,40 +1,50 @@
-"""The ratios that matter, and how large each may be. Both sides come from one run: a ratio holds on a busy machine."""
+"""Ratios between configurations, and the goal of each.
+
+Both figures of a ratio come from the same run, so a ratio also holds on a busy machine.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench.measure import Rounds
 
-MARGIN = 0.15  # how much worse than the kept figure a ratio may be before --check fails
+MARGIN = 0.15  # --check fails when a ratio is worse than the baseline by more than this share
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """A figure of one setup, divided by the same figure of another."""
+    """A figure of one configuration and workload, divided by the same figure of another."""
 
     name: str
-    measure: str  # a field of Round
-    above: tuple[str, str]  # setup, work
-    below: tuple[str, str]
+    figure: str  # a field of Round
+    numerator: tuple[str, str]  # configuration, workload
+    denominator: tuple[str, str]
     goal: float
     more_is_better: bool = False
 
-    def of(self, rounds: Rounds) -> float | None:
-        """Its value; None if one of the two was not measured."""
-        above, below = (rounds.figure(*side, self.measure) for side in (self.above, self.below))
-        return above.median / below.median if above and below else None
+    def value(self, rounds: Rounds) -> float | None:
+        """The ratio of the medians; None if a side was not measured."""
+        numerator = rounds.figure(*self.numerator, self.figure)
+        denominator = rounds.figure(*self.denominator, self.figure)
+        return numerator.median / denominator.median if numerator and denominator else None
 
-    def is_kept(self, value: float, limit: float) -> bool:
-        """Whether `value` is as good as `limit`, or better."""
+    def meets(self, value: float, limit: float) -> bool:
+        """Whether `value` is at least as good as `limit`."""
         return value >= limit if self.more_is_better else value <= limit
 
-    def worst(self, kept: float) -> float:
-        """What --check still takes, where `kept` is the figure of the repository."""
-        return kept / (1 + MARGIN) if self.more_is_better else kept * (1 + MARGIN)
+    def limit(self, baseline: float) -> float:
+        """The worst value that --check accepts."""
+        return baseline / (1 + MARGIN) if self.more_is_better else baseline * (1 + MARGIN)
+
+    @property
+    def goal_text(self) -> str:
+        """The goal with its direction, such as "≤ 0.65"."""
+        return f"{'≥' if self.more_is_better else '≤'} {self.goal}"
 
 
-def _cpu(above: str, below: str, goal: float, work: str = "json") -> Ratio:
-    return Ratio(f"CPU, {work}: {above} ÷ {below}", "cpu", (above, work), (below, work), goal)
+def _cpu(numerator: str, denominator: str, goal: float, workload: str = "json") -> Ratio:
+    name = f"CPU, {workload}: {numerator} ÷ {denominator}"
+    return Ratio(name, "cpu", (numerator, workload), (denominator, workload), goal)
 
 
 RATIOS = (
@@ -57,18 +67,18 @@ RATIOS = (
 
 
 def ratios(rounds: Rounds) -> Iterator[tuple[Ratio, float]]:
-    """Those that this run has measured."""
+    """Each ratio that this run measured, with its value."""
     for ratio in RATIOS:
-        value = ratio.of(rounds)
+        value = ratio.value(rounds)
         if value is not None:
             yield ratio, value
 
 
-def worse(rounds: Rounds, kept: dict[str, float]) -> list[str]:
-    """A line for each ratio that is beyond the margin, by the figures kept under their names."""
-    found = [(ratio, value, kept[ratio.name]) for ratio, value in ratios(rounds) if ratio.name in kept]
+def regressions(rounds: Rounds, baseline: dict[str, float]) -> list[str]:
+    """One sentence for each ratio that is worse than its baseline by more than the margin."""
+    compared = [(ratio, value, baseline[ratio.name]) for ratio, value in ratios(rounds) if ratio.name in baseline]
     return [
-        f"{ratio.name} is {value:.2f}; kept is {was:.2f}, and {ratio.worst(was):.2f} is the limit"
-        for ratio, value, was in found
-        if not ratio.is_kept(value, ratio.worst(was))
+        f"{ratio.name} is {value:.2f}. Baseline: {before:.2f}, limit: {ratio.limit(before):.2f}."
+        for ratio, value, before in compared
+        if not ratio.meets(value, ratio.limit(before))
     ]

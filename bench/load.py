@@ -1,4 +1,8 @@
-"""Load from outside of the containers: wrk for as many clients as ask again at once, a clock for a given rate."""
+"""Load from outside the containers.
+
+Closed loop: a fixed number of clients, each of which waits for its response before it sends the next request (wrk).
+Open loop: requests at a fixed rate, whether or not earlier ones have been answered.
+"""
 
 import asyncio
 import json
@@ -8,15 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bench.setups import Work
+from bench.configurations import Workload
 
 SCRIPT = Path(__file__).with_name("wrk.lua")
-PATIENCE = 10  # seconds for an answer; later ones count as errors
+TIMEOUT = 10  # seconds; later responses count as errors
 
 
 @dataclass(frozen=True)
 class Load:
-    """What a round of load has seen. Times in ms; errors are answers that are not 2xx, and none at all."""
+    """The result of one closed loop. Latencies in ms. Errors: responses other than 2xx, and missing responses."""
 
     requests: int
     seconds: float
@@ -26,65 +30,64 @@ class Load:
 
     @property
     def rate(self) -> float:
-        """Answers in a second."""
+        """Successful responses per second."""
         return (self.requests - self.errors) / self.seconds
 
 
-def closed(url: str, work: Work, seconds: float, clients: int = 0) -> Load:
-    """`clients` connections that are kept, each with one request on its way at any time."""
-    clients = clients or work.clients
+def closed_loop(url: str, workload: Workload, seconds: float, clients: int = 0) -> Load:
+    """Send requests over `clients` keep-alive connections, one at a time on each. Default: the workload's number."""
     command = [
         "wrk",
         "--threads",
         "1",
         "--connections",
-        str(clients),
+        str(clients or workload.clients),
         "--duration",
         f"{seconds:g}s",
         "--timeout",
-        f"{PATIENCE}s",
+        f"{TIMEOUT}s",
         "--script",
         SCRIPT,
-        url + work.path,
+        url + workload.path,
         "--",
-        work.method,
-        str(work.body),
-        work.cookie,
+        workload.method,
+        str(workload.body),
+        workload.cookie,
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 60)
     return Load(**json.loads(done.stdout.splitlines()[-1]))
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One answer at an offered rate; status 0 is none."""
+class Response:
+    """One response of an open loop. Status 0: no response."""
 
     status: int
     seconds: float
 
 
-async def _ask(host: str, port: int, path: str) -> Answer:
+async def _get(host: str, port: int, path: str) -> Response:
     began = time.monotonic()
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             reader, writer = await asyncio.open_connection(host, port)
             writer.write(f"GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n".encode())
-            head = await reader.readline()
+            status_line = await reader.readline()
             await reader.read()
             writer.close()
-        return Answer(int(head.split()[1]), time.monotonic() - began)
+        return Response(int(status_line.split()[1]), time.monotonic() - began)
     except (OSError, TimeoutError, IndexError, ValueError):
-        return Answer(0, time.monotonic() - began)
+        return Response(0, time.monotonic() - began)
 
 
-async def _offer(url: str, path: str, rate: float, seconds: float) -> list[Answer]:
-    address, began, asked = urlsplit(url), time.monotonic(), []
+async def _open_loop(url: str, path: str, rate: float, seconds: float) -> list[Response]:
+    address, began, requests = urlsplit(url), time.monotonic(), []
     for number in range(round(rate * seconds)):
         await asyncio.sleep(max(0, began + number / rate - time.monotonic()))
-        asked.append(asyncio.create_task(_ask(address.hostname, address.port, path)))
-    return await asyncio.gather(*asked)
+        requests.append(asyncio.create_task(_get(address.hostname, address.port, path)))
+    return await asyncio.gather(*requests)
 
 
-def offered(url: str, path: str, rate: float, seconds: float) -> list[Answer]:
-    """New connections at `rate` a second, whether or not earlier ones are answered: as a crowd comes, unlike wrk."""
-    return asyncio.run(_offer(url, path, rate, seconds))
+def open_loop(url: str, path: str, rate: float, seconds: float) -> list[Response]:
+    """Open `rate` new connections per second and send one request on each, like independent visitors do."""
+    return asyncio.run(_open_loop(url, path, rate, seconds))

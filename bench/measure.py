@@ -1,4 +1,4 @@
-"""Rounds of load on every setup in turn, so that whatever else the machine does hits all of them alike."""
+"""Measure all configurations in turn, so that other activity on the machine affects all of them alike."""
 
 import os
 import statistics
@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench import load, meter
+from bench.configurations import Configuration, Workload
 from bench.docker import docker
-from bench.setups import Setup, Work
 from cli.console import Step
 
 CLIENTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
@@ -19,7 +19,7 @@ OFFERED = (0.5, 0.75, 1, 1.5, 2, 3, 4)  # × capacity
 
 @dataclass(frozen=True)
 class Spread:
-    """A figure's median over the rounds, and the lowest and highest."""
+    """The median, the lowest and the highest value of a figure over the rounds."""
 
     median: float
     low: float
@@ -27,15 +27,19 @@ class Spread:
 
     @classmethod
     def of(cls, values: list[float]) -> "Spread":
+        """The spread of these values."""
         return cls(statistics.median(values), min(values), max(values))
 
 
 @dataclass
 class Round:
-    """One setup at one kind of work for a second or two. cpu in µs a request, times in ms, rate in answers a second."""
+    """One configuration under one workload for a second or two.
+
+    cpu: µs per request. rate: successful responses per second. p50, p99: ms. The last three are None without a server.
+    """
 
     cpu: float
-    rate: float | None  # these three: None where there is no server
+    rate: float | None
     p50: float | None
     p99: float | None
     requests: int
@@ -43,57 +47,64 @@ class Round:
 
 
 class Rounds:
-    """All rounds so far, by setup and work. One with errors is counted and not used."""
+    """All rounds by configuration and workload. Rounds with errors are counted but don't contribute to figures."""
 
     def __init__(self) -> None:
         self._all: dict[tuple[str, str], list[Round]] = defaultdict(list)
 
-    def add(self, setup: Setup, work: Work, seen: Round) -> None:
-        self._all[setup.name, work.name].append(seen)
+    def add(self, configuration: Configuration, workload: Workload, measured: Round) -> None:
+        """Add a round."""
+        self._all[configuration.name, workload.name].append(measured)
 
-    def figure(self, setup: str, work: str, name: str) -> Spread | None:
-        """Round's field `name` over the valid rounds; None if there is none."""
-        valid = [getattr(one, name) for one in self._all.get((setup, work), ()) if not one.errors]
-        values = [value for value in valid if value is not None]
+    def _of(self, configuration: str, workload: str) -> list[Round]:
+        return self._all.get((configuration, workload), [])
+
+    def figure(self, configuration: str, workload: str, name: str) -> Spread | None:
+        """The spread of a field of Round over the rounds without errors; None if there is no value."""
+        values = [getattr(measured, name) for measured in self._of(configuration, workload) if not measured.errors]
+        values = [value for value in values if value is not None]
         return Spread.of(values) if values else None
 
-    def errors(self, setup: str, work: str) -> int:
-        return sum(one.errors for one in self._all.get((setup, work), ()))
+    def errors(self, configuration: str, workload: str) -> int:
+        """The number of errors in all rounds."""
+        return sum(measured.errors for measured in self._of(configuration, workload))
 
     def as_json(self) -> dict[str, Any]:
-        """{setup: {work: [round, …]}}"""
-        shown: dict[str, Any] = defaultdict(dict)
-        for (setup, work), rounds in self._all.items():
-            shown[setup][work] = [asdict(one) for one in rounds]
-        return dict(shown)
+        """{configuration: {workload: [round, …]}}"""
+        by_name: dict[str, Any] = defaultdict(dict)
+        for (configuration, workload), rounds in self._all.items():
+            by_name[configuration][workload] = [asdict(measured) for measured in rounds]
+        return dict(by_name)
 
 
-def measure(setups: list[Setup], works: list[Work], rounds: int, seconds: int) -> Rounds:
-    """Asks every setup for every kind of work, `rounds` times, for `seconds` each."""
-    found, step = Rounds(), Step("measuring")
+def measure(configurations: list[Configuration], workloads: list[Workload], rounds: int, seconds: int) -> Rounds:
+    """Run every workload on every configuration, `rounds` times, for `seconds` each."""
+    measured, step = Rounds(), Step("measuring")
     for number in range(rounds):
-        for work in works:
-            for setup in setups:
-                if setup.does(work):
-                    step.tick(f"round {number + 1} of {rounds}: {work.name}, {setup.title}")
-                    found.add(setup, work, _round(setup, work, seconds))
+        for workload in workloads:
+            for configuration in configurations:
+                if configuration.serves(workload):
+                    step.tick(f"round {number + 1} of {rounds}: {workload.name}, {configuration.title}")
+                    measured.add(configuration, workload, _round(configuration, workload, seconds))
     step.end()
-    return found
+    return measured
 
 
-def _round(setup: Setup, work: Work, seconds: int) -> Round:
-    if setup.name == "bare-callable":
-        return _bare_round(setup, work, seconds)
-    before = meter.cpu(setup.containers)
-    seen = load.closed(setup.url, work, seconds)
-    used = meter.cpu(setup.containers) - before
-    return Round(used / 1000 / max(seen.requests, 1), seen.rate, seen.p50, seen.p99, seen.requests, seen.errors)
+def _round(configuration: Configuration, workload: Workload, seconds: int) -> Round:
+    if configuration.name == "bare-callable":
+        return _in_process_round(configuration, workload, seconds)
+    before = meter.cpu(configuration.containers)
+    result = load.closed_loop(configuration.url, workload, seconds)
+    used = meter.cpu(configuration.containers) - before
+    cpu = used / 1000 / max(result.requests, 1)
+    return Round(cpu, result.rate, result.p50, result.p99, result.requests, result.errors)
 
 
-def _bare_round(setup: Setup, work: Work, seconds: int) -> Round:
-    """CPU alone: there is nobody who asks."""
-    printed = docker("exec", setup.containers[0], "python3", "/others/bare.py", work.path, str(seconds)).stdout
-    return Round(float(printed.splitlines()[-1]), None, None, None, 0, 0)
+def _in_process_round(configuration: Configuration, workload: Workload, seconds: int) -> Round:
+    """Measure the CPU of the WSGI callable alone; without a server there are no requests to time."""
+    script = "/reference/call_in_process.py"
+    output = docker("exec", configuration.containers[0], "python3", script, workload.path, str(seconds)).stdout
+    return Round(float(output.splitlines()[-1]), None, None, None, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -101,55 +112,58 @@ class Point:
     """One point of a load curve. `at` is a number of clients, or a multiple of the capacity."""
 
     at: float
-    rate: float
-    p99: float  # ms, of the answers that are 200
-    refused: int
-    failed: int
+    rate: float  # successful responses per second
+    p99: float  # ms, of the successful responses
+    refused: int  # responses 503
+    failed: int  # other statuses, and missing responses
 
 
-def by_clients(setup: Setup, work: Work, seconds: int) -> Iterator[Point]:
-    """From one client to 512, each asking again as soon as it has its answer."""
+def by_clients(configuration: Configuration, workload: Workload, seconds: int) -> Iterator[Point]:
+    """Measure a closed loop of 1 to 512 clients."""
     for clients in CLIENTS:
-        seen = load.closed(setup.url, work, seconds, clients)
-        yield Point(clients, seen.rate, seen.p99, 0, seen.errors)
+        result = load.closed_loop(configuration.url, workload, seconds, clients)
+        yield Point(clients, result.rate, result.p99, 0, result.errors)
 
 
-def by_offer(setup: Setup, work: Work, capacity: float, seconds: int) -> Iterator[Point]:
-    """At multiples of `capacity`, a rate in answers a second, from clients that come whether or not there is room."""
+def by_offered_load(configuration: Configuration, workload: Workload, capacity: float, seconds: int) -> Iterator[Point]:
+    """Measure an open loop at multiples of `capacity`, a rate in responses per second."""
     for multiple in OFFERED:
-        answers = load.offered(setup.url, work.path, multiple * capacity, seconds)
-        good = sorted(one.seconds * 1000 for one in answers if one.status == 200)
-        last = max(one.seconds for one in answers)
-        p99 = good[int(len(good) * 0.99)] if good else 0.0
-        refused = sum(one.status == 503 for one in answers)
-        yield Point(multiple, len(good) / (seconds + last), p99, refused, len(answers) - len(good) - refused)
+        responses = load.open_loop(configuration.url, workload.path, multiple * capacity, seconds)
+        latencies = sorted(response.seconds * 1000 for response in responses if response.status == 200)
+        slowest = max(response.seconds for response in responses)
+        p99 = latencies[int(len(latencies) * 0.99)] if latencies else 0.0
+        refused = sum(response.status == 503 for response in responses)
+        failed = len(responses) - len(latencies) - refused
+        yield Point(multiple, len(latencies) / (seconds + slowest), p99, refused, failed)
 
 
-def curves(setups: list[Setup], curve: Callable[[Setup], Iterator[Point]], title: str) -> dict[str, list[Point]]:
-    """One curve of each setup, with progress."""
-    step, found = Step(title), {}
-    for setup in setups:
-        found[setup.name] = []
-        for point in curve(setup):
-            step.tick(f"{setup.title}: {point.at:g}")
-            found[setup.name].append(point)
+def curves(
+    configurations: list[Configuration], curve: Callable[[Configuration], Iterator[Point]], title: str
+) -> dict[str, list[Point]]:
+    """Measure one curve for each configuration and show the progress under `title`."""
+    step, measured = Step(title), {}
+    for configuration in configurations:
+        measured[configuration.name] = []
+        for point in curve(configuration):
+            step.tick(f"{configuration.title}: {point.at:g}")
+            measured[configuration.name].append(point)
     step.end()
-    return found
+    return measured
 
 
-def first_answer(setup: Setup, path: str) -> float:
-    """Seconds from `docker compose up`, nothing of it there, to the first 200."""
+def start_time(configuration: Configuration, path: str) -> float:
+    """Seconds from `docker compose up`, without any container or volume, to the first 200."""
     began = time.monotonic()
     try:
-        setup.up()
-        setup.await_answer(path)
+        configuration.up()
+        configuration.await_response(path)
         return time.monotonic() - began
     finally:
-        setup.down()
+        configuration.down()
 
 
 def image_sizes() -> dict[str, float]:
-    """MB of the two images that a host runs."""
+    """MB of the two images that every host runs."""
     tag = os.environ.get("IMAGE_TAG") or "latest"
     return {
         name: int(docker("image", "inspect", "--format", "{{.Size}}", f"tripod-{name}:{tag}").stdout) / 1e6

@@ -1,4 +1,4 @@
-"""What the engine counts for containers, from their cgroups (v1 or v2), and the memory that the kernel tells."""
+"""The CPU time and memory that containers use, as counted by the kernel."""
 
 import http.client
 import json
@@ -12,7 +12,7 @@ ENGINE = "/var/run/docker.sock"
 
 
 class _Engine(http.client.HTTPConnection):
-    """The engine's API, kept open: `docker stats` would take two seconds for each answer."""
+    """A keep-alive connection to the engine's API. `docker stats` would take two seconds for each answer."""
 
     def __init__(self):
         super().__init__("localhost", timeout=30)
@@ -31,12 +31,16 @@ def _stats(container: str) -> dict:
 
 
 def cpu(containers: list[str]) -> int:
-    """CPU time in ns that all processes of these containers have used so far, in user and kernel together."""
+    """CPU time in ns, user and system, of all processes of these containers since their start (from their cgroups)."""
     return sum(_stats(container)["cpu_stats"]["cpu_usage"]["total_usage"] for container in containers)
 
 
 def pss(containers: list[str]) -> float:
-    """MB of memory of all processes, shared pages divided among those who share them. Needs the host's /proc."""
-    pids = [pid for one in containers for pid in docker("top", one, "-eo", "pid").stdout.split()[1:]]
-    told = [path.read_text() for path in (Path(f"/proc/{pid}/smaps_rollup") for pid in pids) if path.exists()]
-    return sum(int(re.search(r"^Pss: +(\d+) kB", text, re.M)[1]) for text in told) / 1000
+    """Memory in MB of all processes of these containers, as proportional set size: shared pages count once.
+
+    Requires the host's /proc: `docker run --pid host` (cli/commands/bench.py).
+    """
+    pids = [pid for container in containers for pid in docker("top", container, "-eo", "pid").stdout.split()[1:]]
+    files = [Path(f"/proc/{pid}/smaps_rollup") for pid in pids]
+    texts = [file.read_text() for file in files if file.exists()]
+    return sum(int(re.search(r"^Pss: +(\d+) kB", text, re.M)[1]) for text in texts) / 1000

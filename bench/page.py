@@ -1,75 +1,85 @@
-"""A run's result: as JSON, and as docs/explanation/performance.md with its plots."""
+"""Write the results of one run as JSON, and as docs/explanation/performance.md with its plots."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from bench import goals, plot, table
+from bench.configurations import Configuration, Workload
 from bench.measure import Point, Rounds
-from bench.setups import Setup, Work
 
-GOAL_FIRST, GOAL_MEMORY, GOAL_WEB, GOAL_NGINX = 3, 160, 250, 150  # s, MB, MB, MB
-KINDS = {"stack": 0, "copied": 1, "limit": 6}  # colours
+GOAL_START = 3  # seconds
+GOAL_MEMORY = 160  # MB
+GOAL_WEB_IMAGE, GOAL_NGINX_IMAGE = 250, 150  # MB
+COLOURS = {"stack": 0, "reference": 1, "bound": 6}  # by kind of configuration: indexes of plot.COLOURS
 
 TEXT = """# Performance
 
-Written by `./stack bench --page docs/explanation/performance.md`; repeat it on your own machine, it takes some twelve minutes.
-`./stack bench --quick` takes two, and `--app module:callable` asks your own app.
+`./stack bench --page docs/explanation/performance.md` writes this page from a new measurement, which takes about twelve minutes.
+`./stack bench --quick` takes two minutes; `./stack bench --app module:callable` measures your own app.
 
 {machine}
 
-## How to read it
+## How to read the figures
 
-- **CPU µs a request** is what the cgroups of all containers of a setup have counted, Nginx included, divided by the
-  requests of the round. It is the figure to compare: it hardly depends on what else the machine does. Requests/s and
-  times do, and the load generator (wrk) works on the same CPUs.
-- Each cell is the median of {rounds} rounds of one second, 16 clients that keep their connections; in brackets the
-  lowest and the highest round. In each round every setup has its turn, so that whatever else goes on hits all alike.
-- A round with an error (an answer that is not 2xx, a broken connection) is not used; the last column counts errors.
-- The load comes from outside of the containers, to the container's own address: Docker's proxy for published ports is
-  not part of it.
-- *MB* is the memory of all processes before any load, shared pages counted once (PSS).
+- **CPU µs** is the CPU time per request: the time that the cgroups of all containers of a configuration count, Nginx
+  included, divided by the number of requests in the round. This is the figure to compare, because it hardly depends on
+  other activity on the machine. Requests/s and latency do, and the load generator (wrk) runs on the same CPUs.
+- Each figure is the median of {rounds} rounds of one second, with 16 clients on keep-alive connections. The lowest and the
+  highest round are in parentheses. Every round measures all configurations in turn, so that other activity on the
+  machine affects all of them alike.
+- A round with an error (a response other than 2xx, or a broken connection) does not count. The column *errors* is the
+  number of errors in all rounds.
+- The load generator runs outside the containers and connects to the address of the container. Docker's proxy for
+  published ports is not measured.
+- *MB* is the memory of all processes before any load, as proportional set size (PSS): shared pages count once.
 
-The setups called "this stack" are the repository as it is, with its defaults. The next four are what people copy, each
-in our own words on the same base image and packages (`bench/others`). The last two are limits: an Nginx that only
-serves a file or its cache, and the WSGI callable called in process, without any server.
+Three kinds of configurations are measured:
 
-## CPU
+- *Tripod* is this repository with its defaults, with each WSGI server, and once with Gunicorn's sync worker.
+- The next four are common reference configurations (`bench/reference`), written for this benchmark, with the same base
+  image and the same packages.
+- The last two are lower bounds: an Nginx that only serves files or cached responses, and the WSGI callable called in
+  process, without any server.
+
+## CPU per request
 
 ![CPU of a JSON request](performance/json.svg)
 
 {overview}
 
-## Requests/s and times
+## Requests/s and latency
 
 {rates}
 
-{work}
+{workloads}
 
-## Ratios
+## Goals
 
-Both sides from this run. `./stack bench --check bench/kept.json` compares them with the kept ones.
+Both figures of a ratio come from this run. `./stack bench --check bench/baseline.json` compares the ratios of a new run
+with the stored ones.
 
-| ratio | here | goal |
+| ratio | measured | goal |
 |---|---|---|
 {ratios}
 
-| what | here | goal |
+| figure | measured | goal |
 |---|---|---|
 {figures}
 
-## Load
+## Behaviour under load
 
-From one client to 512, each asking for JSON again as soon as it has its answer:
+A closed loop: 1 to 512 clients request JSON, and each sends its next request as soon as it has the previous response.
 
-![Requests a second by clients](performance/clients.svg)
+![Requests per second by number of clients](performance/clients.svg)
 
-![p99 by clients](performance/clients-p99.svg)
+![p99 latency by number of clients](performance/clients-p99.svg)
 
-New connections at a given rate, whether or not earlier ones are answered, to the view that waits 50 ms. 1 is what the
-setup could serve with 16 clients; beyond it some must wait or be refused.
+An open loop: new connections arrive at a fixed rate, whether or not earlier requests have been answered. Each sends one
+request to the view that sleeps for 50 ms. The capacity (1 ×) is the rate that the configuration serves with 16 clients.
+Above it, requests wait in the queue or are refused with 503.
 
-![Answers by offered load](performance/offered.svg)
+![Responses per second by offered load](performance/offered.svg)
 
 {offered}
 """
@@ -77,33 +87,38 @@ setup could serve with 16 clients; beyond it some must wait or be refused.
 
 @dataclass
 class Result:
-    """Everything that one run has found out."""
+    """All results of one run."""
 
     machine: dict[str, str]
-    setups: list[Setup]
-    works: list[Work]
+    configurations: list[Configuration]
+    workloads: list[Workload]
     rounds: Rounds
-    memory: dict[str, float]  # MB by setup
+    memory: dict[str, float]  # MB by configuration
     by_clients: dict[str, list[Point]]
-    by_offer: dict[str, list[Point]]
-    first: list[float]  # seconds
+    by_offered_load: dict[str, list[Point]]
+    start_times: list[float]  # seconds
     images: dict[str, float]  # MB
 
     def as_json(self) -> dict[str, Any]:
-        """What --json writes, and --check reads the ratios of."""
-        curves = {"clients": self.by_clients, "offered": self.by_offer}
+        """What --json writes. --check reads the ratios."""
+        curves = {"clients": self.by_clients, "offered": self.by_offered_load}
         return {
             "machine": self.machine,
             "ratios": {ratio.name: round(value, 3) for ratio, value in goals.ratios(self.rounds)},
             "memory": self.memory,
             "images": self.images,
-            "first": self.first,
+            "first": self.start_times,
             "curves": {
-                name: {one: [asdict(point) for point in points] for one, points in curve.items()}
-                for name, curve in curves.items()
+                curve: {name: [asdict(point) for point in points] for name, points in by_configuration.items()}
+                for curve, by_configuration in curves.items()
             },
             "rounds": self.rounds.as_json(),
         }
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """The configurations' titles by name."""
+        return {configuration.name: configuration.title for configuration in self.configurations}
 
 
 def _machine(result: Result) -> str:
@@ -112,69 +127,79 @@ def _machine(result: Result) -> str:
 
 def _ratios(result: Result) -> str:
     return "\n".join(
-        f"| {ratio.name} | {value:.2f} | {'≥' if ratio.more_is_better else '≤'} {ratio.goal} |"
-        for ratio, value in goals.ratios(result.rounds)
+        f"| {ratio.name} | {value:.2f} | {ratio.goal_text} |" for ratio, value in goals.ratios(result.rounds)
     )
 
 
 def _figures(result: Result) -> str:
-    first = ", ".join(f"{seconds:.1f}" for seconds in result.first)
+    starts = ", ".join(f"{seconds:.1f}" for seconds in result.start_times)
+    memory, images = result.memory.get("gunicorn", 0), result.images
     return "\n".join(
         (
-            f"| `docker compose up` → first 200, {len(result.first)} times | {first} s | ≤ {GOAL_FIRST} s |",
-            f"| idle memory, PSS | {result.memory.get('gunicorn', 0):.0f} MB | ≤ {GOAL_MEMORY} MB |",
-            f"| the image web | {result.images['web']:.0f} MB | ≤ {GOAL_WEB} MB |",
-            f"| the image nginx | {result.images['nginx']:.0f} MB | ≤ {GOAL_NGINX} MB |",
+            f"| `docker compose up` → first 200, images built, {len(result.start_times)} times | {starts} s "
+            f"| ≤ {GOAL_START} s |",
+            f"| memory of the idle default stack (PSS) | {memory:.0f} MB | ≤ {GOAL_MEMORY} MB |",
+            f"| size of the image web | {images['web']:.0f} MB | ≤ {GOAL_WEB_IMAGE} MB |",
+            f"| size of the image nginx | {images['nginx']:.0f} MB | ≤ {GOAL_NGINX_IMAGE} MB |",
         )
     )
 
 
-def _offered(result: Result, titles: dict[str, str]) -> str:
-    rows = [["× what it can serve", *(titles[name] for name in result.by_offer)]]
-    columns = list(result.by_offer.values())
-    for points in zip(*columns, strict=False):
+def _offered_load(result: Result) -> str:
+    """The table below the plot of the open loop; empty if it was not measured."""
+    rows = [["× capacity", *(result.titles[name] for name in result.by_offered_load)]]
+    for points in zip(*result.by_offered_load.values(), strict=False):
         cells = [
-            f"{one.rate:.0f}/s, p99 {one.p99:.0f} ms, {one.refused} refused, {one.failed} failed" for one in points
+            f"{point.rate:.0f}/s, p99 {point.p99:.0f} ms, {point.refused} refused, {point.failed} failed"
+            for point in points
         ]
         rows.append([f"{points[0].at:g}", *cells])
-    return table.markdown(rows) if len(rows) > 1 else ""
+    return table.markdown_table(rows) if len(rows) > 1 else ""
 
 
-def _plots(result: Result, titles: dict[str, str]) -> dict[str, str]:
-    figures = [(one, result.rounds.figure(one.name, "json", "cpu")) for one in result.setups]
-    bars = [plot.Bar(one.title, cpu.median, cpu.low, cpu.high, KINDS[one.kind]) for one, cpu in figures if cpu]
+def _plots(result: Result) -> dict[str, str]:
+    """The SVG of each plot by file name."""
+    bars = []
+    for configuration in result.configurations:
+        cpu = result.rounds.figure(configuration.name, "json", "cpu")
+        if cpu:
+            colour = COLOURS[configuration.kind]
+            bars.append(plot.Bar(configuration.title, cpu.median, cpu.low, cpu.high, colour))
 
-    def lines(title, x_name, y_name, curves, field, **how):
-        series = {titles[name]: [(one.at, getattr(one, field)) for one in points] for name, points in curves.items()}
-        return plot.lines(title, x_name, y_name, series, **how)
+    def series(curves: dict[str, list[Point]], field: str) -> plot.Series:
+        return {
+            result.titles[name]: [(point.at, getattr(point, field)) for point in points]
+            for name, points in curves.items()
+        }
 
+    rate, p99 = series(result.by_clients, "rate"), series(result.by_clients, "p99")
+    offered = series(result.by_offered_load, "rate")
     return {
-        "json": plot.bars("CPU of a JSON request, all containers together; less is better", "µs", bars),
-        "clients": lines("JSON requests a second", "clients", "requests/s", result.by_clients, "rate"),
-        "clients-p99": lines("p99 of JSON requests", "clients", "ms", result.by_clients, "p99", log_y=True),
-        "offered": lines(
-            "Answers a second under offered load", "× what it can serve", "answers/s", result.by_offer, "rate"
-        ),
+        "json": plot.bar_chart("CPU of a JSON request, all containers together (less is better)", "µs", bars),
+        "clients": plot.line_chart("JSON requests per second", "clients", "requests/s", rate),
+        "clients-p99": plot.line_chart("p99 latency of JSON requests", "clients", "ms", p99, log_y=True),
+        "offered": plot.line_chart("Responses per second under offered load", "× capacity", "responses/s", offered),
     }
 
 
 def write(file: Path, result: Result) -> None:
-    """Writes the page, and its plots into a folder of the same name beside it."""
-    titles = {one.name: one.title for one in result.setups}
-    rounds = max(len(one) for works in result.rounds.as_json().values() for one in works.values())
+    """Write the page, and its plots into a folder next to it with the page's name."""
+    rounds = max(len(one) for by_workload in result.rounds.as_json().values() for one in by_workload.values())
+    overview = table.overview(result.configurations, result.workloads, result.rounds, result.memory)
+    rates = table.rates(result.configurations, result.workloads, result.rounds)
     file.write_text(
         TEXT.format(
             machine=_machine(result),
             rounds=rounds,
-            overview=table.markdown(table.overview(result.setups, result.works, result.rounds, result.memory)),
-            rates=table.markdown(table.all_rates(result.setups, result.works, result.rounds)),
-            work="\n".join(f"- *{one.name}*: {one.meaning}" for one in result.works),
+            overview=table.markdown_table(overview),
+            rates=table.markdown_table(rates),
+            workloads="\n".join(f"- *{workload.name}*: {workload.meaning}" for workload in result.workloads),
             ratios=_ratios(result),
             figures=_figures(result),
-            offered=_offered(result, titles),
+            offered=_offered_load(result),
         )
     )
     folder = file.with_suffix("")
     folder.mkdir(exist_ok=True)
-    for name, svg in _plots(result, titles).items():
+    for name, svg in _plots(result).items():
         (folder / f"{name}.svg").write_text(svg)

@@ -1,4 +1,4 @@
-"""Plots as SVG, readable on light and dark pages: the colours of text and lines follow the reader's own setting."""
+"""Plots as SVG. Text and lines follow the reader's light or dark colour scheme."""
 
 import math
 from dataclasses import dataclass
@@ -7,29 +7,29 @@ from html import escape
 COLOURS = ("#2f7ed8", "#e8743b", "#19a979", "#945ecf", "#d1495b", "#8d6e63", "#6c8893", "#bfa53a")
 STYLE = """
 text { font: 12px system-ui, sans-serif; fill: #222 } .axis { stroke: #888 } .grid { stroke: #8884 }
-.title { font-weight: 600; font-size: 14px } .least { font-size: 11px; fill: #666 }
-@media (prefers-color-scheme: dark) { text { fill: #ddd } .least { fill: #aaa } }
+.title { font-weight: 600; font-size: 14px } .small { font-size: 11px; fill: #666 }
+@media (prefers-color-scheme: dark) { text { fill: #ddd } .small { fill: #aaa } }
 """
 WIDTH = 760
 
 
 @dataclass(frozen=True)
 class Bar:
-    """`low` and `high` are drawn as a line across the bar's end."""
+    """One bar, with a thin line from `low` to `high` across its end."""
 
     label: str
     value: float
     low: float
     high: float
-    colour: int
+    colour: int  # an index of COLOURS
 
 
 def _svg(height: int, title: str, parts: list[str]) -> str:
-    head = (
+    start = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img">'
         f"<title>{escape(title)}</title><style>{STYLE}</style>"
     )
-    return "\n".join([head, _text(10, 20, title, "title"), *parts, "</svg>\n"])
+    return "\n".join([start, _text(10, 20, title, "title"), *parts, "</svg>\n"])
 
 
 def _text(x: float, y: float, text: str, css: str = "", anchor: str = "start") -> str:
@@ -40,12 +40,12 @@ def _line(x1: float, y1: float, x2: float, y2: float, css: str) -> str:
     return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" class="{css}"/>'
 
 
-def bars(title: str, unit: str, shown: list[Bar]) -> str:
-    """Horizontal bars, from 0."""
+def bar_chart(title: str, unit: str, bars: list[Bar]) -> str:
+    """Horizontal bars, starting at 0."""
     left, row, right = 240, 26, 90
-    scale = (WIDTH - left - right) / max(bar.high for bar in shown)
+    scale = (WIDTH - left - right) / max(bar.high for bar in bars)
     parts = []
-    for number, bar in enumerate(shown):
+    for number, bar in enumerate(bars):
         y = 36 + number * row
         parts += [
             _text(left - 8, y + 14, bar.label, anchor="end"),
@@ -53,11 +53,11 @@ def bars(title: str, unit: str, shown: list[Bar]) -> str:
             _line(left + bar.low * scale, y + 9, left + bar.high * scale, y + 9, "axis"),
             _text(left + bar.high * scale + 6, y + 14, f"{bar.value:.0f} {unit}"),
         ]
-    return _svg(36 + len(shown) * row + 10, title, parts)
+    return _svg(36 + len(bars) * row + 10, title, parts)
 
 
 def _ticks(low: float, high: float, logarithmic: bool) -> list[float]:
-    """Round numbers between the two: powers of ten, or some five steps."""
+    """Round numbers that cover low to high: powers of ten, or 0 and about five equal steps."""
     if logarithmic:
         return [10**power for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)]
     step = 10 ** math.floor(math.log10(high / 2))
@@ -65,28 +65,28 @@ def _ticks(low: float, high: float, logarithmic: bool) -> list[float]:
     return [number * step for number in range(math.ceil(high / step) + 1)]
 
 
-Series = dict[str, list[tuple[float, float]]]
+Series = dict[str, list[tuple[float, float]]]  # (x, y) by name
 
 
-def lines(title: str, x_name: str, y_name: str, series: Series, log_y: bool = False) -> str:
-    """A line for each series of (x, y); the places on the x axis are the values that occur, evenly spaced."""
+def line_chart(title: str, x_name: str, y_name: str, series: Series, log_y: bool = False) -> str:
+    """One line for each series of (x, y). The values of x that occur are evenly spaced on the x axis."""
     left, top, right, bottom, legend = 64, 52, WIDTH - 20, 300, 20
-    places = sorted({x for points in series.values() for x, _ in points})
+    x_values = sorted({x for points in series.values() for x, _ in points})
     values = [y for points in series.values() for _, y in points if y > 0]
     ticks = _ticks(min(values), max(values), log_y)
 
     def at_x(x):
-        return left + places.index(x) / max(len(places) - 1, 1) * (right - left)
+        return left + x_values.index(x) / max(len(x_values) - 1, 1) * (right - left)
 
     def at_y(y):
         share = math.log(max(y, ticks[0]) / ticks[0]) / math.log(ticks[-1] / ticks[0]) if log_y else y / ticks[-1]
         return bottom - share * (bottom - top)
 
-    parts = [_text(10, 40, y_name, "least"), _text(right, bottom + 34, x_name, "least", "end")]
+    parts = [_text(10, 40, y_name, "small"), _text(right, bottom + 34, x_name, "small", "end")]
     for tick in ticks:
         y = at_y(tick)
         parts += [_line(left, y, right, y, "grid"), _text(left - 6, y + 4, f"{tick:g}", "", "end")]
-    parts += [_text(at_x(place), bottom + 18, f"{place:g}", "", "middle") for place in places]
+    parts += [_text(at_x(x), bottom + 18, f"{x:g}", "", "middle") for x in x_values]
     for number, (name, points) in enumerate(series.items()):
         path = " ".join(f"{at_x(x):.1f},{at_y(y):.1f}" for x, y in points)
         y = bottom + 52 + number // 3 * legend

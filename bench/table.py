@@ -1,52 +1,54 @@
-"""Tables: for a terminal with --quick, for Markdown in docs/explanation/performance.md."""
+"""Tables of results, as text for the terminal and as Markdown for docs/explanation/performance.md."""
 
+from bench.configurations import Configuration, Workload
 from bench.measure import Rounds, Spread
-from bench.setups import Setup, Work
+
+NOT_MEASURED = "–"
 
 
-def micro(cpu: Spread | None) -> str:
-    """A median of µs with its spread."""
-    return f"{cpu.median:.0f} ({cpu.low:.0f}–{cpu.high:.0f})" if cpu else "–"
-
-
-def _wide(text: str, width: int) -> str:
-    return text + " " * (width - len(text))
-
-
-def plain(rows: list[list[str]]) -> str:
-    """Columns under one another; the first row is the head."""
+def text_table(rows: list[list[str]]) -> str:
+    """Aligned columns. The first row is the header."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(map(_wide, row, widths)).rstrip() for row in rows]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
 
 
-def markdown(rows: list[list[str]]) -> str:
-    """The same as Markdown."""
-    head, *others = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([head, "|" + "---|" * len(rows[0]), *others])
+def markdown_table(rows: list[list[str]]) -> str:
+    """A Markdown table. The first row is the header."""
+    header, *others = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([header, "|" + "---|" * len(rows[0]), *others])
 
 
-def overview(setups: list[Setup], works: list[Work], rounds: Rounds, memory: dict[str, float]) -> list[list[str]]:
-    """A line for each setup: CPU of each kind of work; requests/s and p99 of the first; memory and errors."""
-    first = works[0]
-    rows = [["", *(f"{work.name}, CPU µs" for work in works), f"{first.name}/s", "p50 ms", "p99 ms", "MB", "errors"]]
-    for setup in setups:
-        rate, p50, p99 = (rounds.figure(setup.name, first.name, name) for name in ("rate", "p50", "p99"))
-        served = [f"{rate.median:.0f}", f"{p50.median:.1f}", f"{p99.median:.1f}"] if rate else ["–"] * 3
-        cpu = [micro(rounds.figure(setup.name, work.name, "cpu")) for work in works]
-        used = f"{memory[setup.name]:.0f}" if setup.name in memory else "–"
-        errors = sum(rounds.errors(setup.name, work.name) for work in works)
-        rows.append([setup.title, *cpu, *served, used, str(errors)])
+def _spread(figure: Spread | None) -> str:
+    return f"{figure.median:.0f} ({figure.low:.0f}–{figure.high:.0f})" if figure else NOT_MEASURED
+
+
+def overview(
+    configurations: list[Configuration], workloads: list[Workload], rounds: Rounds, memory: dict[str, float]
+) -> list[list[str]]:
+    """One row per configuration: CPU per request of each workload; rate and latency of the first; memory; errors."""
+    first = workloads[0].name
+    columns = [f"{workload.name}, CPU µs" for workload in workloads]
+    rows = [["", *columns, f"{first}, requests/s", f"{first}, p50 ms", f"{first}, p99 ms", "MB", "errors"]]
+    for configuration in configurations:
+        name = configuration.name
+        cpu = [_spread(rounds.figure(name, workload.name, "cpu")) for workload in workloads]
+        rate, p50, p99 = (rounds.figure(name, first, field) for field in ("rate", "p50", "p99"))
+        served = [f"{rate.median:.0f}", f"{p50.median:.1f}", f"{p99.median:.1f}"] if rate else [NOT_MEASURED] * 3
+        used = f"{memory[name]:.0f}" if name in memory else NOT_MEASURED
+        errors = sum(rounds.errors(name, workload.name) for workload in workloads)
+        rows.append([configuration.title, *cpu, *served, used, str(errors)])
     return rows
 
 
-def all_rates(setups: list[Setup], works: list[Work], rounds: Rounds) -> list[list[str]]:
-    """Requests/s, p50 and p99 of every kind of work."""
-    rows = [["requests/s (p50, p99 in ms)", *(work.name for work in works)]]
-    for setup in setups:
+def rates(configurations: list[Configuration], workloads: list[Workload], rounds: Rounds) -> list[list[str]]:
+    """One row per configuration: requests/s, p50 and p99 of each workload."""
+    rows = [["requests/s (p50, p99 in ms)", *(workload.name for workload in workloads)]]
+    for configuration in configurations:
         cells = []
-        for work in works:
-            rate, p50, p99 = (rounds.figure(setup.name, work.name, name) for name in ("rate", "p50", "p99"))
-            cells.append(f"{rate.median:.0f} ({p50.median:.1f}, {p99.median:.1f})" if rate else "–")
-        rows.append([setup.title, *cells])
+        for workload in workloads:
+            fields = ("rate", "p50", "p99")
+            rate, p50, p99 = (rounds.figure(configuration.name, workload.name, field) for field in fields)
+            cells.append(f"{rate.median:.0f} ({p50.median:.1f}, {p99.median:.1f})" if rate else NOT_MEASURED)
+        rows.append([configuration.title, *cells])
     return rows

@@ -1,4 +1,6 @@
--- wrk -s wrk.lua URL -- METHOD BYTES COOKIE: sends such requests and prints one line of JSON about them.
+-- wrk -s wrk.lua URL -- METHOD BYTES COOKIE
+-- Sends requests with this method, a body of this many bytes and this cookie. Prints the result as one line of JSON for
+-- bench/load.py. wrk reports times in µs. Manual: https://github.com/wg/wrk/blob/master/SCRIPTING
 
 function init(args)
     wrk.method = args[1]

@@ -1,6 +1,6 @@
-"""The app that is measured: four small views of a plain Flask, and the sample app with all of its own behind the rest.
+"""The measured app: a plain Flask app with four small views, and the complete sample app for all other paths.
 
-Bodies are small and fixed, so that what is compared is the way to the view and not the view.
+The responses of the small views are short and constant, so the figures show the cost of the stack, not of the view.
 """
 
 import os
@@ -10,33 +10,33 @@ from flask import Flask, jsonify, render_template, request
 
 from app.wsgi import application as sample
 
-work = Flask(__name__, static_folder=os.environ.get("STATIC_ROOT"), static_url_path="/static")
+small_views = Flask(__name__, static_folder=os.environ.get("STATIC_ROOT"), static_url_path="/static")
 
 ROWS = [{"name": f"row {number}", "note": "a <b>text</b> & more", "number": number} for number in range(20)]
 WAIT = 0.05  # seconds
 
 
-@work.get("/bench/json")
-def answer():
+@small_views.get("/bench/json")
+def json():
     return jsonify(hello="world")
 
 
-@work.get("/bench/page")
+@small_views.get("/bench/page")
 def page():
     return render_template("page.html", rows=ROWS)
 
 
-@work.post("/bench/upload")
+@small_views.post("/bench/upload")
 def upload():
     return jsonify(bytes=sum(map(len, iter(lambda: request.stream.read(65536), b""))))
 
 
-@work.get("/bench/wait")
+@small_views.get("/bench/wait")
 def wait():
     time.sleep(WAIT)
     return jsonify(waited=WAIT)
 
 
 def application(environ, start_response):
-    app = work if environ["PATH_INFO"].startswith(("/bench/", "/static/")) else sample
+    app = small_views if environ["PATH_INFO"].startswith(("/bench/", "/static/")) else sample
     return app(environ, start_response)

@@ -6,7 +6,7 @@ request is the figure to compare, since it hardly depends on what else goes on.
   ./stack bench --app shop:app                your own app (APP_DIR): GET / of it, or --path
   ./stack bench --page docs/explanation/performance.md    write the page and its plots
   ./stack bench --json FILE                   every round, for machines
-  ./stack bench --check bench/kept.json       exit status 1 if a ratio is 15 % worse than kept
+  ./stack bench --check bench/baseline.json   exit status 1 if a ratio is 15 % worse than the baseline
 """
 
 from cli import compose

@@ -10,7 +10,7 @@ from cli.commands import test
 
 def add_arguments(parser):
     """The options of `mutate`."""
-    parser.add_argument("words", nargs="*", metavar="WORD", help="part of a lever's file or text")
+    parser.add_argument("words", nargs="*", metavar="WORD", help="part of a mutation's file or text")
 
 
 def run(args):

@@ -1,8 +1,9 @@
-"""Breaks each mutation in turn, in a scratch copy with images of its own, and shows that its check sees it.
+"""Mutation-test the stack: apply each mutation to a scratch copy and show that a test fails.
 
-    python3 -m tests.mutations [WORD ...]     all mutations, or those whose file or text has a WORD
+    python3 -m tests.mutations [WORD ...]     all mutations, or those with a WORD in their file or text
 
-Run by `./stack mutate`. Exit status 1 when a broken mutation stays green or could not be broken.
+Run by `./stack mutate`. The scratch copy has images of its own. The exit status is 1 if a mutation survives (no test
+fails) or cannot be applied.
 """
 
 import os
@@ -17,71 +18,82 @@ from pathlib import Path
 from tests.mutations.configuration import MUTATIONS, Mutation
 
 ROOT = Path(__file__).resolve().parents[2]
-STATE = ROOT / ".stack"  # the engine, outside of this container, has to see the copy too
+STATE = ROOT / ".stack"  # the scratch copy is below it: the engine, outside this container, must see the same path
 IMAGE_TAG = "mutant"
-LEFT_OUT = shutil.ignore_patterns(".git", ".stack", "__pycache__", ".env")
-CAUGHT, STAYED_GREEN, NOT_BROKEN = "caught", "STAYED GREEN", "NOT BROKEN"
+NOT_COPIED = shutil.ignore_patterns(".git", ".stack", "__pycache__", ".env")
+CAUGHT, SURVIVED, NOT_APPLIED = "caught", "SURVIVED", "NOT APPLIED"
 
 
 def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    tagged = os.environ | {"IMAGE_TAG": IMAGE_TAG}
-    return subprocess.run(command, cwd=folder, env=tagged, text=True, capture_output=True)
+    """Run the command in the folder. Stacks that it starts use the images of the scratch copy."""
+    environment = os.environ | {"IMAGE_TAG": IMAGE_TAG}
+    return subprocess.run(command, cwd=folder, env=environment, text=True, capture_output=True)
 
 
-def is_green(folder: Path, check: str, needs_images: bool) -> bool:
-    """Whether the check passes on the copy as it is; AssertionError when it judged nothing."""
-    if needs_images and run(folder, "docker", "compose", "build", "--quiet", "web", "nginx", "postgres").returncode:
+def passes(folder: Path, check: str, with_images: bool) -> bool:
+    """Whether the check passes on the copy. A failed build counts as a failed check.
+
+    Raises AssertionError if pytest ran no test, for example because no test matches the check's `-k`.
+    """
+    if with_images and run(folder, "docker", "compose", "build", "--quiet", "web", "nginx", "postgres").returncode:
         return False
     done = run(folder, "pytest", "-q", "-x", *shlex.split(check))
-    assert done.returncode in (0, 1, 2), done.stdout + done.stderr  # 2: an error while the tests were read
+    assert done.returncode in (0, 1, 2), done.stdout + done.stderr  # 2: a test file could not be imported
     return done.returncode == 0
 
 
-def is_live(mutation: Mutation) -> bool:
+def needs_images(mutation: Mutation) -> bool:
+    """Whether the check starts containers."""
     return "tests/live" in mutation.check
 
 
 def outcome(mutation: Mutation, folder: Path) -> str:
-    """Breaks the mutation in the scratch copy, runs its check, mends it again."""
+    """Apply the mutation to the scratch copy, run its check and restore the file."""
     path = folder / mutation.file
-    whole = path.read_text()
-    if mutation.old not in whole:
-        return NOT_BROKEN
-    path.write_text(whole.replace(mutation.old, mutation.new, 1))
+    original = path.read_text()
+    if mutation.old not in original:
+        return NOT_APPLIED
+    path.write_text(original.replace(mutation.old, mutation.new, 1))
     try:
-        return STAYED_GREEN if is_green(folder, mutation.check, is_live(mutation)) else CAUGHT
+        return SURVIVED if passes(folder, mutation.check, needs_images(mutation)) else CAUGHT
     finally:
-        path.write_text(whole)
+        path.write_text(original)
 
 
-def prove(mutations: list[Mutation], folder: Path) -> int:
-    """Prints one line for each mutation and returns how many were caught."""
-    # A check that is red anyway would catch everything.
-    for check, live in sorted({(mutation.check, is_live(mutation)) for mutation in mutations}):
-        if not is_green(folder, check, live):
-            sys.exit(f"{check} is red although nothing is broken: mend that first.")
+def run_all(mutations: list[Mutation], folder: Path) -> int:
+    """Print one line for each mutation. Return the number of mutations that were caught."""
+    # A check that already fails on the original would seem to catch every mutation.
+    for check, with_images in sorted({(mutation.check, needs_images(mutation)) for mutation in mutations}):
+        if not passes(folder, check, with_images):
+            sys.exit(f"{check} fails without any mutation: fix that first.")
     caught = 0
     for mutation in mutations:
         began = time.monotonic()
         result = outcome(mutation, folder)
         caught += result == CAUGHT
-        what = mutation.old.strip().splitlines()[0][:60]
-        print(f"{result:<12} {time.monotonic() - began:5.1f} s  {mutation.file}: {what}", flush=True)
+        first_line = mutation.old.strip().splitlines()[0][:60]
+        print(f"{result:<12} {time.monotonic() - began:5.1f} s  {mutation.file}: {first_line}", flush=True)
     return caught
 
 
-def main(words: list[str]) -> int:
-    chosen = [
+def select(words: list[str]) -> list[Mutation]:
+    """The mutations with one of the words in their file or text; all mutations if there are no words."""
+    return [
         mutation for mutation in MUTATIONS if not words or any(word in mutation.file + mutation.old for word in words)
     ]
+
+
+def main(words: list[str]) -> int:
+    """Test the selected mutations and return the exit status."""
+    mutations = select(words)
     STATE.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=STATE) as scratch:
         folder = Path(scratch) / "tripod"
-        shutil.copytree(ROOT, folder, ignore=LEFT_OUT)
-        run(folder, "git", "init", "--quiet")  # the checks ask git which files there are
-        caught = prove(chosen, folder)
-    print(f"{caught} of {len(chosen)} broken mutations caught")
-    return 0 if caught == len(chosen) else 1
+        shutil.copytree(ROOT, folder, ignore=NOT_COPIED)
+        run(folder, "git", "init", "--quiet")  # some tests list the repository's files with git
+        caught = run_all(mutations, folder)
+    print(f"{caught} of {len(mutations)} mutations were caught")
+    return 0 if caught == len(mutations) else 1
 
 
 if __name__ == "__main__":

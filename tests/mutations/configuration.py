@@ -1,7 +1,8 @@
-"""The mutations: each line of the stack that a promise hangs on, how to break it, and the check that must go red then.
+"""Deliberate changes to the stack, each with the test that must fail because of it.
 
-`old` stands exactly once in `file`; with `new` in its place it is broken. `check` is what pytest is given: the
-cheapest check that sees it. A mutation whose breaking stays green gets a sharper check, or goes.
+A mutation replaces `old`, which occurs exactly once in `file`, with `new`. `check` holds the arguments of pytest that
+select the fastest test that catches the mutation. If a mutation survives, its check needs a stricter test, or the
+mutation does not matter and is removed.
 """
 
 from dataclasses import dataclass
@@ -61,7 +62,7 @@ MUTATIONS = (
     Mutation(NORMALIZE, "                return\n", "                continue\n", UNIT + "normalize.py"),
     Mutation(NORMALIZE, "environ.update(concurrency)", "pass", UNIT + "normalize.py"),
     Mutation("deploy/assets.py", "_touch(draft, file)", "pass", UNIT + "assets.py"),
-    # --- nothing stays stuck, nothing is cut ---
+    # --- request timeouts and graceful shutdown ---
     Mutation(
         REQUEST_TIMEOUT,
         "class RequestTimeout(BaseException)",
@@ -115,7 +116,7 @@ MUTATIONS = (
         "tests/live/reliability/test_full_disk.py -k nginx",
     ),
     Mutation("app/database.py", "lock_timeout=1500", "lock_timeout=0", "tests/live/reliability -k locked"),
-    # --- the handover and what it needs ---
+    # --- the handover, published assets and state ---
     Mutation(
         "deploy/handover.py",
         "fresh.replace(own.with_name(LINK))",
@@ -139,7 +140,7 @@ MUTATIONS = (
     ),
     Mutation("deploy/smoke_check.py", "else status < 500", "else True", UNIT + "smoke_check.py"),
     Mutation("deploy/breaking_migrations.py", "if MARK in names and", "if False and", UNIT + "breaking_migrations.py"),
-    # --- a switch and a release ---
+    # --- roll-outs: ./stack switch and ./stack release ---
     Mutation(
         CLI_ROLLOUT,
         "        _try_out(stack, new, change.paths)\n        _hand_over(stack, new)\n",
@@ -155,7 +156,7 @@ MUTATIONS = (
         "tests/live/reliability/test_rollout_interrupted.py -k kill_9_at",
     ),
     Mutation("Dockerfile", "STOPSIGNAL SIGTERM", "STOPSIGNAL SIGKILL", STOP + " -k flight"),
-    # --- the contract ---
+    # --- settings ---
     Mutation("deploy/settings.py", "self[name] = value or (", "self[name] = (", UNIT + "settings.py"),
     Mutation("deploy/wsgi.py", "os._exit(EXIT_CONFIG)", "os._exit(1)", UNIT + "start.py"),
     Mutation("deploy/resources.py", "min(available, max(1,", "max(available, max(1,", UNIT + "resources.py"),
@@ -177,7 +178,7 @@ MUTATIONS = (
         "json;\n    add_header Cache-Control no-store always;\n    #",
         "tests/live/test_switch.py",
     ),
-    # --- the cache of pages ---
+    # --- the page cache ---
     Mutation(PAGES, "$http_cookie$http_auth", "$http_auth", CACHE + " -k credentials"),
     Mutation(PAGES, "$http_authorization", "", CACHE + " -k credentials"),
     Mutation(PAGES, "$content_length$http_transfer_encoding", "", CACHE + " -k body"),
@@ -203,7 +204,7 @@ MUTATIONS = (
     Mutation(
         "app/errors.py", "    g._login_user = AnonymousUserMixin()\n", "", "tests/unit/app/test_errors.py -k full"
     ),
-    # --- the containers ---
+    # --- container hardening ---
     Mutation("docker-compose.yml", "  read_only: true\n", "", "tests/config/test_containers.py"),
     Mutation("docker-compose.yml", "  cap_drop: [ALL]\n", "", "tests/config/test_containers.py"),
     # --- other targets ---
@@ -219,7 +220,7 @@ MUTATIONS = (
         "KillMode=control-group",
         "tests/config/test_targets.py",
     ),
-    # --- the app's data ---
+    # --- the sample app's database ---
     Mutation("app/database.py", "synchronous = FULL", "synchronous = NORMAL", "tests/unit/app/test_database.py"),
     Mutation("app/database.py", 'else "BEGIN IMMEDIATE"', 'else "BEGIN"', "tests/unit/app/test_database.py"),
 )

@@ -1,18 +1,19 @@
-"""Prints the CPU in µs of one call of the WSGI callable, in process: what is left when nothing is around the app.
+"""Print the CPU time in µs of one call of the WSGI callable: the cost of a request without any server.
 
-python3 bare.py PATH SECONDS
+python3 call_in_process.py PATH SECONDS
 """
 
 import io
 import sys
 import time
 
-from others_app import application
+from reference_app import application
 
 path, seconds = sys.argv[1], float(sys.argv[2])
 
 
 def call():
+    """Call the WSGI callable once and read its whole response."""
     environ = {
         "REQUEST_METHOD": "GET",
         "SCRIPT_NAME": "",
@@ -30,20 +31,20 @@ def call():
         "wsgi.multiprocess": False,
         "wsgi.run_once": False,
     }
-    parts = application(environ, lambda status, headers, exc_info=None: None)
-    b"".join(parts)
-    if hasattr(parts, "close"):
-        parts.close()
+    response = application(environ, lambda status, headers, exc_info=None: None)
+    b"".join(response)
+    if hasattr(response, "close"):
+        response.close()
 
 
-def cpu_of_calls(during: float) -> float:
-    """CPU seconds of each call, over so many seconds of CPU."""
+def cpu_per_call(duration: float) -> float:
+    """Call repeatedly until `duration` seconds of CPU are used. Return the CPU seconds per call."""
     began, calls = time.process_time(), 0
-    while time.process_time() - began < during:
+    while time.process_time() - began < duration:
         call()
         calls += 1
     return (time.process_time() - began) / calls
 
 
-cpu_of_calls(seconds / 5)  # warm
-print(cpu_of_calls(seconds) * 1e6)
+cpu_per_call(seconds / 5)  # warm-up: imports, caches
+print(cpu_per_call(seconds) * 1e6)
