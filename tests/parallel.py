@@ -1,17 +1,17 @@
-"""A plugin of ./stack test: which tests share a process when several run at once."""
+"""A pytest plugin for ./stack test: which tests share a process when several processes run."""
 
 from xdist.scheduler import LoadScopeScheduling
 
-# The files of these folders share what takes long to start: a fleet of stacks; a stack and a browser.
-TOGETHER = ("tests/live/conformance", "tests/browser")
+# All files in these folders share a fixture that is slow to start: one stack per server, or a stack and a browser.
+SHARED_FOLDERS = ("tests/live/conformance", "tests/browser")
 
 
 class ByFile(LoadScopeScheduling):
-    """A file's tests share fixtures, and often follow from one another."""
+    """Run the tests of a file in one process: they share fixtures, and many depend on the test before them."""
 
     def _split_scope(self, nodeid):
         file = nodeid.split("::")[0]
-        return next((folder for folder in TOGETHER if file.startswith(folder)), file)
+        return next((folder for folder in SHARED_FOLDERS if file.startswith(folder)), file)
 
 
 def pytest_xdist_make_scheduler(config, log):

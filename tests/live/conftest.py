@@ -1,4 +1,4 @@
-"""Fixtures of the tests that start real stacks; a failed test shows what the containers said."""
+"""Fixtures for the tests that start real stacks. A failed test reports the logs of all running containers."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -7,16 +7,16 @@ import pytest
 from deploy.settings import server_names
 from tests.live.stack import Stack, running
 
-LONGEST_LOG_LINE = 300  # characters; tracebacks in JSON would hide the failure itself
+LONGEST_LOG_LINE = 300  # characters; longer lines, such as tracebacks in JSON, would bury the failure itself
 
 
 def pytest_addoption(parser):
-    parser.addoption("--long", action="store_true", help="the counts that docs/ is published with")
+    parser.addoption("--long", action="store_true", help="run as often as for the figures published in docs/")
 
 
 @pytest.fixture(scope="session")
 def is_long(pytestconfig) -> bool:
-    """Whether --long was given. A run of all tests loads this file too late for its options: hence the default."""
+    """Whether --long is set. Default: False, because a run of all tests loads this file too late to add its options."""
     return pytestconfig.getoption("--long", False)
 
 
@@ -32,7 +32,7 @@ def pytest_runtest_makereport(item, call):
 
 @pytest.fixture(scope="module")
 def make_stack():
-    """Makes stacks and takes them away again, with their volumes, after the module's tests."""
+    """Return a function that makes stacks. They are removed, with their volumes, after the module's tests."""
     made = []
 
     def make(*files: str, **env: str) -> Stack:
@@ -46,5 +46,5 @@ def make_stack():
 
 @pytest.fixture(scope="module", params=server_names())
 def server(request) -> str:
-    """Each folder of deploy/servers in turn: all tests of a module with one of them, so that it is started once."""
+    """Each folder in deploy/servers. All tests of a module run with one server before the next one is started."""
     return request.param

@@ -1,7 +1,8 @@
-"""A WSGI app without any framework that shows what reaches an app, and misbehaves on request.
+"""A WSGI app without a framework that reports what reaches an app, and misbehaves on request.
 
-The first segment of the path says what happens; any other is echoed. /seen hands out what this process has seen since
-it was last asked, so tests that want to know that something was *not* seen run one process.
+The first segment of the path selects the behaviour (ROUTES); all other paths echo the environ. /seen returns the
+requests that this process has received since the last call. Tests that assert that a request was *not* seen therefore
+run a single process.
 """
 
 import ctypes
@@ -16,17 +17,17 @@ import time
 from urllib.parse import parse_qs
 
 JSON = [("Content-Type", "application/json")]
-UNSEEN = ("ready", "seen")  # the health check's own requests, and the question itself
+UNRECORDED = ("ready", "seen")  # the health check's requests, and the query itself
 
 _seen = []
 
 
-def _shown(environ) -> dict:
+def _serializable(environ) -> dict:
     return {name: value for name, value in environ.items() if isinstance(value, str | bool | tuple)}
 
 
 def _echo(environ, start):
-    return _send(start, json.dumps(_shown(environ)).encode())
+    return _send(start, json.dumps(_serializable(environ)).encode())
 
 
 def _send(start, body, status="200 OK", headers=()):
@@ -38,7 +39,7 @@ def _ready(environ, start):
     return _send(start, b'"ready"')
 
 
-def _hand_out_seen(environ, start):
+def _return_seen(environ, start):
     seen, _seen[:] = _seen[:], []
     return _send(start, json.dumps(seen).encode())
 
@@ -59,36 +60,36 @@ def _spin(environ, start):
 
 
 def _refuse(environ, start):
-    """Answers with the status that the path names, without reading the request's body."""
+    """Answer with the status named in the path, without reading the request's body."""
     status = environ["PATH_INFO"].rpartition("/")[2]
     return _send(start, b'"refused"', f"{status} Refused" if status.isdigit() else "200 OK")
 
 
 def _stream(environ, start):
-    """Ten parts of 10 kB, of no length that is told."""
+    """Stream ten parts of 10 kB without a Content-Length."""
     start("200 OK", [("Content-Type", "text/plain")])
     return (b"%d" % number * 10_000 for number in range(10))
 
 
 def _write(environ, start):
-    """By the write() of PEP 3333."""
+    """Send a part of the body with the write() callable of PEP 3333."""
     write = start("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "6")])
     write(b"abc")
     return [b"def"]
 
 
 def _say(environ, start):
-    """Speaks on every channel that an app has; the path's last segment tells one request from another."""
+    """Write to every output channel that an app has. The path's last segment identifies the request."""
     word = environ["PATH_INFO"].rpartition("/")[2]
     print(f"printed {word}")
     print(f"complained {word}", file=sys.stderr)
     environ["wsgi.errors"].write(f"erred {word}\n")
     logging.getLogger("probe").warning("logged %s", word)
-    return _send(start, b'"said"')
+    return _send(start, b'"written"')
 
 
 def _threads(environ, start):
-    """Waits until as many requests are inside as the path names, so that they must be in threads of their own."""
+    """Wait until as many requests as the path names are in flight, which requires as many threads."""
     number = int(environ["PATH_INFO"].rpartition("/")[2])
     try:
         _barrier(number).wait(timeout=5)
@@ -164,65 +165,70 @@ def _many_headers(environ, start):
 
 
 def _process(environ, start):
-    """Which process this is; after a moment, so that another one gets the next request."""
+    """Return the process id. The delay lets another process accept the next request."""
     time.sleep(0.05)
     return _send(start, str(os.getpid()).encode())
 
 
 def _die(environ, start):
-    """Takes the whole process down, in the way that the path names."""
+    """End the whole process in the way named in the path."""
     way = environ["PATH_INFO"].rpartition("/")[2]
     if way == "segfault":
         ctypes.string_at(0)
     elif way == "exit":
-        os._exit(1)  # not 3 or 4, which tell Gunicorn that the app can't be loaded at all
-    taken = []
-    while True:  # until the container's memory limit
-        taken.append(b"x" * 2**24)
+        os._exit(1)  # not 3 or 4, by which a Gunicorn worker reports that the app cannot be loaded
+    allocated = []
+    while True:  # until the container's memory limit is reached
+        allocated.append(b"x" * 2**24)
 
 
 def _take_descriptors(environ, start):
-    """Takes every file descriptor that is left. Fails, and gives them back after so many seconds as the path names; or
-    keeps them "for-ever", or "all-but-ten" as a leak does before its end, and says which process has lost them.
+    """Open files until no file descriptor is left.
+
+    The path's last segment is the number of seconds until they are closed again and the request fails. "for-ever"
+    keeps them open; "all-but-ten" leaves ten, like a leak shortly before the limit. Both return the process id.
     """
-    how_long = environ["PATH_INFO"].rpartition("/")[2]
-    taken = []
+    duration = environ["PATH_INFO"].rpartition("/")[2]
+    opened = []
     try:
         while True:
-            taken.append(os.open(os.devnull, os.O_RDONLY))
+            opened.append(os.open(os.devnull, os.O_RDONLY))
     except OSError:
-        if how_long == "all-but-ten":
-            for descriptor in taken[-10:]:
+        if duration == "all-but-ten":
+            for descriptor in opened[-10:]:
                 os.close(descriptor)
-        if how_long in ("all-but-ten", "for-ever"):
+        if duration in ("all-but-ten", "for-ever"):
             return _send(start, str(os.getpid()).encode())
-        time.sleep(float(how_long))
-        for descriptor in taken:
+        time.sleep(float(duration))
+        for descriptor in opened:
             os.close(descriptor)
         raise
 
 
 def _large_header(environ, start):
-    """A response header of so many bytes as the path names."""
+    """Send a response header of as many bytes as the path names."""
     return _send(start, b"{}", headers=[("X-Large", "x" * int(environ["PATH_INFO"].rpartition("/")[2]))])
 
 
 def _page(environ, start):
-    """Says what it knows of who asked; status and headers as the query says, or as /become has said since."""
+    """Report the request as seen by the app. The query sets status and headers; /become overrides the status."""
     query = parse_qs(environ["QUERY_STRING"])
     time.sleep(float(query.get("seconds", ["0"])[0]))
     headers = [tuple(line.split(": ", 1)) for line in query.get("header", [])]
-    told = {name: environ.get(name, "") for name in TOLD} | {"number": next(_numbers), "process": os.uname().nodename}
-    return _send(start, json.dumps(told).encode(), _become[0] or query.get("status", ["200 OK"])[0], headers)
+    report = {name: environ.get(name, "") for name in REPORTED} | {
+        "number": next(_numbers),
+        "process": os.uname().nodename,
+    }
+    return _send(start, json.dumps(report).encode(), _page_status[0] or query.get("status", ["200 OK"])[0], headers)
 
 
-def _set_become(environ, start):
-    """From now on /page answers with this status; with an empty one, as its query says."""
-    _become[0] = environ["PATH_INFO"].rpartition("/")[2]
-    return _send(start, b'"so be it"')
+def _set_page_status(environ, start):
+    """Make /page answer with this status from now on; an empty status restores the one in the query."""
+    _page_status[0] = environ["PATH_INFO"].rpartition("/")[2]
+    return _send(start, b'"ok"')
 
 
-TOLD = (
+REPORTED = (
     "REQUEST_METHOD",
     "PATH_INFO",
     "QUERY_STRING",
@@ -237,11 +243,11 @@ TOLD = (
     "HTTP_IF_NONE_MATCH",
 )
 _numbers = itertools.count(1)
-_become = [""]
+_page_status = [""]
 
 
 ROUTES = {
-    "become": _set_become,
+    "become": _set_page_status,
     "broken": _raise_before,
     "canary": _canary,
     "die": _die,
@@ -257,7 +263,7 @@ ROUTES = {
     "ready": _ready,
     "refuse": _refuse,
     "say": _say,
-    "seen": _hand_out_seen,
+    "seen": _return_seen,
     "short-body": _short_body,
     "sleep": _sleep,
     "spin": _spin,
@@ -271,17 +277,17 @@ ROUTES = {
 }
 
 
-def _note(environ, route):
-    """Remembers the request; its body is read here, but where the point is that nobody reads it."""
+def _record(environ, route):
+    """Record the request and the digest of its body. /refuse must leave the body unread."""
     body = b"" if route == "refuse" else environ["wsgi.input"].read()
-    seen = {"environ": _shown(environ), "length": len(body), "sha256": hashlib.sha256(body).hexdigest()}
+    seen = {"environ": _serializable(environ), "length": len(body), "sha256": hashlib.sha256(body).hexdigest()}
     _seen.append(seen)
 
 
 def application(environ, start_response):
     route = environ["PATH_INFO"].split("/")[1] if "/" in environ["PATH_INFO"] else ""
-    if route not in UNSEEN:
-        _note(environ, route)
+    if route not in UNRECORDED:
+        _record(environ, route)
     return ROUTES.get(route, _echo)(environ, start_response)
 
 

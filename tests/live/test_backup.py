@@ -1,4 +1,4 @@
-"""./stack backup and ./stack restore on live stacks with either database: what was acknowledged comes back, whole."""
+"""./stack backup and ./stack restore on running stacks with SQLite and PostgreSQL."""
 
 import json
 import re
@@ -10,14 +10,14 @@ import time
 import pytest
 import requests
 
-from tests.live.stack import Door, docker
+from tests.live.stack import StackCommand, docker
 from tests.support.ports import free_port
 
-# Each number is written twice in one transaction, and printed when the database has acknowledged it.
 DATABASE = """
 import os, sqlalchemy as sa
 engine = sa.create_engine(os.environ["DATABASE_URL"].replace("postgresql:", "postgresql+psycopg:"))
 """
+# Each number is written twice in one transaction, and printed once the database has acknowledged it.
 WRITER = (
     DATABASE
     + """
@@ -46,10 +46,11 @@ with engine.begin() as connection:
 )
 
 
-class Backed(Door):
-    """A stack with Python beside its app, which talks to the app's database."""
+class LedgerStack(StackCommand):
+    """A stack whose database the tests read and write with Python code in the web container."""
 
     def python(self, code: str) -> list[str]:
+        """Return the command that runs Python code in the web container."""
         [web] = docker(
             "ps",
             "--quiet",
@@ -62,8 +63,8 @@ class Backed(Door):
         ).stdout.split()
         return ["docker", "exec", web, "deploy/exec", "python3", "-c", code]
 
-    def beside(self) -> list[str]:
-        """What runs beside the services: containers of `docker compose run`, by name and command."""
+    def one_off_containers(self) -> list[str]:
+        """Return name, command and status of all running `docker compose run` containers."""
         return docker(
             "ps",
             "--no-trunc",
@@ -76,12 +77,14 @@ class Backed(Door):
         ).stdout.splitlines()
 
     def ledger(self) -> list[int]:
+        """Return all numbers that the database contains, in order."""
         return json.loads(subprocess.run(self.python(READER), capture_output=True, text=True, check=True).stdout)
 
     def execute(self, statement: str) -> None:
         subprocess.run(self.python(STATEMENT.format(statement)), check=True)
 
     def ok(self, *args: str) -> str:
+        """Run a command that must succeed and return its output."""
         done = self(*args)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -89,16 +92,16 @@ class Backed(Door):
 
 @pytest.fixture(scope="module", params=["", "postgres"], ids=["sqlite", "postgresql"])
 def stack(request):
-    door = Backed(f"tripod-test-{secrets.token_hex(4)}", free_port(), COMPOSE_PROFILES=request.param)
-    door.ok("up")
-    yield door
-    door("down", "--volumes", "--yes")
+    stack = LedgerStack(f"tripod-test-{secrets.token_hex(4)}", free_port(), COMPOSE_PROFILES=request.param)
+    stack.ok("up")
+    yield stack
+    stack("down", "--volumes", "--yes")
 
 
 class Writer:
-    """Somebody who writes all the time, and remembers what was acknowledged."""
+    """A client that writes without a pause and records which writes were acknowledged."""
 
-    def __init__(self, stack: Backed):
+    def __init__(self, stack: LedgerStack):
         self.acknowledged = [-1]
         self._process = subprocess.Popen(stack.python(WRITER), stdout=subprocess.PIPE, text=True)
         self._reader = threading.Thread(target=self._read)
@@ -109,8 +112,8 @@ class Writer:
             for line in lines:
                 self.acknowledged.append(int(line))
 
-    def more(self) -> int:
-        """The newest number, after a hundred more."""
+    def await_more(self) -> int:
+        """Wait for a hundred more acknowledged writes and return the last number."""
         wanted = self.acknowledged[-1] + 100
         while self.acknowledged[-1] < wanted:
             assert self._process.poll() is None
@@ -125,28 +128,28 @@ class Writer:
 
 @pytest.fixture(scope="module")
 def backup(stack, tmp_path_factory):
-    """A backup made while somebody writes, what had been acknowledged before it began and after it, and its words."""
+    """A backup made during writes: its file, the last number acknowledged before it and after it, and its output."""
     file = tmp_path_factory.mktemp("backup") / "backup.zip"
     writer = Writer(stack)
-    before = writer.more()
+    before = writer.await_more()
     said = stack.ok("backup", str(file))
-    yield file, before, writer.more(), said
+    yield file, before, writer.await_more(), said
     writer.stop()
 
 
-def test_backup_says_what_it_holds(stack, backup):
-    """The file belongs to its owner alone; its size, the kind of database and the schema are said."""
+def test_backup_describes_its_contents(stack, backup):
+    """Only its owner can read a backup; the output names its size, the kind of database and the schema."""
     file, _, _, said = backup
     assert file.stat().st_mode & 0o777 == 0o600
     kind = "PostgreSQL" if stack.env["COMPOSE_PROFILES"] else "SQLite in app.db"
     assert re.search(rf"{file}   \d+(\.\d)? (kB|MB)\n\n  {kind} at schema \d+, the secret key", said)
 
 
-def test_restore_brings_back_what_was_acknowledged(stack, backup):
-    """All that was acknowledged when the backup began is there, no transaction by half, and nothing of later."""
+def test_restore_brings_back_every_acknowledged_write(stack, backup):
+    """A restore contains every write acknowledged before the backup, no partial transaction and no later write."""
     file, before, after, _ = backup
     stack.ok("restore", str(file), "--yes")
-    assert stack.beside() == [], "a container of the restore runs on"
+    assert stack.one_off_containers() == [], "a container of the restore is still running"
     ledger = stack.ledger()
     last = ledger[-1]
     assert before <= last < after
@@ -154,8 +157,8 @@ def test_restore_brings_back_what_was_acknowledged(stack, backup):
     assert requests.get(f"{stack.url}/readyz", timeout=10).status_code == 200
 
 
-def test_restored_key(stack, backup):
-    """The secret key is restored with the database, so that sessions of that time hold again."""
+def test_restore_brings_back_the_secret_key(stack, backup):
+    """The secret key is restored with the database, so sessions from the time of the backup are valid again."""
     web = stack.python("")[2]
     key = docker("exec", web, "cat", "/var/lib/tripod/secret_key").stdout
     docker("exec", web, "sh", "-c", "echo 0123456789abcdef0123 > /var/lib/tripod/secret_key")
@@ -164,7 +167,7 @@ def test_restored_key(stack, backup):
 
 
 def test_newer_schema_is_refused(stack, backup, tmp_path):
-    """A backup of a schema that this release does not know is refused, and nothing is changed."""
+    """A backup whose schema is newer than this release is refused, and nothing is changed."""
     [schema] = re.findall(r"at schema (\d+)", backup[3])
     stack.execute("UPDATE alembic_version SET version_num = '9999'")
     stack.ok("backup", str(tmp_path / "newer.zip"))
@@ -177,7 +180,7 @@ def test_newer_schema_is_refused(stack, backup, tmp_path):
 
 
 def test_older_schema_is_migrated(stack, backup, tmp_path):
-    """A backup of an older schema is brought up to this release's before the app sees it."""
+    """A backup with an older schema is migrated to this release's schema before the app starts."""
     [schema] = re.findall(r"at schema (\d+)", backup[3])
     web = stack.python("")[2]
     docker("exec", web, "deploy/exec", "flask", "--app", "app.wsgi", "db", "downgrade", "0001")
@@ -188,16 +191,16 @@ def test_older_schema_is_migrated(stack, backup, tmp_path):
 
 
 def test_truncated_file_is_refused(stack, backup, tmp_path):
-    """A file that was cut short is refused before anything is touched."""
-    cut, before = tmp_path / "cut.zip", stack.containers()
-    cut.write_bytes(backup[0].read_bytes()[:-100])
-    done = stack("restore", str(cut), "--yes")
+    """A truncated backup is refused before anything is changed."""
+    truncated, before = tmp_path / "truncated.zip", stack.containers()
+    truncated.write_bytes(backup[0].read_bytes()[:-100])
+    done = stack("restore", str(truncated), "--yes")
     assert done.returncode == 1 and "cut short" in done.stderr
     assert stack.containers() == before
 
 
-def test_nobody_to_ask(stack, backup):
-    """Without --yes and without a terminal nothing is replaced."""
+def test_restore_without_terminal_needs_yes(stack, backup):
+    """Without a terminal and without --yes, `./stack restore` replaces nothing."""
     before = stack.containers()
     done = stack("restore", str(backup[0]))
     assert done.returncode == 1 and "--yes" in done.stderr

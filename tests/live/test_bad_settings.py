@@ -1,4 +1,4 @@
-"""A container that can't do its work says why in one screen and ends with status 78; it never half-starts."""
+"""A container with wrong settings prints the errors and exits with status 78 before it serves anything."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -13,13 +13,13 @@ STATE = ("--tmpfs", "/var/lib/tripod:uid=10001")
 
 
 def start(*options: str, command: str = "deploy/start", image: str = "web", **env: str):
-    given = [part for name, value in env.items() for part in ("--env", f"{name}={value}")]
-    return run_image("--read-only", *WRITABLE, *options, *given, image_name(image), command, check=False)
+    env_options = [part for name, value in env.items() for part in ("--env", f"{name}={value}")]
+    return run_image("--read-only", *WRITABLE, *options, *env_options, image_name(image), command, check=False)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def unreachable() -> Future:
-    """A release whose database does not answer. It tries for half a minute, in which the other tests run."""
+    """A release command whose database does not answer. It retries for 30 s, during which the other tests run."""
     with ThreadPoolExecutor() as pool:
         url = "postgresql://someone:hunter2@127.0.0.1:1/name"
         yield pool.submit(start, *STATE, command="deploy/release", DATABASE_URL=url)
@@ -39,36 +39,36 @@ def unreachable() -> Future:
         ({"WSGI_APP": "probe:not_callable"}, ["WSGI_APP", "probe:not_callable", "not something that can be called"]),
     ],
 )
-def test_refused(env, expected):
-    """A wrong value is refused at boot: the message names the variable, what is wrong and what to write."""
+def test_wrong_setting_is_refused(env, expected):
+    """A wrong value is refused at start: the error names the setting, the cause and the fix."""
     done = start(*PROBE, *STATE, **env)
     assert done.returncode == 78
-    assert [word for word in [*expected, "why:", "fix:"] if word not in done.stderr] == []
+    assert [word for word in [*expected, "cause:", "fix:"] if word not in done.stderr] == []
 
 
-def test_all_at_once():
-    """All wrong values are named in one go."""
+def test_all_wrong_settings_are_reported_at_once():
+    """All wrong values are reported in one run."""
     done = start(WSGI_SERVER="x", WEB_THREADS="y", LOG_LEVEL="z")
     assert [name for name in ("WSGI_SERVER", "WEB_THREADS", "LOG_LEVEL") if f"{name}:" not in done.stderr] == []
 
 
-def test_state_not_writable():
-    """A state volume that can't be written is refused before anything is served."""
+def test_read_only_state_directory_is_refused():
+    """A state volume that is not writable is refused before anything is served."""
     done = start("--tmpfs", "/var/lib/tripod:uid=0,mode=0755")
     assert done.returncode == 78
     assert "STATE_DIRECTORY: /var/lib/tripod cannot be written by uid 10001" in done.stderr
 
 
-@pytest.mark.parametrize("variable, value", [("MAX_BODY_SIZE", "ten"), ("REQUEST_TIMEOUT", "-1")])
-def test_nginx_refuses(variable, value):
-    """Nginx keeps the same contract and refuses the same values."""
-    done = start(command="nginx/start", image="nginx", **{variable: value})
+@pytest.mark.parametrize("setting, value", [("MAX_BODY_SIZE", "ten"), ("REQUEST_TIMEOUT", "-1")])
+def test_nginx_refuses_wrong_settings(setting, value):
+    """The Nginx container checks its settings by the same rules."""
+    done = start(command="nginx/start", image="nginx", **{setting: value})
     assert done.returncode == 78
-    assert variable in done.stderr
+    assert setting in done.stderr
 
 
-def test_database_unreachable(unreachable):
-    """A database that does not answer is named by host and port, never with its password."""
+def test_unreachable_database_is_reported(unreachable):
+    """The error about an unreachable database names its host and port, never its password."""
     done = unreachable.result()
     assert done.returncode == 78
     assert "127.0.0.1:1" in done.stderr

@@ -1,4 +1,4 @@
-"""The cache of pages in Nginx: it keeps what the app has marked for everybody, and gives nobody another one's page."""
+"""Nginx's page cache: it stores only pages that the app marks as public, and no client gets another client's page."""
 
 import http.client
 import json
@@ -11,41 +11,41 @@ import pytest
 
 LONG = "public, s-maxage=60"
 SHORT = "public, max-age=0, s-maxage=1, stale-while-revalidate=30, stale-if-error=86400"
-OTHERS = 8  # who ask while a page is refreshed
+OTHERS = 8  # requests during a refresh
 PAGES, RANDOM = 30, 1000
 
 
 @pytest.fixture(scope="module")
 def stack(make_stack):
-    # One process, which counts its answers; two proxies, so that the scheme of the outer one is believed.
+    # One process, so that it numbers all responses; two proxies, so that X-Forwarded-Proto is trusted.
     stack = make_stack("probe.yml", WEB_CONCURRENCY="1", TRUSTED_PROXIES="2", RELEASE_COMMAND="true")
     stack.up()
     return stack
 
 
 class Answer:
-    """Status and headers, what the cache had to do with it, and what the probe said of the request that it saw."""
+    """A response: status, headers, the cache status, and the probe's report of the request that it received."""
 
     def __init__(self, response: http.client.HTTPResponse):
         self.status, self.headers, body = response.status, response.headers, response.read()
         self.cache = self.headers.get("X-Cache")
-        self.told = json.loads(body) if body and self.status in (200, 404, 410) else {}
+        self.report = json.loads(body) if body and self.status in (200, 404, 410) else {}
 
     @property
     def number(self) -> int:
-        """Each answer of the app has a number of its own."""
-        return self.told["number"]
+        """The number of this response of the app, unique for each request that reached it."""
+        return self.report["number"]
 
 
 @pytest.fixture
 def ask(stack):
-    """Asks for a target; each keyword is a header, and with body and method what they say."""
+    """Return a function that requests a target; each further keyword is a header."""
 
     def ask(target: str, method: str = "GET", body: bytes | None = None, **headers: str) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", stack.port, timeout=20)
         try:
-            given = {name.replace("_", "-"): value for name, value in headers.items()}
-            connection.request(method, target, body, {"Host": "a.example"} | given)
+            fields = {name.replace("_", "-"): value for name, value in headers.items()}
+            connection.request(method, target, body, {"Host": "a.example"} | fields)
             return Answer(connection.getresponse())
         finally:
             connection.close()
@@ -55,37 +55,38 @@ def ask(stack):
 
 
 def page(name: str, *headers: str, **more: str) -> str:
-    """The target of a page of this name with these headers."""
+    """Return the target of a page with this name whose response has these headers."""
     query = [("header", header) for header in headers] + list(more.items())
     return f"/page/{name}?" + "&".join(f"{key}={quote(value)}" for key, value in query)
 
 
 def marked(name: str, cache_control: str = LONG, *headers: str, **more: str) -> str:
+    """Return the target of a page that is marked as cacheable."""
     return page(name, f"Cache-Control: {cache_control}", *headers, **more)
 
 
-def _until(get, good):
+def _until(get, is_expected):
     deadline = time.monotonic() + 15
-    while not good(found := get()):
-        assert time.monotonic() < deadline, found.told
+    while not is_expected(answer := get()):
+        assert time.monotonic() < deadline, answer.report
         time.sleep(0.1)
-    return found
+    return answer
 
 
-def kept(ask, target: str, **how: str) -> Answer:
-    """The answer from the cache; Nginx may have answered a moment before the page is in it."""
-    return _until(lambda: ask(target, **how), lambda answer: answer.cache == "HIT")
+def cached(ask, target: str, **options: str) -> Answer:
+    """Request a page until it comes from the cache. Nginx stores a page shortly after it has sent it."""
+    return _until(lambda: ask(target, **options), lambda answer: answer.cache == "HIT")
 
 
-def test_marked_page_is_kept(ask):
-    """A page that is public and has an s-maxage is made once; X-Cache tells. A HEAD stays one, and is kept apart."""
-    target = marked("kept")
+def test_marked_page_is_cached(ask):
+    """A public page with s-maxage is generated once, and X-Cache shows it. HEAD responses are cached separately."""
+    target = marked("cached")
     first = ask(target)
-    assert (first.cache, kept(ask, target).number) == ("MISS", first.number)
+    assert (first.cache, cached(ask, target).number) == ("MISS", first.number)
     ask("/seen")
     made = ask(target, method="HEAD")
-    assert kept(ask, target, method="HEAD").headers["Content-Length"] == made.headers["Content-Length"]
-    assert {seen["environ"]["REQUEST_METHOD"] for seen in ask("/seen").told} == {"HEAD"}
+    assert cached(ask, target, method="HEAD").headers["Content-Length"] == made.headers["Content-Length"]
+    assert {seen["environ"]["REQUEST_METHOD"] for seen in ask("/seen").report} == {"HEAD"}
 
 
 NOT_MARKED = [
@@ -112,16 +113,16 @@ NOT_MARKED = [
 
 
 @pytest.mark.parametrize("headers", NOT_MARKED, ids=" + ".join)
-def test_other_page_is_not_kept(ask, headers):
-    """What is not marked, or marked in two minds, or sets a cookie, is made anew for everybody."""
-    answers = [ask(page("not-kept", *headers)) for _ in range(3)]
+def test_unmarked_page_is_not_cached(ask, headers):
+    """Pages without a mark, with contradictory marks or with a cookie are generated for every request."""
+    answers = [ask(page("not-cached", *headers)) for _ in range(3)]
     assert {answer.cache for answer in answers} == {"MISS"}
     assert len({answer.number for answer in answers}) == 3
 
 
 @pytest.mark.parametrize("status", ["302 Found", "304 Not Modified", "403 Forbidden", "500 Error", "503 Busy"])
-def test_other_status_is_not_kept(ask, status):
-    """Errors and answers to one client's condition are not for all, whatever their headers say."""
+def test_other_status_is_not_cached(ask, status):
+    """Redirects, errors and responses to a conditional request are never cached, whatever their headers say."""
     assert [ask(marked("status", status=status)).cache for _ in range(2)] == ["MISS"] * 2
 
 
@@ -134,23 +135,24 @@ CREDENTIALS = [
 
 
 @pytest.mark.parametrize("mine", CREDENTIALS, ids=str)
-def test_credentials(ask, mine):
-    """Who has a cookie or credentials is answered by the app, and the answer is kept for nobody."""
+def test_requests_with_credentials_bypass_the_cache(ask, mine):
+    """Requests with cookies or credentials always reach the app, and the response is not cached."""
     [(header, value)] = mine.items()
     target = marked(f"credentials-{header}-{value.split()[0]}")
     own, anonymous, again = ask(target, **mine), ask(target), ask(target, **mine)
-    assert value in own.told.values() and value in again.told.values() and value not in anonymous.told.values()
+    assert value in own.report.values() and value in again.report.values()
+    assert value not in anonymous.report.values()
     assert (own.cache, anonymous.cache, again.cache) == (None, "MISS", None)
-    assert kept(ask, target).number == anonymous.number
+    assert cached(ask, target).number == anonymous.number
 
 
-def test_key(ask):
-    """Scheme, host, port, path, query and method: another one is another page, however it is written."""
+def test_cache_key(ask):
+    """Requests with different schemes, hosts, ports, paths, queries or methods never share a cached page."""
     query = marked("key").partition("?")[2]
     targets = [marked("key"), marked("key/"), marked("Key"), marked("key") + "&", "/page/key"]
-    # Joined by "?" these two would be the same. The mark must not be last: with a "?" behind it, it is none.
+    # Joined with "?", these two would be equal. The header must not be last: a "?" after it would spoil its value.
     targets += [f"/page/key?{query}&x=?", "/page/key" + quote(f"?{query}&x=")]
-    kept(ask, targets[-2])
+    cached(ask, targets[-2])
     asked = [(target, {}) for target in targets]
     asked += [(targets[0], {"Host": host}) for host in ("b.example", "a.example:81", "a.example.b")]
     asked += [(targets[0], {"X_Forwarded_Proto": "https"})]
@@ -159,39 +161,39 @@ def test_key(ask):
 
 
 def test_vary(ask):
-    """A page that depends on the language is kept once for each."""
+    """A page with Vary: Accept-Language is cached once for each language."""
     target = marked("vary", LONG, "Vary: Accept-Language")
     for language in ("de", "en"):
-        assert ask(target, Accept_Language=language).told["HTTP_ACCEPT_LANGUAGE"] == language
+        assert ask(target, Accept_Language=language).report["HTTP_ACCEPT_LANGUAGE"] == language
     for language in ("de", "en"):
-        assert kept(ask, target, Accept_Language=language).told["HTTP_ACCEPT_LANGUAGE"] == language
+        assert cached(ask, target, Accept_Language=language).report["HTTP_ACCEPT_LANGUAGE"] == language
 
 
-def test_body_of_a_get_is_no_part_of_the_page(ask):
-    """A GET with a body, by which an app could be made to show something else, fills no cache."""
+def test_get_with_a_body_is_not_cached(ask):
+    """A GET request with a body, which may change the app's response, does not fill the cache (web cache poisoning)."""
     target = marked("fat")
-    assert ask(target, body=b"evil=1").told["CONTENT_LENGTH"] == "6"
-    assert ask(target).told["CONTENT_LENGTH"] in ("", "0")
+    assert ask(target, body=b"evil=1").report["CONTENT_LENGTH"] == "6"
+    assert ask(target).report["CONTENT_LENGTH"] in ("", "0")
 
 
-def test_condition_and_part(ask):
-    """A browser's own condition is answered from a kept page; ranges pass to the app, and fill no cache."""
+def test_conditional_and_range_requests(ask):
+    """Conditional requests are answered from the cache; range requests reach the app and do not fill the cache."""
     target = marked("condition", LONG, 'ETag: "one"')
-    assert ask(target, Range="bytes=0-1").told["HTTP_RANGE"] == "bytes=0-1"
-    assert ask(target, If_None_Match='"two"').told["HTTP_IF_NONE_MATCH"] == '"two"'
-    kept(ask, target)
+    assert ask(target, Range="bytes=0-1").report["HTTP_RANGE"] == "bytes=0-1"
+    assert ask(target, If_None_Match='"two"').report["HTTP_IF_NONE_MATCH"] == '"two"'
+    cached(ask, target)
     assert ask(target, If_None_Match='"one"').status == 304
 
 
 def expire(ask, *targets: str) -> list[Answer]:
-    """Fills the cache, and returns when the pages' second is over."""
+    """Fill the cache and wait until the pages, whose s-maxage is 1 s, are stale."""
     answers = list(map(ask, targets))
-    time.sleep(2.1)  # Nginx counts whole seconds
+    time.sleep(2.1)  # Nginx measures the TTL in whole seconds
     return answers
 
 
-def test_one_refreshes_and_others_are_served(ask):
-    """While a page is refreshed, which takes a second, all others get the old one at once; one request is made."""
+def test_one_request_refreshes_while_others_get_the_stale_page(ask):
+    """During a refresh, which takes 1 s, all clients get the stale page at once, and the app gets a single request."""
     target = marked("refresh", SHORT, seconds="1")
     [first] = expire(ask, target)
     began = time.monotonic()
@@ -199,30 +201,30 @@ def test_one_refreshes_and_others_are_served(ask):
         answers = list(pool.map(ask, [target] * OTHERS))
     assert {answer.number for answer in answers} == {first.number}
     assert {answer.cache for answer in answers} <= {"STALE", "UPDATING"}
-    assert time.monotonic() - began < 1  # the promise: nobody waits for the second that the app takes
+    assert time.monotonic() - began < 1  # no client waits for the app's 1 s
     fresh = _until(lambda: ask(target), lambda answer: answer.number != first.number)
     assert fresh.number == first.number + 1
 
 
 def test_refresh_by_a_condition(ask):
-    """A client whose own copy is still good brings the whole new page into the cache, not its 304."""
+    """A refresh triggered by a conditional request stores the whole page, not the 304."""
     target = marked("refresh-by-condition", SHORT, 'ETag: "one"')
     [first] = expire(ask, target)
     assert ask(target, If_None_Match='"one"').status == 304
     fresh = _until(lambda: ask(target), lambda answer: answer.number != first.number)
-    assert (fresh.status, fresh.told["HTTP_IF_NONE_MATCH"]) == (200, "")
+    assert (fresh.status, fresh.report["HTTP_IF_NONE_MATCH"]) == (200, "")
 
 
 ON_ERROR = "public, s-maxage=1, stale-if-error=86400"
 
 
 def become(ask, status: str) -> None:
-    """From now on the app answers everything with this status."""
+    """Make the app answer with this status from now on."""
     ask(f"/become/{status}%20Become")
 
 
-def test_failing_app_is_not_kept(ask):
-    """A refresh in the background that fails changes nothing: the page is served as it was, until one succeeds."""
+def test_failed_refresh_keeps_the_cached_page(ask):
+    """A failed background refresh changes nothing: the stale page is served until a refresh succeeds."""
     target = marked("failing", SHORT)
     [first] = expire(ask, target)
     become(ask, "500")
@@ -231,8 +233,8 @@ def test_failing_app_is_not_kept(ask):
     _until(lambda: ask(target), lambda answer: answer.number != first.number)
 
 
-def test_what_is_gone_is_gone(ask):
-    """What the app itself answers holds: a page that was deleted, or closed to the public, is not served as it was."""
+def test_error_of_the_app_replaces_the_cached_page(ask):
+    """The app's own errors reach the client: a page that was deleted or made private is not served from the cache."""
     statuses = ("401", "403", "404", "410", "429", "500", "503")
     targets = {status: marked(f"gone-{status}", ON_ERROR) for status in statuses}
     expire(ask, *targets.values())
@@ -241,15 +243,15 @@ def test_what_is_gone_is_gone(ask):
         assert ask(target).status == int(status)
 
 
-def test_not_stale_without_leave(ask):
-    """A page that allows neither is never served beyond its time."""
-    target = marked("no-leave", "public, s-maxage=1")
+def test_stale_page_needs_a_stale_directive(ask):
+    """A page without stale-while-revalidate and stale-if-error is never served after its TTL."""
+    target = marked("no-directive", "public, s-maxage=1")
     expire(ask, target)
     become(ask, "500")
     assert ask(target).status == 500
 
 
-# --- at random --------------------------------------------------------------------------------------------------------
+# --- random requests --------------------------------------------------------------------------------------------------
 
 PATHS = ("a", "a/", "A", "a%3Fx", "a%2Fb", "a/b", "a//b", "a/../a", "%61", "a%20b", "a%23", "a%26", "a%C3%A9")
 CONTROLS = (LONG, LONG, "public, s-maxage=1, stale-while-revalidate=60", "private", "max-age=60", "no-store")
@@ -257,7 +259,7 @@ VARY = ("", "Vary: Accept-Language", "Vary: Cookie", "Vary: Accept-Language, Coo
 
 
 def _random_page(chance: random.Random) -> str:
-    """A target, marked in one way or another, that looks like others."""
+    """Return a target with random caching headers and a path that resembles the others."""
     vary = chance.choice(VARY)
     lines = [f"Cache-Control: {chance.choice(CONTROLS)}", *([vary] if vary else [])]
     lines += ["Set-Cookie: session=fresh"] if chance.random() < 0.1 else []
@@ -265,7 +267,7 @@ def _random_page(chance: random.Random) -> str:
 
 
 def _random_headers(chance: random.Random, number: int) -> dict[str, str]:
-    """What one of many people sends; `number` is nobody else's."""
+    """Return the headers of a random user; `number` is unique for each user."""
     headers = {
         "Host": chance.choice(("a.example", "a.example:8000")),
         "X_Forwarded_Proto": chance.choice(("http", "https")),
@@ -275,13 +277,13 @@ def _random_headers(chance: random.Random, number: int) -> dict[str, str]:
     return headers | ({"Authorization": f"Bearer user-{number}"} if chance.random() < 0.2 else {})
 
 
-def test_nobody_gets_the_page_of_another(ask):
-    """In any order, with and without cookies, for pages marked in any way, by hosts, schemes and paths that look alike:
-    each answer is one to a request like this one. Many come from the cache, or this would prove nothing.
+def test_no_client_gets_another_clients_page(ask):
+    """Each response belongs to its request, for 1,000 random requests with similar hosts, schemes and paths, with and
+    without cookies. More than a tenth of the responses come from the cache, or the test would prove nothing.
     """
     chance, hits = random.Random(7), 0
     pages = [_random_page(chance) for _ in range(PAGES)]
-    paths = {target: ask(target, Cookie="none").told["PATH_INFO"] for target in pages}  # as the app sees them
+    paths = {target: ask(target, Cookie="none").report["PATH_INFO"] for target in pages}  # as the app receives them
     for number in range(RANDOM):
         target, headers = chance.choice(pages), _random_headers(chance, number)
         answer = ask(target, **headers)
@@ -296,29 +298,29 @@ def test_nobody_gets_the_page_of_another(ask):
         }
         if "Language" in answer.headers.get("Vary", ""):
             expected["HTTP_ACCEPT_LANGUAGE"] = headers["Accept_Language"]
-        assert {name: answer.told[name] for name in expected} == expected, target
+        assert {name: answer.report[name] for name in expected} == expected, target
         hits += answer.cache in ("HIT", "STALE", "UPDATING")
     assert hits > RANDOM / 10
 
 
-# --- without the app --------------------------------------------------------------------------------------------------
+# --- without the app's container --------------------------------------------------------------------------------------
 
 
 def test_release_needs_no_purge(stack, ask):
-    """After a switch of the server, a page's first second is the longest for which the old one is seen."""
+    """After a switch of the server, cached pages are replaced as soon as their s-maxage has passed."""
     target = marked("release", SHORT)
-    old = ask(target).told["process"]
+    old = ask(target).report["process"]
     stack.up(WSGI_SERVER="uwsgi")
-    _until(lambda: ask(target), lambda answer: answer.told["process"] != old)
+    _until(lambda: ask(target), lambda answer: answer.report["process"] != old)
 
 
-def test_page_stays_up_without_web(stack, ask):
-    """With every web container stopped a kept page is served, also by a new Nginx; others get Nginx's own 503."""
+def test_cached_page_is_served_without_web(stack, ask):
+    """Without any web container, cached pages are still served, also after a restart of Nginx; others get 503."""
     target = marked("stays", SHORT)
     [first] = expire(ask, target)
     stack.compose("stop", "--timeout", "5", "web")
-    for is_new in (False, True):
-        if is_new:
+    for is_restarted in (False, True):
+        if is_restarted:
             stack.compose("restart", "--timeout", "1", "nginx")
             stack.compose("up", "--detach", "--no-build", "--no-deps", "--wait", "nginx")
         answer = ask(target)

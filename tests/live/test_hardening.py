@@ -1,4 +1,4 @@
-"""What the running containers may do, seen from inside."""
+"""Hardening of the running containers: privileges, logs, headers, and expensive requests."""
 
 import time
 
@@ -19,8 +19,8 @@ def stack(make_stack):
 
 @pytest.mark.parametrize("service", ["nginx", "web"])
 def test_no_root_and_nothing_writable(stack, service):
-    """No process is root, the root file system is read-only, and no capability is left."""
-    inside = docker(
+    """No process is root, the root file system is read-only, and all capabilities are dropped."""
+    output = docker(
         "exec",
         stack.container(service),
         "sh",
@@ -28,7 +28,7 @@ def test_no_root_and_nothing_writable(stack, service):
         "id -u; touch /srv/x 2>&1; grep -h -E 'CapEff|NoNewPrivs' /proc/self/status",
         check=False,
     ).stdout
-    uid, touched, capabilities, privileges = inside.splitlines()
+    uid, touched, capabilities, privileges = output.splitlines()
     assert int(uid) >= 10000
     assert "Read-only file system" in touched
     assert capabilities.split()[1] == "0" * 16
@@ -36,7 +36,7 @@ def test_no_root_and_nothing_writable(stack, service):
 
 
 def test_logs_are_json(stack):
-    """Access log lines are JSON with the request's id."""
+    """Access log lines are JSON, with the request ID and without the query string."""
     requests.get(f"{stack.url}/?token=secret", headers={"X-Request-ID": "find-me"}, timeout=10)
     line = logged(stack, "find-me")
     assert '"request_id":"find-me"' in line and '"path":"/"' in line
@@ -44,7 +44,7 @@ def test_logs_are_json(stack):
 
 
 def logged(stack, text: str) -> str:
-    """The first line of Nginx's log with this text, which comes up to a second late; "" after some ten seconds."""
+    """Return the first line of Nginx's log that contains the text, or "" after about 10 s. Nginx buffers up to 1 s."""
     for _ in range(100):
         for line in stack.logs("nginx").splitlines():
             if text in line:
@@ -52,7 +52,7 @@ def logged(stack, text: str) -> str:
     return ""
 
 
-ASKED = {
+REQUESTS = {
     200: ("GET", "/", {}),
     201: ("POST", POSTS, {"json": {"body": "headers"}}),
     400: ("GET", "/", {"headers": {"Host": "bad host"}}),
@@ -64,10 +64,10 @@ ASKED = {
 }
 
 
-@pytest.mark.parametrize("status", ASKED)
+@pytest.mark.parametrize("status", REQUESTS)
 def test_headers_of_every_status(stack, account, status):
-    """Whoever answers, the app, Nginx or a file, and whatever: one request id, nosniff, and no version."""
-    method, path, more = ASKED[status]
+    """Every response, from the app, from Nginx or for a file, has one request ID, nosniff and no version number."""
+    method, path, more = REQUESTS[status]
     visitor = account.program if path == POSTS else Site(stack.url)
     answer = visitor.request(method, path, status, **more)
     assert len(answer.headers["X-Request-ID"].split(",")) == 1
@@ -78,7 +78,7 @@ def test_headers_of_every_status(stack, account, status):
 
 
 def test_large_response_headers(make_stack):
-    """Response headers of 12 kB, as large cookies and policies make them, come through."""
+    """Response headers of 12 kB, as with large cookies or policies, reach the client."""
     stack = make_stack("probe.yml", RELEASE_COMMAND="true")
     stack.up()
     answer = requests.get(f"{stack.url}/large-header/12000", timeout=20)
@@ -86,7 +86,7 @@ def test_large_response_headers(make_stack):
 
 
 def test_cold_start_in_any_order(make_stack):
-    """Nginx starts without the app and says so; the app starts without its database and is there when that is."""
+    """Nginx starts without the app and answers 503; the app starts without its database and serves once it is up."""
     stack = make_stack(COMPOSE_PROFILES="postgres", DATABASE_URL="postgresql:///tripod?host=/run/postgresql")
     stack.up()
     stack.compose("stop")
@@ -107,16 +107,16 @@ def postgres(make_stack):
 
 
 def test_postgres(postgres, server):
-    """With the profile `postgres` the app uses PostgreSQL, without a password or a port: the smoke tests pass on every
-    server.
+    """With the profile `postgres`, the app uses PostgreSQL without a password or a port, and the smoke tests pass on
+    every server.
     """
     postgres.up(WSGI_SERVER=server)
     done = smoke(postgres.url, "--expect-server", server)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_postgres_keeps_posts(postgres):
-    """What is written with the profile `postgres` is in that database."""
+def test_posts_are_stored_in_postgres(postgres):
+    """With the profile `postgres`, posts are stored in PostgreSQL."""
     postgres.up()
     program = Account.register(postgres.url).program
     program.request("POST", POSTS, 201, json={"body": "kept in PostgreSQL"})
@@ -140,13 +140,13 @@ AS_JSON = {"Content-Type": "application/json"}
 
 @pytest.fixture(scope="module")
 def account(stack):
-    """Somebody who may write, and so has more of the app at work."""
+    """A user who may write posts, and whose requests therefore run more of the app's code."""
     return Account.register(stack.url)
 
 
-@pytest.mark.parametrize("known", [False, True], ids=["stranger", "member"])
+@pytest.mark.parametrize("authenticated", [False, True], ids=["anonymous", "authenticated"])
 @pytest.mark.parametrize(
-    "path, bomb, status",
+    "path, expensive, status",
     [
         ("/", {"data": {f"field{number}": "x" for number in range(10_000)}}, 413),
         ("/", {"files": {f"file{number}": ("name", b"x") for number in range(10_000)}}, 413),
@@ -164,8 +164,8 @@ def account(stack):
         "a number of 100,000 digits",
     ],
 )
-def test_bombs(stack, account, known, path, bomb, status):
-    """Small requests that are large work are refused within a second, before a log-in (401 by the API) and after it."""
-    visitor = (account.program if path == POSTS else account.browser) if known else Site(stack.url)
-    answer = visitor.request("POST", path, status if known or path != POSTS else 401, **bomb)
+def test_expensive_requests_are_refused(stack, account, authenticated, path, expensive, status):
+    """Small requests that cause much work are refused within 1 s, for anonymous clients (401 by the API) and users."""
+    visitor = (account.program if path == POSTS else account.browser) if authenticated else Site(stack.url)
+    answer = visitor.request("POST", path, status if authenticated or path != POSTS else 401, **expensive)
     assert answer.elapsed.total_seconds() < 1

@@ -1,4 +1,4 @@
-"""The rehearsal of `git push heroku`: what this repository does on the platform, and what the platform refuses."""
+"""The rehearsal of `git push heroku`: how the app runs on the platform, and which pushes the platform rejects."""
 
 import contextlib
 import os
@@ -28,15 +28,15 @@ SERVERS = ("gunicorn", "uwsgi")
 PROBE = {"WSGI_APP": "tests.live.probe:application"}
 
 
-def git(folder: Path, *words: str) -> str:
-    """Git's answer; whose folder it is does not matter."""
-    who = ["-c", "user.name=test", "-c", "user.email=test@example.com", "-c", "safe.directory=*"]
-    return subprocess.run(["git", *who, "-C", folder, *words], check=True, text=True, capture_output=True).stdout
+def git(folder: Path, *args: str) -> str:
+    """Run git in a folder, regardless of the folder's owner, and return its output."""
+    options = ["-c", "user.name=test", "-c", "user.email=test@example.com", "-c", "safe.directory=*"]
+    return subprocess.run(["git", *options, "-C", folder, *args], check=True, text=True, capture_output=True).stdout
 
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory) -> Path:
-    """A repository of one commit: the files of this working tree, committed or not."""
+    """A repository with one commit that contains the files of this working tree, committed or not."""
     folder = tmp_path_factory.mktemp("repository")
     for name in git(ROOT, "ls-files", "--cached", "--others", "--exclude-standard").splitlines():
         if (ROOT / name).is_file():
@@ -50,30 +50,30 @@ def repository(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def config() -> dict[str, str]:
-    """The config vars of the app, with a real PostgreSQL in the platform's spelling."""
+    """The app's config vars, with a real PostgreSQL whose URL has Heroku's form."""
     with addon.postgres() as database:
         yield {"DATABASE_URL": database, "SECRET_KEY": secrets.token_hex(32)}
 
 
 @dataclass
-class Pushed:
-    """What came of a push: git's exit status, what the remote said, and the slug."""
+class Push:
+    """The result of a push: git's exit status, the remote's output, and the slug."""
 
     status: int
     said: str
     slug: Path
 
 
-def pushed(repository: Path, work: Path, config: dict[str, str], capfd) -> Pushed:
-    """Pushes HEAD."""
+def push_head(repository: Path, work: Path, config: dict[str, str], capfd) -> Push:
+    """Push HEAD to the rehearsal."""
     status = push.push(repository, "HEAD", work, config, CACHE)
     said = "".join(line.removeprefix("remote: ").rstrip() + "\n" for line in capfd.readouterr().err.splitlines())
-    return Pushed(status, said, work / "slug")
+    return Push(status, said, work / "slug")
 
 
 @pytest.fixture(scope="module")
 def slug(repository, config, tmp_path_factory) -> Path:
-    """The slug of a push that was accepted."""
+    """The slug of an accepted push."""
     work = tmp_path_factory.mktemp("push")
     assert push.push(repository, "HEAD", work, config | {"WSGI_SERVER": "gunicorn"}, CACHE) == 0
     return work / "slug"
@@ -81,24 +81,24 @@ def slug(repository, config, tmp_path_factory) -> Path:
 
 @contextlib.contextmanager
 def web(slug: Path, config: dict[str, str], server: str, command: str = "deploy/start"):
-    """A web dyno that listens."""
+    """Start a web dyno and wait until it listens."""
     with dyno.start(slug, "web.1", command, config | {"WSGI_SERVER": server}) as running:
         running.await_boot()
         yield running
 
 
-def once(slug: Path, command: str, config: dict[str, str]) -> tuple[int, str]:
-    """Exit status and output of a one-off dyno."""
+def run_one_off(slug: Path, command: str, config: dict[str, str]) -> tuple[int, str]:
+    """Run a one-off dyno and return its exit status and output."""
     with dyno.start(slug, "run.1", command, config) as one_off:
         return one_off.wait(), one_off.log()
 
 
-# --- the push, and what runs afterwards -------------------------------------------------------------------------------
+# --- the accepted push and its dynos ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("server", SERVERS)
 def test_smoke(slug, config, server):
-    """The pushed app keeps every promise of the smoke tests on a web dyno, by the server that WSGI_SERVER names."""
+    """The smoke tests pass on a web dyno with the server that WSGI_SERVER names."""
     with web(slug, config, server) as running:
         done = smoke(running.url, "--expect-server", server)
         assert done.returncode == 0, done.stdout + running.tail()
@@ -106,27 +106,27 @@ def test_smoke(slug, config, server):
 
 
 def test_posts_survive_dynos_and_servers(slug, config):
-    """A post made on one dyno is there on the next, also when a config var has switched the server in between."""
+    """A post made on one dyno exists on the next dyno, also after a config var has switched the server."""
     with web(slug, config, "gunicorn") as running:
         program = Account.register(running.url).program
-        made = program.request("POST", POSTS, 201, json={"body": secrets.token_hex()}).json()
+        post = program.request("POST", POSTS, 201, json={"body": secrets.token_hex()}).json()
         assert running.stop()[0] == 0
     with web(slug, config, "uwsgi") as running:
-        assert requests.get(f"{running.url}{POSTS}/{made['id']}", timeout=10).json() == made
+        assert requests.get(f"{running.url}{POSTS}/{post['id']}", timeout=10).json() == post
 
 
 @pytest.mark.parametrize("server", SERVERS)
-def test_sigterm_to_all_loses_nothing(slug, config, server):
-    """SIGTERM to every process, twice, lets a request of 4 s finish; then the dyno exits with status 0."""
+def test_sigterm_to_every_process_loses_no_request(slug, config, server):
+    """After SIGTERM to every process, twice, a request of 4 s finishes, and the dyno exits with status 0."""
     with web(slug, config | PROBE, server) as running:
         answers: list = []
-        ask = threading.Thread(target=lambda: answers.append(requests.get(f"{running.url}/sleep/4", timeout=20)))
-        ask.start()
+        client = threading.Thread(target=lambda: answers.append(requests.get(f"{running.url}/sleep/4", timeout=20)))
+        client.start()
         until(lambda: "at work on /sleep/4" in running.log())
-        for process in running.processes():  # the platform may send it more than once
+        for process in running.processes():  # Heroku may send SIGTERM more than once
             os.kill(process, signal.SIGTERM)
         status, seconds = running.stop()
-        ask.join()
+        client.join()
         assert answers and answers[0].status_code == 200, running.tail()
         assert status == 0, running.tail()
         assert seconds < 10
@@ -134,9 +134,9 @@ def test_sigterm_to_all_loses_nothing(slug, config, server):
 
 @pytest.mark.parametrize("server", SERVERS)
 def test_sigterm_while_loading(slug, config, server):
-    """SIGTERM to processes that still load the app is not lost: the dyno ends with status 0, uWSGI's at once.
+    """SIGTERM to processes that are still loading the app ends the dyno with status 0; with uWSGI at once.
 
-    Gunicorn may miss it in the moment in which a worker starts, and then waits for SHUTDOWN_GRACE (25 s).
+    Gunicorn may miss the signal while it starts a worker, and then waits for SHUTDOWN_GRACE (25 s).
     """
     (slug / "slow.py").write_text("import time\ntime.sleep(2)\nfrom tests.live.probe import application\n")
     with web(slug, config | {"WSGI_APP": "slow:application"}, server) as running:
@@ -146,17 +146,17 @@ def test_sigterm_while_loading(slug, config, server):
         assert seconds < (dyno.EXIT if server == "gunicorn" else 10)
 
 
-def until(true, seconds: float = 20) -> None:
-    """Returns when something has become true; fails after a while."""
+def until(is_true, seconds: float = 20) -> None:
+    """Wait until the condition is true. Fail after some seconds."""
     deadline = time.monotonic() + seconds
-    while not true():
+    while not is_true():
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
 @pytest.mark.parametrize("server", SERVERS)
-def test_router_is_the_one_proxy(slug, config, server):
-    """Scheme and client come from the router's headers; what the client forged in front of them is not believed."""
+def test_only_the_router_is_trusted(slug, config, server):
+    """Scheme and client address come from the router's headers; headers forged by the client are ignored."""
     forged = {"X-Forwarded-For": "203.0.113.66, 198.51.100.7", "X-Forwarded-Proto": "https", "X-Forwarded-Port": "443"}
     with web(slug, config | PROBE, server) as running:
         seen = requests.get(f"{running.url}/echo", headers=forged, timeout=10).json()
@@ -164,8 +164,8 @@ def test_router_is_the_one_proxy(slug, config, server):
 
 
 def test_environment_is_the_platforms(slug, config):
-    """A dyno inherits nothing from this machine; REQUEST_TIMEOUT is below the router's 30 s there, RELEASE is set."""
-    status, said = once(slug, "env", config)
+    """A dyno inherits no variable from this machine; REQUEST_TIMEOUT is below the router's 30 s, and RELEASE is set."""
+    status, said = run_one_off(slug, "env", config)
     environ = dict(line.split("=", 1) for line in said.splitlines())
     platform = {
         "HOME",
@@ -190,39 +190,39 @@ def test_environment_is_the_platforms(slug, config):
     bash = {"PWD", "SHLVL", "_", "OLDPWD"}
     assert status == 0 and set(environ) - bash == platform | set(config) | {"REQUEST_TIMEOUT", "RELEASE"}
     assert environ["REQUEST_TIMEOUT"] == "25" and len(environ["RELEASE"]) == 40
-    assert once(slug, "echo $REQUEST_TIMEOUT", {"REQUEST_TIMEOUT": "7"}) == (0, "7\n")
+    assert run_one_off(slug, "echo $REQUEST_TIMEOUT", {"REQUEST_TIMEOUT": "7"}) == (0, "7\n")
 
 
-def test_dyno_is_alone(slug, config):
-    """A dyno is no root, sees its own processes alone, has no Apache, and what it writes is gone with it."""
-    question = "id -u; ls -d /proc/[0-9]* | wc -l; command -v apache2; touch new && ls new; ls /var/lib"
-    answer = once(slug, question, config)
-    assert answer[1].split()[0] == str(dyno.USER) and int(answer[1].split()[1]) < 8
-    assert answer[1].split()[2:] == ["new"] and not (slug / "new").exists()
+def test_dyno_is_isolated(slug, config):
+    """A dyno does not run as root, sees only its own processes, has no Apache, and loses its files when it ends."""
+    command = "id -u; ls -d /proc/[0-9]* | wc -l; command -v apache2; touch new && ls new; ls /var/lib"
+    user, processes, *rest = run_one_off(slug, command, config)[1].split()
+    assert user == str(dyno.USER) and int(processes) < 8
+    assert rest == ["new"] and not (slug / "new").exists()
 
 
 def test_memory_is_limited(slug, config):
-    """A process that takes more than a dyno's 512 MB does not get it."""
-    assert once(slug, f"python3 -c 'bytearray({memory.DYNO} + 2**27)'", config)[0] != 0
+    """A process that allocates more than a dyno's 512 MB fails."""
+    assert run_one_off(slug, f"python3 -c 'bytearray({memory.DYNO} + 2**27)'", config)[0] != 0
 
 
 @pytest.mark.parametrize("missing", ["SECRET_KEY", "DATABASE_URL"])
-def test_files_do_not_last(slug, config, missing):
-    """Without SECRET_KEY, or a database, a release is refused instead of keeping it in files that do not last."""
-    given = {name: value for name, value in config.items() if name != missing}
-    status, said = once(slug, "deploy/release", given)
+def test_ephemeral_state_is_refused(slug, config, missing):
+    """Without SECRET_KEY or a database, the release phase fails instead of using the ephemeral file system."""
+    incomplete = {name: value for name, value in config.items() if name != missing}
+    status, said = run_one_off(slug, "deploy/release", incomplete)
     assert status == 78 and f"set {missing}" in said
 
 
-def test_mod_wsgi(slug, config):
-    """WSGI_SERVER=mod_wsgi fails the release phase: what is wrong, why, and what to type instead."""
-    status, said = once(slug, "deploy/release", config | {"WSGI_SERVER": "mod_wsgi"})
+def test_mod_wsgi_is_refused(slug, config):
+    """WSGI_SERVER=mod_wsgi fails the release phase with the error, its cause and the fix."""
+    status, said = run_one_off(slug, "deploy/release", config | {"WSGI_SERVER": "mod_wsgi"})
     assert status == 78 and "mod_wsgi cannot run here" in said
     assert "Heroku, for one, has no Apache" in said and "set WSGI_SERVER=gunicorn or uwsgi" in said
 
 
-def test_web_process_that_crashes_or_stays(slug, config, monkeypatch):
-    """A web process that ends at once (H10), never listens (R10) or ignores SIGTERM (R12) is refused by that name."""
+def test_failing_web_process_is_reported(slug, config, monkeypatch):
+    """A web process that exits at once (H10), never listens (R10) or ignores SIGTERM (R12) is reported by that code."""
     monkeypatch.setattr(dyno, "BOOT", 1)
     monkeypatch.setattr(dyno, "EXIT", 1)
     with dyno.start(slug, "web.1", "echo so sorry; exit 3", config) as running:
@@ -235,12 +235,12 @@ def test_web_process_that_crashes_or_stays(slug, config, monkeypatch):
             running.stop()
 
 
-# --- refusals by a real push (those for the sake of files alone: tests/unit/cli/test_heroku_check.py) -----------------
+# --- rejected pushes (checks of the files alone: tests/unit/cli/test_heroku_check.py) ---------------------------------
 
 
 @pytest.fixture
 def change(repository, tmp_path):
-    """Makes a clone whose only difference is one more commit."""
+    """Return a function that makes a clone of the repository with one more commit."""
 
     def commit(**texts: str) -> Path:
         clone = tmp_path / "clone"
@@ -254,44 +254,44 @@ def change(repository, tmp_path):
     return commit
 
 
-def refused(repository: Path, tmp_path: Path, config, capfd) -> str:
-    """What is said of a push that must be rejected."""
+def rejected(repository: Path, tmp_path: Path, config, capfd) -> str:
+    """Push to the rehearsal, which must reject the push, and return the remote's output."""
     work = tmp_path / "work"
     work.mkdir()
-    found = pushed(repository, work, config, capfd)
-    assert found.status != 0 and "[remote rejected]" in found.said and "Push rejected" in found.said, found.said
-    return found.said
+    result = push_head(repository, work, config, capfd)
+    assert result.status != 0 and "[remote rejected]" in result.said and "Push rejected" in result.said, result.said
+    return result.said
 
 
-def test_two_package_managers(change, tmp_path, config, capfd):
-    """A second package manager's file rejects the push, with the platform's reason and what to type."""
-    said = refused(change(**{"requirements.txt": "flask\n"}), tmp_path, config, capfd)
+def test_two_package_managers_are_rejected(change, tmp_path, config, capfd):
+    """A second package manager's file rejects the push, with Heroku's error and the fix."""
+    said = rejected(change(**{"requirements.txt": "flask\n"}), tmp_path, config, capfd)
     assert "Error: Multiple Python package manager files were found." in said and "git rm requirements.txt" in said
 
 
-def test_stale_lock(change, tmp_path, config, capfd):
-    """A Pipfile that was edited after its lock rejects the push, although every package of it is locked."""
+def test_stale_lock_is_rejected(change, tmp_path, config, capfd):
+    """A Pipfile newer than its lock rejects the push, even if every package is locked."""
     text = (ROOT / "Pipfile").read_text()
-    said = refused(change(Pipfile=text.replace('flask = "~=3.1"', 'flask = "~=3.0"')), tmp_path, config, capfd)
+    said = rejected(change(Pipfile=text.replace('flask = "~=3.1"', 'flask = "~=3.0"')), tmp_path, config, capfd)
     assert "Pipfile.lock is out of date" in said and "./stack lock" in said
 
 
-def test_failing_hook(change, tmp_path, config, capfd):
-    """A hook that fails rejects the push, before anything is installed if it is bin/pre_compile."""
-    said = refused(change(**{"bin/pre_compile": "#!/bin/sh\necho no such luck\nexit 4\n"}), tmp_path, config, capfd)
+def test_failing_hook_is_rejected(change, tmp_path, config, capfd):
+    """A failing bin/pre_compile rejects the push before any package is installed."""
+    said = rejected(change(**{"bin/pre_compile": "#!/bin/sh\necho no such luck\nexit 4\n"}), tmp_path, config, capfd)
     assert "no such luck" in said and "Error: Failed to run the bin/pre_compile script." in said
     assert "Installing" not in said
 
 
-def test_failing_release(slug, change, tmp_path, config, capfd):
-    """A release phase that fails rejects the push."""
-    said = refused(change(), tmp_path, config | {"RELEASE_COMMAND": "echo half way; exit 9"}, capfd)
+def test_failing_release_phase_is_rejected(slug, change, tmp_path, config, capfd):
+    """A failing release phase rejects the push."""
+    said = rejected(change(), tmp_path, config | {"RELEASE_COMMAND": "echo half way; exit 9"}, capfd)
     assert "half way" in said and "Release command failed with exit status 9." in said
 
 
 def test_interrupted_run_leaves_nothing(slug):
-    """A rehearsal that is interrupted in the middle of its push ends with 130, and nothing of it is left."""
-    before = left()
+    """A rehearsal that is interrupted during its push exits with status 130 and leaves no process and no file."""
+    before = leftovers()
     command = [sys.executable, "-m", "cli.heroku"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as run:
         for line in run.stdout:
@@ -300,11 +300,11 @@ def test_interrupted_run_leaves_nothing(slug):
                 break
         run.communicate(timeout=30)
     assert run.returncode == 130
-    until(lambda: left() <= before)
+    until(lambda: leftovers() <= before)
 
 
-def left() -> set[str]:
-    """Files, cgroups and processes of rehearsals."""
+def leftovers() -> set[str]:
+    """Return the files, cgroups and processes of rehearsals."""
     found = {str(path) for path in [*Path("/tmp").glob("tripod-*"), *memory.CGROUPS.glob("**/tripod-dyno-*")]}
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""What is secret stays where it belongs: the key and the database's password, and what people send."""
+"""Secrets do not leak: the secret key, the database password, and what clients send."""
 
 import json
 
@@ -14,7 +14,7 @@ EVIL = 'evil\x1b[31m\\n{"level":"INFO"}'
 
 @pytest.fixture(scope="module")
 def stack(make_stack):
-    """With a database that has gone, so that errors are told of it."""
+    """A stack whose database is stopped, so that the app reports database errors."""
     database = f"postgresql://tripod:{PASSWORD}@/tripod?host=/run/postgresql"
     stack = make_stack(COMPOSE_PROFILES="postgres", SECRET_KEY=KEY, DATABASE_URL=database)
     stack.up()
@@ -22,7 +22,7 @@ def stack(make_stack):
     return stack
 
 
-def inside(stack, service: str, command: str) -> str:
+def run_in(stack, service: str, command: str) -> str:
     done = docker("exec", stack.container(service), "sh", "-c", command, check=False)
     return done.stdout + done.stderr
 
@@ -36,10 +36,10 @@ PLACES = {
     "the API's description": lambda stack: requests.get(f"{stack.url}/api/v1/openapi.json", timeout=20).text,
     "the app's log": lambda stack: stack.compose("logs", "web", "migrate").stdout,
     "Nginx's log": lambda stack: stack.compose("logs", "nginx").stdout,
-    "command lines": lambda stack: inside(stack, "web", "cat /proc/[0-9]*/cmdline"),
-    "Nginx's environment": lambda stack: inside(stack, "nginx", "cat /proc/[0-9]*/environ; env"),
-    "Nginx's files": lambda stack: inside(stack, "nginx", "cat /var/cache/nginx/conf/*.conf /run/tripod/*.done"),
-    "the sockets' folder": lambda stack: inside(stack, "web", "grep -r . /run/tripod /tmp /dev/shm /var/tmp"),
+    "command lines": lambda stack: run_in(stack, "web", "cat /proc/[0-9]*/cmdline"),
+    "Nginx's environment": lambda stack: run_in(stack, "nginx", "cat /proc/[0-9]*/environ; env"),
+    "Nginx's files": lambda stack: run_in(stack, "nginx", "cat /var/cache/nginx/conf/*.conf /run/tripod/*.done"),
+    "the sockets' folder": lambda stack: run_in(stack, "web", "grep -r . /run/tripod /tmp /dev/shm /var/tmp"),
     "the images": lambda stack: "".join(
         docker("image", "inspect", image_name(name)).stdout
         + docker("image", "history", "--no-trunc", image_name(name)).stdout
@@ -49,15 +49,15 @@ PLACES = {
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_secrets_stay_inside(stack, place):
-    """Neither the key nor the database's password is in what people get, what is logged, or what others can read."""
+def test_secrets_do_not_leak(stack, place):
+    """Neither the secret key nor the database password appears in responses, logs, images or other readable places."""
     text = PLACES[place](stack)
     assert text or place == "the sockets' folder"
     assert KEY not in text and PASSWORD not in text
 
 
-def test_what_people_send_is_not_logged(stack):
-    """Passwords, cookies, tokens and texts that are sent stand in no log, also when the request fails."""
+def test_request_data_is_not_logged(stack):
+    """Passwords, cookies, tokens and texts from requests are not logged, even if the request fails."""
     session = requests.Session()
     session.cookies.set("session", SENT)
     session.headers["Authorization"] = f"Bearer {SENT}"
@@ -71,8 +71,8 @@ def test_what_people_send_is_not_logged(stack):
     assert SENT not in stack.compose("logs").stdout
 
 
-def test_nothing_sent_makes_log_lines(stack):
-    """Line ends, terminal codes and JSON in what is sent make no lines of their own, and break none."""
+def test_requests_cannot_forge_log_lines(stack):
+    """Line breaks, terminal escape codes and JSON in requests neither add log lines nor break them."""
     headers = {"User-Agent": EVIL, "X-Request-ID": EVIL, "Referer": EVIL}
     for path in ("/%0d%0a%7B%22level%22:1%7D", "/api/v1/posts", "/x" * 2000):
         requests.get(stack.url + path, headers=headers, timeout=20)

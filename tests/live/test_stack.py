@@ -1,4 +1,4 @@
-"""./stack as people use it, on an engine that is there: what it starts, what it says, and how it refuses."""
+"""./stack on a running Docker engine: what it starts, what it prints, and which settings it refuses."""
 
 import os
 import re
@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from deploy.settings import server_names
-from tests.live.stack import Door
+from tests.live.stack import StackCommand
 from tests.smoke.account import Account
 from tests.smoke.client import POSTS
 from tests.support.ports import free_port
@@ -17,13 +17,13 @@ from tests.support.ports import free_port
 
 @pytest.fixture(scope="module")
 def stack():
-    door = Door(f"tripod-test-{secrets.token_hex(4)}", free_port())
-    yield door
-    door("down", "--volumes", "--yes")
+    stack = StackCommand(f"tripod-test-{secrets.token_hex(4)}", free_port())
+    yield stack
+    stack("down", "--volumes", "--yes")
 
 
 def test_up_ends_with_a_page(stack):
-    """`./stack up` ends with the URL of a page, the server that answers, and what to do next."""
+    """`./stack up` prints the URL of the page, the server that answers, and the next commands."""
     done = stack("up")
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(rf"{stack.url} +answered by gunicorn", done.stdout)
@@ -39,14 +39,14 @@ def test_second_up_changes_nothing(stack):
 
 
 def test_status(stack):
-    """`./stack status` says what runs and who answers."""
+    """`./stack status` shows the containers and the server that answers."""
     done = stack("status")
     assert done.returncode == 0
     assert "healthy" in done.stdout and f"{stack.url}   answered by gunicorn" in done.stdout
 
 
 def test_smoke(stack):
-    """`./stack smoke` finds the running stack by itself; the wrong server is an error."""
+    """`./stack smoke` finds the running stack by itself, and fails if another server answers."""
     assert stack("smoke", "--expect-server", "gunicorn").returncode == 0
     assert stack("smoke", "--expect-server", "uwsgi").returncode == 1
 
@@ -62,7 +62,7 @@ def test_smoke(stack):
     ],
 )
 def test_refused_before_anything_changes(stack, args, env, status, expected):
-    """A wrong setting is refused with what to type, and the running stack stays as it is."""
+    """A wrong setting is refused with the fix, and the running stack is unchanged."""
     before = stack.containers()
     done = stack(*args, **env)
     assert done.returncode == status
@@ -71,7 +71,7 @@ def test_refused_before_anything_changes(stack, args, env, status, expected):
 
 
 def test_port_taken(stack):
-    """A taken HTTP_PORT is named together with the process that holds it."""
+    """The error about an occupied HTTP_PORT names the process that uses it."""
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = str(holder.getsockname()[1])
         done = stack("up", HTTP_PORT=port)
@@ -80,21 +80,21 @@ def test_port_taken(stack):
 
 
 def test_app_that_cannot_be_imported(stack):
-    """An app that can't be imported ends its container; ./stack names the app and shows the traceback's end."""
+    """If the app cannot be imported, its container exits; ./stack names the app and shows the end of the traceback."""
     done = stack("up", WSGI_APP="app.wsgi:missing")
     assert done.returncode == 1
     said = done.stdout + done.stderr
     assert "app.wsgi:missing cannot be loaded: AttributeError" in said and "web" in done.stderr
 
 
-def test_up_mends_it(stack):
-    """The next `./stack up` with good settings puts things right."""
+def test_up_repairs_the_stack(stack):
+    """The next `./stack up` with valid settings repairs the stack."""
     assert stack("up").returncode == 0
     assert requests.get(stack.url + POSTS, timeout=10).status_code == 200
 
 
 def test_down_keeps_data(stack):
-    """`./stack down` ends the containers, and data is still there after the next start."""
+    """`./stack down` removes the containers, and the data still exists after the next start."""
     Account.register(stack.url).program.request("POST", POSTS, 201, json={"body": "kept"})
     assert stack("down").returncode == 0
     assert stack.containers() == []

@@ -1,4 +1,4 @@
-"""One variable switches the WSGI server; nothing that was saved is lost."""
+"""One setting switches the WSGI server, and no saved data is lost."""
 
 import time
 
@@ -22,7 +22,7 @@ def stack(make_stack):
 
 @pytest.mark.parametrize("server", [*server_names(), server_names()[0]])
 def test_switch(stack, server):
-    """WSGI_SERVER alone switches the server: the smoke tests pass, and posts, sessions and tokens are still good."""
+    """WSGI_SERVER alone switches the server: the smoke tests pass, and posts, sessions and tokens are still valid."""
     stack.up(WSGI_SERVER=server)
     answer = requests.get(f"{stack.url}/healthz", timeout=10).json()
     assert answer["wsgi_server"] == server
@@ -34,31 +34,31 @@ def test_switch(stack, server):
 
 
 def test_second_up_changes_nothing(stack):
-    """`docker compose up` a second time leaves the running containers as they are."""
+    """A second `docker compose up` leaves the running containers as they are."""
     before = [stack.container(service) for service in ("nginx", "web")]
     stack.up()
     assert [stack.container(service) for service in ("nginx", "web")] == before
 
 
 def test_static_without_web(stack):
-    """A style sheet comes from Nginx alone: it is there while the web container is stopped."""
-    await_kept(stack)
+    """Nginx serves a style sheet while the web container is stopped."""
+    await_cached(stack)
     page = requests.get(stack.url, timeout=10).text
     sheet = page.split('<link rel="stylesheet" href="')[1].split('"')[0]
     stack.compose("stop", "web")
     assert requests.get(stack.url + sheet, timeout=10).status_code == 200
 
 
-def await_kept(stack):
-    """Returns when a stranger's front page is in Nginx's cache."""
+def await_cached(stack):
+    """Wait until the anonymous front page is in Nginx's cache."""
     deadline = time.monotonic() + 20
     while requests.get(stack.url, timeout=10).headers["X-Cache"] not in ("HIT", "STALE", "UPDATING"):
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
 
-def test_strangers_pages_without_web(stack):
-    """Pages that strangers have seen are there while the web container is stopped, old as they are."""
+def test_cached_pages_without_web(stack):
+    """Cached anonymous pages are served stale while the web container is stopped."""
     for _ in range(3):
         answer = requests.get(stack.url, timeout=10)
         assert (answer.status_code, "<h1>Notes</h1>" in answer.text) == (200, True)
@@ -66,9 +66,9 @@ def test_strangers_pages_without_web(stack):
 
 
 @pytest.mark.parametrize("path, kind", [("/search", "text/html"), ("/api/v1/posts", "application/json")])
-def test_own_error_page(stack, path, kind):
-    """Without a web container Nginx answers in its own words: a page, or JSON under /api/, with Retry-After."""
-    answer = requests.get(stack.url + path, headers={"Cookie": "no=stranger"}, timeout=10)
+def test_nginx_error_page(stack, path, kind):
+    """Without a web container, Nginx answers 503 with Retry-After and its own error page, or with JSON below /api/."""
+    answer = requests.get(stack.url + path, headers={"Cookie": "bypass=cache"}, timeout=10)
     assert answer.status_code == 503
     assert answer.headers["Content-Type"].startswith(kind)
     assert answer.headers["Retry-After"] == "5"
@@ -76,7 +76,7 @@ def test_own_error_page(stack, path, kind):
 
 
 def test_web_comes_back(stack):
-    """Starting the web container again is enough: Nginx finds it without a reload."""
+    """Nginx uses the restarted web container without a reload."""
     stack.compose("start", "web")
     stack.up()
     assert requests.get(stack.url + POSTS, timeout=10).status_code == 200

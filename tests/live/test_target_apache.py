@@ -1,4 +1,4 @@
-"""Apache alone, without Nginx: the same promises, the same static files, the same refusals where Apache can."""
+"""Apache without Nginx keeps the same promises: smoke tests, static files, refused requests, graceful stop."""
 
 import json
 import re
@@ -10,12 +10,12 @@ import pytest
 import requests
 
 from tests.live.stack import docker, smoke
-from tests.live.test_stop import in_background, wait_until_inside
+from tests.live.test_stop import in_background, wait_until_in_flight
 
 APACHE = "../../deploy/targets/apache/compose.yml"
 ENCODINGS = ("identity", "gzip", "br", "gzip, deflate, br", "br;q=0, gzip;q=0.5", "br;q=0.001", "compress")
-# Each server's own (the times of two copies of a file differ; Apache can send parts of a compressed file), or about the
-# connection.
+# Headers about the connection, and those that each server sets on its own: the modification times of two copies of a
+# file differ, and Apache supports ranges of a compressed file.
 OWN_HEADERS = {"accept-ranges", "connection", "date", "etag", "keep-alive", "last-modified", "server", "x-request-id"}
 
 
@@ -28,7 +28,7 @@ def apache(make_stack):
 
 @pytest.fixture(scope="module")
 def slow_client(apache):
-    """A client that sends half of its headers and waits: a function that returns what it gets, and after how long."""
+    """A client that never finishes its headers: a function that returns its response and the seconds until then."""
     connection = socket.create_connection(("127.0.0.1", apache.port), timeout=20)
     connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
     started, answers = time.monotonic(), []
@@ -45,21 +45,21 @@ def slow_client(apache):
 
 @pytest.fixture(scope="module")
 def probe(make_stack):
-    """The probe behind Apache alone; one process, which remembers what it has seen."""
+    """The probe behind Apache without Nginx, in one process that records all requests."""
     stack = make_stack(APACHE, "probe.yml", WEB_CONCURRENCY="1", RELEASE_COMMAND="true", MAX_BODY_SIZE="64k")
     stack.up()
     return stack
 
 
 def test_smoke(apache, slow_client):
-    """The smoke tests pass on Apache alone, and there is no other container that stays."""
+    """The smoke tests pass on Apache without Nginx, and no other container keeps running."""
     done = smoke(apache.url, "--expect-server", "mod_wsgi")
     assert done.returncode == 0, done.stdout + done.stderr
     assert apache.compose("ps", "--services").stdout.split() == ["web"]
 
 
 def test_static_files_are_the_same(apache, make_stack):
-    """Every static file has the same status, headers and bytes as under Nginx, for every Accept-Encoding."""
+    """Every static file has the same status, headers and bytes as with Nginx, for every Accept-Encoding."""
     nginx = make_stack()
     nginx.up()
     found = docker("exec", apache.container("web"), "find", "/opt/static", "-type", "f", "-printf", "%P\n").stdout
@@ -68,8 +68,8 @@ def test_static_files_are_the_same(apache, make_stack):
     with requests.Session() as session:
         for name in [*names, "css/none.css", "css/.hidden.css", ".manifest.json"]:
             for encoding in ENCODINGS:
-                one, other = (_static(session, stack, name, encoding) for stack in (nginx, apache))
-                assert one == other, f"{name} with Accept-Encoding {encoding}"
+                expected, actual = (_static(session, stack, name, encoding) for stack in (nginx, apache))
+                assert actual == expected, f"{name} with Accept-Encoding {encoding}"
 
 
 def _static(session, stack, name, encoding):
@@ -93,19 +93,19 @@ def _static(session, stack, name, encoding):
 
 
 @pytest.mark.parametrize("method", ["POST", "OPTIONS", "TRACE", "BREW"])
-def test_static_files_are_only_read(apache, method):
-    """Static files take GET and HEAD alone, as under Nginx."""
+def test_static_files_are_read_only(apache, method):
+    """Static files accept only GET and HEAD, as with Nginx."""
     assert requests.request(method, f"{apache.url}/static/css/site.css", timeout=10).status_code == 405
 
 
-def forged(stack, **headers: str) -> dict[str, str]:
-    """What the app sees of a request with these headers."""
+def environ_of(stack, **headers: str) -> dict[str, str]:
+    """Return the environ that the app receives for a request with these headers."""
     return requests.get(f"{stack.url}/echo", headers=headers, timeout=10).json()
 
 
-def test_forged_headers_are_not_believed(probe):
-    """With nobody in front of Apache, nothing that a client says about itself is believed or reaches the app."""
-    given = {
+def test_forged_headers_are_ignored(probe):
+    """Without a proxy in front of Apache, forwarding headers from clients are ignored and do not reach the app."""
+    headers = {
         "X-Forwarded-For": "6.6.6.6",
         "X-Forwarded-Proto": "https",
         "X-Forwarded-Host": "evil.example",
@@ -116,7 +116,7 @@ def test_forged_headers_are_not_believed(probe):
         "X-Original-URL": "/evil",
         "X_Forwarded_For": "6.6.6.6",
     }
-    seen = forged(probe, **given)
+    seen = environ_of(probe, **headers)
     assert seen["wsgi.url_scheme"] == "http" and seen["REMOTE_ADDR"] != "6.6.6.6" and not seen["SCRIPT_NAME"]
     assert [
         name for name, value in seen.items() if name.startswith("HTTP_") and ("6.6.6.6" in value or "evil" in value)
@@ -124,7 +124,7 @@ def test_forged_headers_are_not_believed(probe):
 
 
 def test_too_large(probe):
-    """A body beyond MAX_BODY_SIZE gets 413 from Apache, with an id; the app never sees it."""
+    """A body larger than MAX_BODY_SIZE gets 413 from Apache, with a request ID; the app never receives the request."""
     requests.get(f"{probe.url}/seen", timeout=10)
     answer = requests.post(f"{probe.url}/canary/large", data=b"x" * (64 * 1024 + 1), timeout=10)
     assert answer.status_code == 413 and answer.headers["X-Request-ID"]
@@ -151,8 +151,8 @@ def test_too_large(probe):
         ("POST / HTTP/1.1", "Transfer-Encoding: chunked\r\n", 411),
     ],
 )
-def test_refused(probe, request_line, headers, status):
-    """What Nginx would refuse Apache refuses too, and no app sees it."""
+def test_invalid_request_is_refused(probe, request_line, headers, status):
+    """Apache refuses the invalid requests that Nginx refuses, and the app does not receive them."""
     requests.get(f"{probe.url}/seen", timeout=10)
     host = "" if "Host:" in headers else "Host: localhost\r\n"
     request = f"{request_line}\r\n{host}{headers}Connection: close\r\n\r\n".encode("latin-1")
@@ -167,7 +167,7 @@ def _raw(stack, request: bytes) -> bytes:
 
 
 def test_log_lines_are_json(probe):
-    """Every line of the access log is JSON, whatever the client sends, and has no query string."""
+    """Every line of the access log is JSON, for any request, and contains no query string."""
     odd = {"User-Agent": 'a"b\\c\u00e9', "X-Request-ID": "find-me"}
     requests.get(f"{probe.url}/canary/%C3%A9%22%5C?token=secret", headers=odd, timeout=10)
     for _ in range(100):
@@ -181,8 +181,8 @@ def test_log_lines_are_json(probe):
 
 
 def test_no_root(apache):
-    """No process is root, the root file system is read-only and no capability is left, as in the base file."""
-    inside = docker(
+    """No process is root, the root file system is read-only and all capabilities are dropped, as with Nginx."""
+    output = docker(
         "exec",
         apache.container("web"),
         "sh",
@@ -190,27 +190,27 @@ def test_no_root(apache):
         "id -u; touch /srv/x 2>&1; grep -h CapEff /proc/self/status",
         check=False,
     ).stdout.splitlines()
-    assert int(inside[0]) >= 10000 and "Read-only file system" in inside[1] and inside[2].endswith("0" * 16)
+    assert int(output[0]) >= 10000 and "Read-only file system" in output[1] and output[2].endswith("0" * 16)
 
 
 def test_trusted_proxy(probe):
-    """With one load balancer in front (TRUSTED_PROXIES 1) the last address is believed, and the scheme."""
+    """Behind one load balancer (TRUSTED_PROXIES=1), the last address and the scheme are trusted."""
     probe.up(TRUSTED_PROXIES="1")
-    seen = forged(probe, **{"X-Forwarded-For": "6.6.6.6, 192.0.2.7", "X-Forwarded-Proto": "https"})
+    seen = environ_of(probe, **{"X-Forwarded-For": "6.6.6.6, 192.0.2.7", "X-Forwarded-Proto": "https"})
     assert (seen["REMOTE_ADDR"], seen["wsgi.url_scheme"]) == ("192.0.2.7", "https")
 
 
-def test_stop_finishes_what_is_in_flight(probe):
+def test_stop_finishes_in_flight_requests(probe):
     """`docker compose stop` lets a request of 3 s finish, and the container exits with status 0."""
     answer = in_background(f"{probe.url}/sleep/3")
-    wait_until_inside(probe, "/sleep/3")
+    wait_until_in_flight(probe, "/sleep/3")
     probe.compose("stop", "web")
     assert answer().status_code == 200
     assert probe.inspect("web", "{{.State.ExitCode}}") == "0"
 
 
 def test_slow_headers(slow_client):
-    """A client that does not finish its headers is sent away after ten seconds; all others were served meanwhile."""
+    """A client that does not finish its headers is disconnected after 10 s; other clients are served meanwhile."""
     answer, seconds = slow_client()
     assert answer == b"" or b" 408 " in answer
     assert 9 < seconds < 15

@@ -1,4 +1,4 @@
-"""App Engine: app.yaml's entrypoint, as it stands there, with the platform's environment."""
+"""App Engine: the entrypoint of app.yaml, run unchanged with the platform's environment."""
 
 import os
 import shutil
@@ -17,14 +17,14 @@ from tests.support.repository import tracked
 
 APP = yaml.safe_load((ROOT / "app.yaml").read_text())
 UPLOADED = ("app", "deploy")
-# A file system that can't be written but in /tmp, for a user without rights.
+# A file system that is writable only in /tmp, for an unprivileged user.
 INSTANCE = """mount -o remount,bind,ro / && mount -t tmpfs -o mode=1777 tmpfs /tmp && cd "$1" && shift &&
 exec setpriv --reuid=nobody --regid=nogroup --clear-groups --no-new-privs -- sh -c "$1" """
 
 
 @pytest.fixture(scope="module")
 def workspace():
-    """What was uploaded and built: the app's files without executable bits, static files, the two secrets."""
+    """The result of upload and build: the app's files without executable bits, static files, and the two secrets."""
     with tempfile.TemporaryDirectory(prefix="workspace-", dir="/opt") as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -45,7 +45,7 @@ def workspace():
 
 
 class Instance:
-    """One instance of App Engine; with SQLite in its memory, so the migrations run in it too."""
+    """An App Engine instance. SQLite is in its own /tmp, so the migrations run in the instance too."""
 
     def __init__(self, folder: Path, **env: str):
         port = free_port()
@@ -72,7 +72,7 @@ class Instance:
         )
 
     def wait(self) -> None:
-        """Returns when it answers; fails when it has ended."""
+        """Wait until the instance answers. Fail if it has exited."""
         while self.process.poll() is None:
             try:
                 return requests.get(f"{self.url}/readyz", timeout=5).raise_for_status()
@@ -87,7 +87,7 @@ class Instance:
 
 @pytest.fixture
 def make_instance(workspace):
-    """Starts instances, and takes them away again."""
+    """Return a function that starts instances. They are stopped after the test."""
     made = []
 
     def make(**env: str) -> Instance:
@@ -104,8 +104,8 @@ def make_instance(workspace):
 
 @pytest.mark.parametrize("server", ["gunicorn", "uwsgi"])
 def test_entrypoint(make_instance, server):
-    """app.yaml's entrypoint serves the app where only /tmp can be written; the smoke tests pass on it, and SIGTERM
-    ends it with status 0.
+    """The entrypoint serves the app with only /tmp writable; the smoke tests pass, and after SIGTERM it exits with
+    status 0.
     """
     instance = make_instance(WSGI_SERVER=server)
     done = smoke(instance.url, "--expect-server", server)
@@ -116,7 +116,7 @@ def test_entrypoint(make_instance, server):
 
 
 def test_only_tmp_is_writable(workspace):
-    """The rehearsal is one: neither the app's folder nor /var/tmp can be written there."""
+    """The simulated instance works: neither the app's folder nor /var/tmp is writable."""
     done = subprocess.run(
         [
             "unshare",
@@ -135,7 +135,7 @@ def test_only_tmp_is_writable(workspace):
 
 
 def test_missing_secret_is_refused(workspace):
-    """Without the database's address nothing is started, and it is said what is missing."""
+    """Without the database URL, nothing is started, and the error names the missing file."""
     env = APP["env_variables"] | {"PATH": os.environ["PATH"], "PORT": "1", "DATABASE_URL_FILE": ".appengine/none"}
     done = subprocess.run(APP["entrypoint"].split(), cwd=workspace, env=env, text=True, capture_output=True)
     assert done.returncode == 78 and ".appengine/none cannot be used" in done.stderr

@@ -1,4 +1,4 @@
-"""The stack as plain processes on a host without Docker: ./stack as people use it there."""
+"""The stack as plain processes: ./stack on a host without Docker."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ from tests.support.repository import tracked
 
 
 class Host:
-    """A copy of the repository on a host that has no docker, with a port of its own."""
+    """A copy of the repository on a host without Docker, with its own port."""
 
     def __init__(self, folder: Path):
         self.folder, self.port = folder / "tripod", free_port()
@@ -32,17 +32,17 @@ class Host:
         self.env = {
             "PATH": self._path_without_docker(folder / "bin"),
             "HTTP_PORT": str(self.port),
-            "TRIPOD_VENV": "/opt/venv",  # the packages are here already; making an environment takes half a minute
+            "TRIPOD_VENV": "/opt/venv",  # installed in the test image; creating an environment takes 30 s
             "DOCKER_HOST": "unix:///nowhere",
             "LANG": "C.UTF-8",
         }
 
     @staticmethod
     def _path_without_docker(folder: Path) -> str:
-        """Links to all programs but docker, and nothing that could install it."""
+        """Fill a folder with links to all programs except docker and apt, which could install it."""
         folder.mkdir()
-        for place in ("/usr/bin", "/usr/sbin"):
-            for program in Path(place).iterdir():
+        for directory in ("/usr/bin", "/usr/sbin"):
+            for program in Path(directory).iterdir():
                 if not program.name.startswith(("docker", "apt")) and not (folder / program.name).exists():
                     (folder / program.name).symlink_to(program)
         return str(folder)
@@ -58,14 +58,14 @@ class Host:
         )
 
     def processes(self) -> dict[str, str]:
-        """Process id → user id and command line of all that work in this folder."""
+        """Map process ids to user id and command line, for all processes whose working directory is this folder."""
         found = {}
         for folder in Path("/proc").glob("[0-9]*"):
             try:
                 if (folder / "cwd").readlink() == self.folder:
                     command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
                     found[folder.name] = f"{folder.stat().st_uid} {command}"
-            except OSError:  # it has just ended
+            except OSError:  # the process has just exited
                 continue
         return found
 
@@ -75,7 +75,7 @@ class Host:
 
 @pytest.fixture(scope="module")
 def host():
-    # Not pytest's own folder, which is closed to the user that the processes run as, and deep for a socket's path.
+    # Not pytest's tmp_path: the processes' user cannot open it, and it is too long for a socket path.
     with tempfile.TemporaryDirectory(prefix="native-") as folder:
         os.chmod(folder, 0o755)
         host = Host(Path(folder))
@@ -84,7 +84,7 @@ def host():
 
 
 def test_up_falls_back(host):
-    """Where no Docker engine can be had `./stack up` says so and starts plain processes; the smoke tests pass."""
+    """Without a Docker engine, `./stack up` says so and starts plain processes; the smoke tests pass."""
     done = host.stack("up")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "No Docker engine can be had here" in done.stdout
@@ -94,7 +94,7 @@ def test_up_falls_back(host):
 
 
 def test_nothing_runs_as_root(host):
-    """Started by root, no process of the stack is root's."""
+    """No process of the stack runs as root, even if root has started it."""
     lines = host.processes().values()
     assert any("nginx" in line for line in lines) and any("gunicorn" in line for line in lines)
     assert [line for line in lines if line.startswith("0 ")] == []
@@ -108,13 +108,13 @@ def test_second_up_changes_nothing(host):
 
 
 def test_status_and_logs(host):
-    """`./stack status` says who answers, `./stack logs` shows what the processes say, as JSON lines."""
+    """`./stack status` shows the server that answers, and `./stack logs` the processes' JSON lines."""
     assert f"{host.url}   answered by gunicorn" in host.stack("status").stdout
     assert '"logger":"nginx.access"' in host.stack("logs").stdout
 
 
 def test_switch(host):
-    """`./stack up --server uwsgi` switches the server; what was written before is still there, the smoke tests pass."""
+    """`./stack up --server uwsgi` switches the server; existing posts are kept, and the smoke tests pass."""
     program = Account.register(host.url).program
     post = program.request("POST", POSTS, 201, json={"body": "written before"}).json()
     done = host.stack("up", "--server", "uwsgi")
@@ -125,7 +125,7 @@ def test_switch(host):
 
 
 def test_backup(host):
-    """`./stack backup` and `./stack restore` work without containers: key and database come back, the app goes on."""
+    """`./stack backup` and `./stack restore` work without containers and restore key and database."""
     key = host.folder / ".stack/native/state/secret_key"
     before = key.read_text()
     file = host.folder / "backup.zip"
@@ -139,8 +139,8 @@ def test_backup(host):
 
 
 @pytest.mark.parametrize("server", native.SERVERS)
-def test_stop_finishes_what_is_in_flight(host, server):
-    """`./stack down` lets a request of 2 s finish, and leaves no process behind."""
+def test_stop_finishes_in_flight_requests(host, server):
+    """`./stack down` lets a request of 2 s finish and leaves no process."""
     probe = {"WSGI_APP": "probe:application", "READY_PATH": "/ready", "WEB_CONCURRENCY": "1"}
     done = host.stack("up", "--native", "--server", server, **probe)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -161,8 +161,8 @@ def test_stop_finishes_what_is_in_flight(host, server):
         ([], {"WSGI_APP": "nothing.here:app"}, 1, ["did not start"]),
     ],
 )
-def test_refused(host, args, env, status, expected):
-    """What can't be done without Docker, or is wrong, is refused with what to type; nothing stays half-started."""
+def test_wrong_setting_is_refused(host, args, env, status, expected):
+    """Options that need Docker and wrong settings are refused with the fix, and no process stays."""
     done = host.stack("up", "--native", *args, **env)
     assert done.returncode == status, done.stdout + done.stderr
     assert [word for word in expected if word not in done.stderr] == []

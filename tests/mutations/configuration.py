@@ -182,7 +182,7 @@ MUTATIONS = (
     Mutation(PAGES, "$http_cookie$http_auth", "$http_auth", CACHE + " -k credentials"),
     Mutation(PAGES, "$http_authorization", "", CACHE + " -k credentials"),
     Mutation(PAGES, "$content_length$http_transfer_encoding", "", CACHE + " -k body"),
-    Mutation(PAGES, "(?=.*\\bpublic\\b)", "", CACHE + " -k other_page"),
+    Mutation(PAGES, "(?=.*\\bpublic\\b)", "", CACHE + " -k unmarked_page"),
     Mutation(
         PAGES,
         '    EXPIRED "";\n    default $http_if_none_match;',
@@ -192,9 +192,14 @@ MUTATIONS = (
     Mutation("nginx/snippets/page-cache.conf", " $host$host_port ", " ", CACHE + " -k 'key or another'"),
     Mutation("nginx/snippets/page-cache.conf", '$args $uri"', '$uri?$args"', CACHE + " -k key"),
     Mutation(
-        "nginx/snippets/page-cache.conf", "proxy_ignore_headers X-Accel-Expires Expires;", "", CACHE + " -k other"
+        "nginx/snippets/page-cache.conf",
+        "proxy_ignore_headers X-Accel-Expires Expires;",
+        "",
+        CACHE + " -k unmarked_page",
     ),
-    Mutation("nginx/snippets/page-cache.conf", "proxy_cache_convert_head off;", "", CACHE + " -k kept"),
+    Mutation(
+        "nginx/snippets/page-cache.conf", "proxy_cache_convert_head off;", "", CACHE + " -k marked_page_is_cached"
+    ),
     Mutation("nginx/snippets/page-cache.conf", "proxy_cache_background_update on;", "", CACHE + " -k refreshes"),
     Mutation(
         "nginx/snippets/page-cache.conf", " $disk_is_full;", ";", "tests/live/reliability/test_full_disk.py -k nginx"

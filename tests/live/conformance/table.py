@@ -1,4 +1,4 @@
-"""docs/explanation/interchangeability.md: the expected behavior and what each server did, as the tests observed it."""
+"""Write docs/explanation/interchangeability.md: the expected and the observed behaviour of each server."""
 
 import datetime
 import json
@@ -15,8 +15,8 @@ Written by `./stack prove`; do not edit. {date}, release {release}.
 
 **{summary}**
 
-The same requests were sent to every server, through Nginx. "= n" means that n requests got the same, expected response;
-"app saw n" is the number of requests that reached the app.
+Every request is sent to every server through Nginx. "= n" means that n requests got the expected response, and
+"app saw n" that n requests reached the app.
 
 {versions}
 """
@@ -29,7 +29,7 @@ class Table:
         self._count = 0
 
     def add(self, group: str, behaviour: str, expectation: str, results: dict[str, str], count: int = 1) -> None:
-        """Add one row; `results` is what each server did, `count` the number of requests to each of them."""
+        """Add a row. `results` is what each server did, `count` the number of requests that each of them got."""
         self._count += count
         cells = [results[server] for server in self._servers]
         self._rows[group].append([behaviour, expectation, *cells, str(count)])
@@ -42,8 +42,8 @@ class Table:
     def _text(self, fleet) -> str:
         alive = fleet.on_each(lambda server: json.loads(server.get("/healthz")))
         summary = (
-            f"{self._count:,} requests to each of {len(self._servers)} servers, 0 differences outside the list of "
-            f"{len(known.DIFFERENCES)} below."
+            f"{self._count:,} requests to each of {len(self._servers)} servers: 0 differences except for the "
+            f"{len(known.DIFFERENCES)} listed below."
         )
         parts = [
             HEAD.format(
@@ -55,13 +55,13 @@ class Table:
         ]
         for group, rows in self._rows.items():
             parts += [f"## {group}\n", _markdown(["behaviour", "expected", *self._servers, "requests"], rows)]
-        listed = [[what, why] for what, why in known.DIFFERENCES.items()]
-        seen = [[why, ", ".join(sorted(names))] for why, names in known.SEEN_THOUGH_INVALID.items()]
+        differences = [[difference, reason] for difference, reason in known.DIFFERENCES.items()]
+        seen = [[reason, ", ".join(sorted(names))] for reason, names in known.SEEN_THOUGH_INVALID.items()]
         parts += [
-            "## Requests that Gunicorn alone would refuse, and every server here accepts\n",
-            _markdown(["why this is harmless", "requests of Gunicorn's corpus"], seen),
+            "## Requests that Gunicorn alone would refuse\n",
+            _markdown(["why they are harmless", "requests of Gunicorn's tests"], seen),
         ]
-        parts += ["## Remaining differences\n", _markdown(["difference", "why it remains"], listed)]
+        parts += ["## Remaining differences\n", _markdown(["difference", "why it is harmless"], differences)]
         return "\n".join(parts)
 
 

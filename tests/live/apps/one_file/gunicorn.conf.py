@@ -1,3 +1,3 @@
-"""Left from where this app ran before. Nothing reads it here: the servers are set up in the stack's own folder."""
+"""A configuration file from the app's former host. The stack must not read it: it has its own configuration."""
 
 raise RuntimeError("gunicorn.conf.py of the app was read")

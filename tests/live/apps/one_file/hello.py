@@ -1,4 +1,4 @@
-"""A Flask app in one file, with nothing of its own but a style sheet."""
+"""A Flask app in one file, with one style sheet."""
 
 from flask import Flask, request, url_for
 

@@ -1,13 +1,13 @@
-"""What `django-admin startproject` writes, except for the lines in docs/guides/bring-your-own-app.md."""
+"""The settings of `django-admin startproject`, with the five changes described in docs/guides/bring-your-own-app.md."""
 
 import os
 from pathlib import Path
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-# The stack gives it to whatever serves or releases; `collectstatic` at build time has none, and needs none.
+# The stack sets it for the server and the release command. `collectstatic` runs at build time, without a secret key.
 SECRET_KEY = os.environ.get("SECRET_KEY", "not secret: used while the image is built")
-# Checked by the stack already; Django wants the names too, as a list.
+# The stack checks the Host header too. Django needs the names as a list.
 ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "*").split(",")
 STATIC_ROOT = BASE_DIR / "staticfiles"
 STORAGES = {

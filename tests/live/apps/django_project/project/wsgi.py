@@ -1,4 +1,4 @@
-"""What `django-admin startproject` writes."""
+"""The entry point of `django-admin startproject`."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""A shop: an app factory in a package that has the same name as the sample app's."""
+"""A shop: an app factory in a package with the same name as the sample app's package."""
 
 import json
 import os
@@ -34,13 +34,13 @@ def create_app() -> Flask:
 
 
 def released() -> int:
-    """How often the release command has run: one line each."""
+    """Return how often the release command has run. It writes one line each time."""
     log = Path(os.environ["STATE_DIRECTORY"]) / "releases"
     return len(log.read_text().splitlines()) if log.exists() else 0
 
 
 def use_hashed_names(app: Flask) -> None:
-    """url_for("static", filename="css/shop.css") gives the name with a hash in it, which may be cached for ever."""
+    """Make url_for("static", filename="css/shop.css") return the hashed name, which is cached for a year."""
     manifest = Path(os.environ["STATIC_ROOT"]) / ".manifest.json"
     hashed = json.loads(manifest.read_text()) if manifest.exists() else {}
 

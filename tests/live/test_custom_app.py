@@ -1,4 +1,4 @@
-"""Three foreign apps run on every server as docs/guides/bring-your-own-app.md says, by settings alone."""
+"""Three custom apps run on every server with settings alone, as docs/guides/bring-your-own-app.md describes."""
 
 import itertools
 import os
@@ -12,27 +12,27 @@ import requests
 from deploy.settings import server_names
 from tests.live.stack import ROOT, docker, run_image
 
-APPS = "tests/live/apps"
+FOLDER = "tests/live/apps"
 DOCUMENT = (ROOT / "docs/guides/bring-your-own-app.md").read_text()
 IMMUTABLE = "public, max-age=31536000, immutable"
 
 
 @dataclass(frozen=True)
-class Brought:
-    """An app's folder, the lines of `.env` that the document gives for it, and what its page has to show."""
+class CustomApp:
+    """An app's folder, its lines of `.env` in the document, and what its page must contain."""
 
     folder: str
     env: dict[str, str]
     shows: str
-    sheet: str  # the plain name of a style sheet
-    styled: str = "/"  # the page that asks for it
-    hashed: bool = True  # … by the name with a hash in it
+    style_sheet: str  # without a hash in its name
+    styled_page: str = "/"  # links the style sheet
+    hashed: bool = True  # whether the link contains the hashed name
 
 
-ONE_FILE = Brought(
+ONE_FILE = CustomApp(
     "one_file", {"WSGI_APP": "hello:app", "READY_PATH": "/"}, "Hello from one file", "hello.css", hashed=False
 )
-FACTORY = Brought(
+FACTORY = CustomApp(
     "factory",
     {
         "WSGI_APP": "app:create_app()",
@@ -43,7 +43,7 @@ FACTORY = Brought(
     "Price: 1,234,567",
     "css/shop.css",
 )
-DJANGO = Brought(
+DJANGO = CustomApp(
     "django_project",
     {
         "WSGI_APP": "project.wsgi:application",
@@ -54,22 +54,22 @@ DJANGO = Brought(
     },
     "Notes",
     "admin/css/base.css",
-    styled="/admin/login/",
+    styled_page="/admin/login/",
 )
-EACH = [ONE_FILE, FACTORY, DJANGO]
+APPS = [ONE_FILE, FACTORY, DJANGO]
 
 
-def settings(app: Brought) -> dict[str, str]:
+def settings(app: CustomApp) -> dict[str, str]:
     tag = f"{os.environ.get('IMAGE_TAG') or 'latest'}-{app.folder}-{os.getpid()}"
-    return {"APP_DIR": f"./{APPS}/{app.folder}", "IMAGE_TAG": tag, **app.env}
+    return {"APP_DIR": f"./{FOLDER}/{app.folder}", "IMAGE_TAG": tag, **app.env}
 
 
 @pytest.fixture(scope="module")
 def stacks(make_stack):
-    """Returns a function that gives an app's stack, not started; each app's images are built once."""
+    """Return a function that returns an app's stack, not started yet. Each app's images are built once."""
     made = {}
 
-    def get(app: Brought):
+    def get(app: CustomApp):
         if app.folder not in made:
             made[app.folder] = make_stack(**settings(app))
             made[app.folder].compose("build", "--quiet", "web", "nginx")
@@ -78,16 +78,16 @@ def stacks(make_stack):
     yield get
     for stack in made.values():
         stack.down()
-    for app in EACH:
+    for app in APPS:
         names = [f"tripod-{service}:{settings(app)['IMAGE_TAG']}" for service in ("web", "nginx")]
         docker("image", "rm", "--force", *names, check=False)
 
 
 @pytest.fixture(
-    scope="module", params=itertools.product(EACH, server_names()), ids=lambda pair: f"{pair[0].folder}-{pair[1]}"
+    scope="module", params=itertools.product(APPS, server_names()), ids=lambda pair: f"{pair[0].folder}-{pair[1]}"
 )
 def running(request, stacks):
-    """Each app on each server: the app, the server's name, the stack."""
+    """Each app on each server: the app, the server's name and the running stack."""
     app, server = request.param
     stack = stacks(app)
     stack.up(WSGI_SERVER=server)
@@ -105,33 +105,33 @@ def token(html: str) -> str:
 
 
 def test_page(running):
-    """The app's page comes through Nginx, and /healthz names the server that serves it."""
+    """The app's page is served through Nginx, and /healthz names the server."""
     app, server, stack = running
     assert app.shows in page(stack)
     assert requests.get(f"{stack.url}/healthz", timeout=10).json()["wsgi_server"] == server
 
 
 def test_static_file(running):
-    """Nginx serves the app's static files: plain names to be asked for again, hashed ones for a year, compressed."""
+    """Nginx serves the app's static files: plain names are revalidated, hashed ones are compressed and cached."""
     app, _, stack = running
-    plain = requests.get(f"{stack.url}/static/{app.sheet}", timeout=10)
+    plain = requests.get(f"{stack.url}/static/{app.style_sheet}", timeout=10)
     assert (plain.status_code, plain.headers["Content-Type"]) == (200, "text/css")
     assert plain.headers["Cache-Control"] == "no-cache"
-    linked = re.search(r'href="(/static/[^"]+\.css)"', page(stack, app.styled))[1]
+    linked = re.search(r'href="(/static/[^"]+\.css)"', page(stack, app.styled_page))[1]
     answer = requests.get(stack.url + linked, headers={"Accept-Encoding": "gzip"}, timeout=10)
     assert (answer.status_code, answer.headers["Cache-Control"] == IMMUTABLE) == (200, app.hashed)
-    assert ("Content-Encoding" in answer.headers) == app.hashed  # the one file's sheet is too small for it
+    assert ("Content-Encoding" in answer.headers) == app.hashed  # hello.css is too small to be compressed
 
 
 def test_readiness(running):
-    """The container is healthy, which is to say that the app's own READY_PATH answers 200."""
+    """The container is healthy because the app's own READY_PATH answers 200."""
     app, _, stack = running
     assert stack.inspect("web", "{{.State.Health.Status}}") == "healthy"
     assert requests.get(stack.url + app.env["READY_PATH"], timeout=10).status_code == 200
 
 
 def test_form(running):
-    """A form works as it did before: with cookies and token through Nginx, and refused without its token."""
+    """Forms work through Nginx: cookies and CSRF tokens are accepted, and a form without its token is refused."""
     app, server, stack = running
     {"one_file": greet, "factory": order, "django_project": administer}[app.folder](stack, server)
 
@@ -149,7 +149,10 @@ def order(stack, server):
 
 
 def administer(stack, server):
-    """Makes a user as the document says, logs in to Django's admin, whose CSRF check looks at host and port, writes."""
+    """Create a user as in the document, log in to Django's admin and add a note.
+
+    Django's CSRF check compares the Origin header with host and port.
+    """
     browser, user, add = requests.Session(), f"admin-{server}", "/admin/notes/note/add/"
     create = f"python manage.py createsuperuser --noinput --username {user} --email a@example.com"
     stack.compose(
@@ -173,7 +176,7 @@ def administer(stack, server):
 
 
 def test_release_command_runs_once(stacks):
-    """RELEASE_COMMAND runs once for each release, however many workers there are."""
+    """RELEASE_COMMAND runs once for each release, regardless of the number of workers."""
     stack = stacks(FACTORY)
     stack.up()
     before = int(re.search(r"Released (\d+) times", page(stack))[1])
@@ -181,16 +184,16 @@ def test_release_command_runs_once(stacks):
     assert f"Released {before + 1} times" in page(stack)
 
 
-def test_the_stack_keeps_its_own_packages(stacks):
-    """An app that pins a Gunicorn of its own is served by the stack's, beside the app's other packages."""
+def test_stack_keeps_its_own_packages(stacks):
+    """An app that pins another version of Gunicorn is served by the stack's version; its other packages are kept."""
     stack = stacks(FACTORY)
     stack.up()
     code = "from importlib.metadata import version as v; print(v('humanize'), v('gunicorn') == '23.0.0')"
     assert docker("exec", stack.container("web"), "python3", "-c", code).stdout.split() == ["4.15.0", "False"]
 
 
-def test_a_name_that_is_taken(tmp_path, make_stack):
-    """An app with a folder `deploy`, the stack's own name, is refused when it is built, with what to do about it."""
+def test_app_with_a_deploy_folder_is_refused(tmp_path, make_stack):
+    """The build refuses an app with a folder `deploy`, which is the stack's own name, and prints how to fix it."""
     (tmp_path / "deploy").mkdir()
     (tmp_path / "deploy/notes.txt").write_text("the app's own")
     stack = make_stack(APP_DIR=str(tmp_path), IMAGE_TAG=f"never-{os.getpid()}")
@@ -199,8 +202,8 @@ def test_a_name_that_is_taken(tmp_path, make_stack):
     assert "rename it, or name it in .dockerignore" in done.stdout + done.stderr
 
 
-def test_what_is_private_stays_behind(tmp_path, make_stack):
-    """What stands in an app's folder beside the app (.env, .git, a virtual environment) does not enter the image."""
+def test_image_has_no_private_files(tmp_path, make_stack):
+    """Private files in an app's folder (.env, .git, a virtual environment) are not copied into the image."""
     tag = f"private-{os.getpid()}"
     for name in (".env", ".git/config", ".venv/secret", "venv/secret", "excluded.txt", "wanted.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -212,8 +215,8 @@ def test_what_is_private_stays_behind(tmp_path, make_stack):
     assert sorted(found) == ["deploy", "static", "wanted.txt"]
 
 
-def test_nothing_of_the_stack_knows_these_apps():
-    """No code of deploy/, nginx/, the Dockerfile or Compose's file names the foreign apps or imports any app."""
+def test_stack_does_not_depend_on_any_app():
+    """No code in deploy/, nginx/, the Dockerfile or docker-compose.yml names a custom app or imports an app."""
     words = r"hello:|create_app|humanize|project\.wsgi|django|^\s*(from|import) app(\.|\s|$)"
     found = subprocess.run(
         [
@@ -234,8 +237,8 @@ def test_nothing_of_the_stack_knows_these_apps():
     assert found.stdout == ""
 
 
-@pytest.mark.parametrize("app", EACH, ids=lambda app: app.folder)
-def test_the_document_says_the_same(app):
-    """Each setting that these tests use for an app stands in the document, to the letter."""
+@pytest.mark.parametrize("app", APPS, ids=lambda app: app.folder)
+def test_document_lists_the_same_settings(app):
+    """Each setting that these tests use for an app is a line of the document."""
     lines = DOCUMENT.splitlines()
     assert [line for line in (f"{name}={value}" for name, value in app.env.items()) if line not in lines] == []
