@@ -88,7 +88,7 @@ def install(packages):
     options = ["-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=120"]
     command = sudo.command(["apt-get", "install", *options, *packages])
     try:
-        fix = f"{sudo.typed('apt-get update')} && ./stack up"
+        fix = f"{sudo.shell_line('apt-get update')} && ./stack up"
         console.run(f"installing {' '.join(packages)}", command, fix=fix)
     except StackError as problem:
         if update:  # what could not be read is most likely what could not be installed
@@ -101,7 +101,7 @@ def _update():
     """Refresh the package lists, once. A broken source is no reason to stop: the install will tell."""
     try:
         update = sudo.command(["apt-get", "-o", "APT::Update::Error-Mode=any", "update"])
-        console.run("reading the package lists", update, fix=sudo.typed("apt-get update"))
+        console.run("reading the package lists", update, fix=sudo.shell_line("apt-get update"))
     except StackError as problem:
         console.say("  Going on with what could be read. To see what could not, type: " + problem.fix.splitlines()[0])
         return problem

@@ -18,13 +18,18 @@ PULL_LIMIT = 600  # seconds for the 30 MB, once they come
 LOCAL_CAS = "/usr/local/share/ca-certificates"
 
 
+def ensure_for(config):
+    """Make sure that the engine has the base image of this project."""
+    ensure(config["services"]["web"]["build"]["args"]["BASE_IMAGE"])
+
+
 def ensure(name):
     """Make sure that the engine has the base image of this name."""
-    if console.quiet(["docker", "image", "inspect", name]).returncode == 0:
+    if console.capture(["docker", "image", "inspect", name]).returncode == 0:
         return
     try:
         pull = ["docker", "pull", name]
-        console.run(f"pulling {name}", pull, fix=" ".join(pull), limit=PULL_LIMIT, silence=PULL_SILENCE)
+        console.run(f"pulling {name}", pull, fix=" ".join(pull), timeout=PULL_LIMIT, first_output_timeout=PULL_SILENCE)
     except StackError as problem:
         say(f"  No registry gave it: {problem.cause.splitlines()[-1]}")
         _make(name, refusal=problem)
@@ -40,7 +45,7 @@ def _make(name, refusal):
             "can be made here instead, and only on a host whose apt has a mirror of Debian.",
             f"{refusal.fix}\nor name one that you have:  BASE_IMAGE=registry.example/debian:trixie-slim ./stack up",
         )
-    sudo.become("make the base image")
+    sudo.require("make the base image")
     if not shutil.which("mmdebstrap"):
         apt.install(["mmdebstrap"])
     with tempfile.TemporaryDirectory(prefix="tripod-base-") as folder:
@@ -48,7 +53,7 @@ def _make(name, refusal):
         console.run(
             f"making {name} from Debian's packages",
             mmdebstrap(archive, lines),
-            fix=f"{sudo.typed('apt-get update')}   (shows whether the mirrors answer)\n./stack up",
+            fix=f"{sudo.shell_line('apt-get update')}   (shows whether the mirrors answer)\n./stack up",
         )
         console.run(
             "importing it",

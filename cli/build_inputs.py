@@ -23,7 +23,7 @@ def environment(environ=os.environ):
     """The variables that builds need and that nobody has set yet."""
     bundle = environ.get("CA_BUNDLE") or _keep("ca-bundle.crt", _bundle_text(environ))
     found = {
-        "RELEASE": release(),
+        "RELEASE": release_name(),
         "CA_BUNDLE": bundle,
         "PIP_CONF": _keep("pip.conf", pip_conf(pip_settings(_pip_files(environ), environ), bundle)),
         **_proxies(environ),
@@ -32,11 +32,11 @@ def environment(environ=os.environ):
     return {name: value for name, value in found.items() if value and name not in taken}
 
 
-def release():
+def release_name():
     """The name of what is built: git's description of the working tree, or `dev` without git."""
     # Run by root, the folder may be somebody else's, which git distrusts; nothing of it is executed here.
     git = ["git", "-c", f"safe.directory={ROOT}", "describe", "--always", "--dirty"]
-    return console.quiet(git).stdout.strip() or "dev"
+    return console.capture(git).stdout.strip() or "dev"
 
 
 def pip_settings(files, environ):
@@ -109,5 +109,5 @@ def _keep(name, text):
             path.write_text(text)
     except OSError as error:
         why = f"{error}. Builds read from there how to reach the package index; root may have made it."
-        raise StackError(f"{path} cannot be written.", why, sudo.typed(f"rm -r {console.STATE}")) from None
+        raise StackError(f"{path} cannot be written.", why, sudo.shell_line(f"rm -r {console.STATE}")) from None
     return str(path)

@@ -20,15 +20,15 @@ def command(*words, profiles=()):
     return ["docker", "compose", *(word for name in profiles for word in ("--profile", name)), *words]
 
 
-def every_profile():
+def all_profiles():
     """The names of all profiles."""
-    return console.quiet(command("config", "--profiles"), env=environment()).stdout.split()
+    return console.capture(command("config", "--profiles"), env=environment()).stdout.split()
 
 
 def config(settings=None, profiles=()):
     """The project as Compose understands it, with the values that hold: shell before .env before default."""
     env = {**environment(), **(settings or {})}
-    shown = console.quiet(command("config", "--format", "json", profiles=profiles), env=env)
+    shown = console.capture(command("config", "--format", "json", profiles=profiles), env=env)
     if shown.returncode:
         raise StackError(
             "docker-compose.yml cannot be read with the settings that hold.",
@@ -52,7 +52,7 @@ class Container:
     since: str
     ports: dict = field(default_factory=dict)
     name: str = ""
-    host: str = ""  # the name of the host inside, which its socket is named after
+    hostname: str = ""  # the name of the host inside, which its socket is named after
     image_id: str = ""
     environment: dict = field(default_factory=dict)
     restarts: int = 0
@@ -71,10 +71,10 @@ def containers(project):
     """The containers of a project, running or not, without those of `docker compose run`."""
     labels = (f"com.docker.compose.project={project}", "com.docker.compose.oneoff=False")
     filters = [word for label in labels for word in ("--filter", f"label={label}")]
-    found = console.quiet(["docker", "ps", "-aq", *filters]).stdout.split()
+    found = console.capture(["docker", "ps", "-aq", *filters]).stdout.split()
     if not found:
         return []
-    inspected = json.loads(console.quiet(["docker", "inspect", *found]).stdout or "[]")
+    inspected = json.loads(console.capture(["docker", "inspect", *found]).stdout or "[]")
     return sorted((_container(one) for one in inspected), key=lambda one: (one.service, one.since))
 
 
@@ -95,7 +95,7 @@ def _container(one):
             if bindings
         },
         name=one["Name"].lstrip("/"),
-        host=one["Config"]["Hostname"],
+        hostname=one["Config"]["Hostname"],
         image_id=one["Image"],
         environment=dict(line.split("=", 1) for line in one["Config"]["Env"] or [] if "=" in line),
         restarts=one["RestartCount"],

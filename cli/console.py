@@ -83,7 +83,7 @@ def step(title):
     shown.end()
 
 
-def quiet(argv, env=None, timeout=60):
+def capture(argv, env=None, timeout=60):
     """Ask something that is answered at once; returns the completed process, its output captured."""
     try:
         return subprocess.run(
@@ -95,7 +95,7 @@ def quiet(argv, env=None, timeout=60):
         return subprocess.CompletedProcess(argv, 124, "", f"{argv[0]} did not answer within {timeout} s")
 
 
-def run(title, argv, *, fix, env=None, limit=None, silence=None, hold=()):
+def run(title, argv, *, fix, env=None, timeout=None, first_output_timeout=None, keep_open=()):
     """Run a command as one step with progress; a failure is a StackError that shows the end of its output.
 
     limit: the seconds it may take. silence: the seconds in which its first line of output must come. hold: files, by
@@ -111,13 +111,13 @@ def run(title, argv, *, fix, env=None, limit=None, silence=None, hold=()):
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        pass_fds=hold,
+        pass_fds=keep_open,
     )
     tail = collections.deque(maxlen=TAIL)
     reader = threading.Thread(target=_read, args=(child.stdout, tail, argv), daemon=True)
     reader.start()
     try:
-        _wait(child, step, tail, limit, silence)
+        _wait(child, step, tail, timeout, first_output_timeout)
     except BaseException:
         _finish(child, signal.SIGINT)
         step.end("stopped")
@@ -133,10 +133,16 @@ def run(title, argv, *, fix, env=None, limit=None, silence=None, hold=()):
     step.end()
 
 
-def _wait(child, step, tail, limit, silence):
+def _wait(child, step, tail, timeout, first_output_timeout):
     while child.poll() is None:
         step.tick(tail[-1] if tail else "")
-        if limit and step.seconds > limit or silence and not tail and step.seconds > silence:
+        if (
+            timeout
+            and step.seconds > timeout
+            or first_output_timeout
+            and not tail
+            and step.seconds > first_output_timeout
+        ):
             tail.append(f"no end after {step.seconds:.0f} s: given up")
             _finish(child, signal.SIGTERM)
         try:

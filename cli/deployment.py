@@ -59,7 +59,7 @@ class Containers:
                         raise StackError("No container can be started beside the app.", said.read(), "./stack up")
                     yield
                 finally:
-                    console.quiet(["docker", "rm", "--force", self.beside])
+                    console.capture(["docker", "rm", "--force", self.beside])
 
     def command(self, *words, terminal=False, **env):
         """The command line that runs `words` beside the app, with more environment variables."""
@@ -112,7 +112,7 @@ class Processes:
 def describe(place):
     """What deploy/snapshot.py tells of the app's data, as a dict."""
     words = place.command("python3", "-m", "deploy.snapshot", "describe")
-    told = console.quiet(words, env=place.env)
+    told = console.capture(words, env=place.env)
     if told.returncode:
         raise StackError("The app's data cannot be looked at.", told.stderr.strip(), "./stack up")
     return json.loads(told.stdout)

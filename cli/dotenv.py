@@ -26,7 +26,7 @@ def _unquoted(value):
     return quoted[2] if quoted else re.sub(r"\s+#.*", "", value)
 
 
-def remember(name, value):
+def set_value(name, value):
     """Set one line of the file and leave every other byte; False if several lines set it already."""
     old = _read()
     if len([found for found in _NAME.findall(old) if found == name]) > 1:

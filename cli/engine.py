@@ -28,7 +28,7 @@ NEWER_SOURCE = Path("/etc/apt/sources.list.d/tripod-trixie.sources")
 NEWER_PIN = Path("/etc/apt/preferences.d/tripod-trixie")
 
 
-class Refused(StackError):
+class AccessDenied(StackError):
     """An engine runs here, but not for this user: for a person to decide, not a reason to do without one."""
 
 
@@ -76,7 +76,7 @@ def ensure():
     if missing:
         _install(missing)
     error = _error()
-    if error and not _is_refusal(error):
+    if error and not _is_access_denied(error):
         _start(error)
         error = _error()
     if error:
@@ -87,8 +87,8 @@ def require():
     """A working engine, or a StackError: only `up` and `test` change the machine."""
     missing = missing_parts()
     error = f"This machine lacks: {', '.join(missing)}." if missing else _error()
-    if _is_refusal(error):
-        raise _refusal(error)
+    if _is_access_denied(error):
+        raise _access_denied(error)
     if error:
         fix = "./stack up   (installs and starts what is missing)"
         raise StackError("No working Docker engine is here.", error, fix)
@@ -96,7 +96,7 @@ def require():
 
 def missing_parts():
     """Which of engine, compose and buildx this machine lacks."""
-    plugins = [name for name in ("compose", "buildx") if console.quiet(["docker", name, "version"]).returncode]
+    plugins = [name for name in ("compose", "buildx") if console.capture(["docker", name, "version"]).returncode]
     return plugins if _has_engine() else ["engine", *plugins]
 
 
@@ -104,12 +104,12 @@ def _has_engine():
     """Whether there is an engine to talk to or to start, and a client to do it with."""
     if not shutil.which("docker"):
         return False
-    return bool(not _is_own() or _dockerd() or not (error := _error()) or _is_refusal(error))
+    return bool(not _is_own() or _dockerd() or not (error := _error()) or _is_access_denied(error))
 
 
 def endpoint():
     """Where docker looks for its engine, by DOCKER_HOST or its context."""
-    shown = console.quiet(["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"])
+    shown = console.capture(["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"])
     return shown.stdout.strip() or OWN_SOCKET
 
 
@@ -125,11 +125,11 @@ def _dockerd():
 def _error():
     """Why the engine does not answer; empty if it does."""
     # Not `docker info`: some of its versions end with 0 although nobody answers.
-    asked = console.quiet(["docker", "version", "--format", "{{.Server.Version}}"], timeout=20)
+    asked = console.capture(["docker", "version", "--format", "{{.Server.Version}}"], timeout=20)
     return "" if asked.returncode == 0 else (asked.stderr.strip() or asked.stdout.strip() or "It gave no reason.")
 
 
-def _is_refusal(error):
+def _is_access_denied(error):
     """An engine that runs and does not want to talk to this user."""
     return "permission denied" in error.lower()
 
@@ -138,7 +138,7 @@ def _install(missing):
     """Install what is missing from the distribution's own packages."""
     say(f"This machine lacks: {', '.join(missing)}. Installing from its own distribution.")
     how = _recipe_or_problem()
-    sudo.become("install a Docker engine")
+    sudo.require("install a Docker engine")
     if how.suite:
         _add_newer_suite(how.suite)
     apt.install(how.packages(missing))
@@ -207,9 +207,9 @@ def _start(error):
     """Start the machine's engine, by systemd where that is the init system, else directly."""
     if not _is_own() or not _dockerd():
         raise StackError(f"The Docker engine at {endpoint()} does not answer.", error, "docker info")
-    sudo.become("start the Docker engine")
+    sudo.require("start the Docker engine")
     if Path("/run/systemd/system").is_dir():
-        fix = sudo.typed("journalctl -u docker -n 50")
+        fix = sudo.shell_line("journalctl -u docker -n 50")
         console.run("starting the Docker engine", sudo.command(["systemctl", "start", "docker"]), fix=fix)
     else:
         _start_without_init()
@@ -219,19 +219,19 @@ def _start_without_init():
     """Start dockerd as a process of its own. Not by `service`, whose ulimit call fails in containers."""
     step = console.Step("starting the Docker engine")
     script = f"setsid {_dockerd()} </dev/null >>{ENGINE_LOG} 2>&1 & echo $!"
-    pid = console.quiet(sudo.command(["sh", "-c", script])).stdout.strip()
-    while (error := _error()) and not _is_refusal(error) and step.seconds < START_LIMIT and _lives(pid):
+    pid = console.capture(sudo.command(["sh", "-c", script])).stdout.strip()
+    while (error := _error()) and not _is_access_denied(error) and step.seconds < START_LIMIT and _is_alive(pid):
         step.tick()
         time.sleep(0.3)
-    if error and not _is_refusal(error):
+    if error and not _is_access_denied(error):
         step.end("failed")
-        log = console.quiet(sudo.command(["tail", "-n", "4", ENGINE_LOG])).stdout
-        fix = sudo.typed(f"tail -n 100 {ENGINE_LOG}")
+        log = console.capture(sudo.command(["tail", "-n", "4", ENGINE_LOG])).stdout
+        fix = sudo.shell_line(f"tail -n 100 {ENGINE_LOG}")
         raise StackError("The Docker engine does not start.", log.strip() or error, fix)
     step.end(remark=f"log: {ENGINE_LOG}")
 
 
-def _lives(pid):
+def _is_alive(pid):
     """Whether the process still runs; a dead one stays as a zombie where the init process collects none."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -244,18 +244,18 @@ def _enter_group(error, installed):
     user = getpass.getuser()
     if installed:
         say(f"Adding {user} to the group {GROUP}: it may use the engine, and so can act as root here.")
-        console.quiet(sudo.command(["usermod", "-aG", GROUP, user]))
+        console.capture(sudo.command(["usermod", "-aG", GROUP, user]))
     if user in grp.getgrnam(GROUP).gr_mem and shutil.which("sg") and "TRIPOD_REENTERED" not in os.environ:
         # A running session does not get a new group; `sg` gives it to the command that is started anew.
         os.environ["TRIPOD_REENTERED"] = "1"
         os.execvp("sg", ["sg", GROUP, "-c", shlex.join([sys.executable, *sys.argv])])
-    raise _refusal(error)
+    raise _access_denied(error)
 
 
-def _refusal(error):
+def _access_denied(error):
     user = getpass.getuser()
-    return Refused(
+    return AccessDenied(
         f"The Docker engine runs, but {user} may not use it.",
         error,
-        f"{sudo.typed(f'usermod -aG {GROUP} {user}')} && newgrp {GROUP}   (its members can act as root)\n./stack up",
+        f"{sudo.shell_line(f'usermod -aG {GROUP} {user}')} && newgrp {GROUP}   (members can act as root)\n./stack up",
     )

@@ -19,7 +19,7 @@ from deploy.errors import StackError
 EPILOG = "./stack help VERB tells more about one of them."
 
 
-def verb_names():
+def command_names():
     """The verbs: the files of cli/commands."""
     return sorted(module.name for module in pkgutil.iter_modules(commands.__path__))
 
@@ -30,7 +30,7 @@ def build_parser():
         prog="./stack", description="The one door to this stack.", epilog=EPILOG, allow_abbrev=False
     )
     subparsers = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs")
-    for name in verb_names():
+    for name in command_names():
         verb = importlib.import_module(f"{commands.__name__}.{name}")
         subparser = subparsers.add_parser(
             name,
@@ -64,7 +64,7 @@ def main(argv):
 
 
 def _dispatch(argv):
-    if not argv[0].startswith("-") and argv[0] not in verb_names():
+    if not argv[0].startswith("-") and argv[0] not in command_names():
         raise _unknown_verb(argv[0])
     parser = build_parser()
     args, args.rest = parser.parse_known_args(argv)
@@ -74,10 +74,10 @@ def _dispatch(argv):
 
 
 def _unknown_verb(name):
-    close = difflib.get_close_matches(name, verb_names(), n=1)
+    close = difflib.get_close_matches(name, command_names(), n=1)
     return StackError(
         f"./stack has no verb '{name}'.",
-        f"It has these: {', '.join(verb_names())}.",
+        f"It has these: {', '.join(command_names())}.",
         f"./stack {close[0]}" if close else "./stack help",
         status=2,
     )

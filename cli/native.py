@@ -40,7 +40,7 @@ BROTLI = Path("/usr/lib/nginx/modules/ngx_http_brotli_static_module.so")
 # --- settings -------------------------------------------------------------------------------------------------
 
 
-def places():
+def default_folders():
     """Where the processes keep what containers have in volumes, unless somebody names other places."""
     folders = {
         "STATE_DIRECTORY": "state",
@@ -55,7 +55,7 @@ def places():
 def settings(server=None):
     """The contract's values, checked: the shell before .env before the defaults."""
     shell = {name: value for name, value in os.environ.items() if value}
-    given = {**places(), "RELEASE": build_inputs.release(), **dotenv.values(), **shell, "PORT": ""}
+    given = {**default_folders(), "RELEASE": build_inputs.release_name(), **dotenv.values(), **shell, "PORT": ""}
     values = load_settings({**given, **({"WSGI_SERVER": server} if server else {})})
     _check(values)
     return values
@@ -110,7 +110,7 @@ def missing_packages(server):
         "nginx": shutil.which("nginx", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"),
         "libnginx-mod-http-brotli-static": BROTLI.exists(),
     }
-    if not venv.given():
+    if not venv.external():
         needed["python3-venv"] = importlib.util.find_spec("ensurepip")
         if server == "uwsgi":  # compiled on this host
             needed["gcc"] = shutil.which("gcc")
@@ -118,11 +118,11 @@ def missing_packages(server):
     return [name for name, found in needed.items() if not found]
 
 
-def can_be_had(server):
+def is_possible(server):
     """Whether the processes can run here, as they are or after installing packages: else there is no way without
     Docker."""
     return sys.version_info >= OLDEST_PYTHON and (
-        not missing_packages(server) or bool(shutil.which("apt-get")) and sudo.is_possible()
+        not missing_packages(server) or bool(shutil.which("apt-get")) and sudo.is_available()
     )
 
 
@@ -136,12 +136,12 @@ def _install(server):
     missing = missing_packages(server)
     if not missing:
         return
-    sudo.become(f"install {' '.join(missing)}")
+    sudo.require(f"install {' '.join(missing)}")
     apt.install(missing)
     if "nginx" in missing:
         # Its package starts one of its own, on port 80.
         stop = "service nginx stop; ! command -v systemctl || systemctl disable nginx"
-        console.quiet(sudo.command(["sh", "-c", stop]))
+        console.capture(sudo.command(["sh", "-c", stop]))
 
 
 def _venv(server):
@@ -184,7 +184,7 @@ def as_user(argv):
 def _folders(values):
     """Makes the folders that the processes write to, and the user, if it is root who starts them."""
     console.state_folder()
-    wanted = [HOME, *(Path(values[name]) for name in places())]
+    wanted = [HOME, *(Path(values[name]) for name in default_folders())]
     # What somebody else has made, perhaps /tmp, stays theirs.
     own = [folder for folder in wanted if folder.is_relative_to(HOME) or not folder.exists()]
     for folder in own:
@@ -198,7 +198,7 @@ def _folders(values):
         console.run(f"adding the user {USER}", useradd, fix=" ".join(useradd))
     for folder in own:
         shutil.chown(folder, USER, USER)
-    if console.quiet(as_user(["test", "-r", str(ROOT / "deploy/start"), "-a", "-x", str(ROOT)])).returncode:
+    if console.capture(as_user(["test", "-r", str(ROOT / "deploy/start"), "-a", "-x", str(ROOT)])).returncode:
         raise StackError(
             f"The user {USER} cannot read {ROOT}.",
             "Started by root, the servers run as that user, not as root.",
@@ -234,7 +234,7 @@ def up(server=None):
     _folders(values)
     env = _environment(values, _venv(values["WSGI_SERVER"]))
     fingerprint, known = _fingerprint(values), running()
-    if known.get("fingerprint") != fingerprint or not project.health(known["url"]):
+    if known.get("fingerprint") != fingerprint or not project.fetch_liveness(known["url"]):
         _check_port(values, known)
         _static(values, env)
         _step("running the release command", [str(ROOT / "deploy/release")], env)
@@ -292,7 +292,7 @@ def _await(values):
     """The URL and the answer of /healthz, as soon as the server that was asked for gives it."""
     step = console.Step("waiting for the first answer")
     while step.seconds < ANSWER_LIMIT and running():
-        answer = project.health(_url(values))
+        answer = project.fetch_liveness(_url(values))
         if answer.get("wsgi_server") == values["WSGI_SERVER"]:
             step.end()
             return _url(values), answer
@@ -322,15 +322,15 @@ def down():
     RUNNING.unlink(missing_ok=True)
 
 
-def forget():
+def delete_data():
     """Removes what the processes have kept: the database and the generated secret key."""
-    shutil.rmtree(places()["STATE_DIRECTORY"], ignore_errors=True)
+    shutil.rmtree(default_folders()["STATE_DIRECTORY"], ignore_errors=True)
 
 
 def status():
     """Says who answers where; the exit status is 1 if nobody does."""
     known = running()
-    answer = project.health(known["url"])
+    answer = project.fetch_liveness(known["url"])
     who = f"answered by {answer.get('wsgi_server')}, release {answer.get('release')}" if answer else "nobody answers"
     say(f"plain processes, without Docker (pid {known['pid']})\n\n{known['url']}   {who}")
     return 0 if answer else 1

@@ -51,12 +51,12 @@ class NginxContainer:
     def answers(self, since, until=None):
         """(all, bad): how many requests reached a web container in this time, and how many of them ended as 5xx."""
         span = ["--since", f"{since:.3f}", "--until", f"{until or time.time():.3f}"]
-        lines = console.quiet(["docker", "logs", *span, self.container]).stdout.splitlines()
+        lines = console.capture(["docker", "logs", *span, self.container]).stdout.splitlines()
         statuses = [status for line in lines for status in _app_status(line)]
         return len(statuses), sum(status >= 500 for status in statuses)
 
     def _run(self, *command):
-        return console.quiet(["docker", "exec", self.container, *command]).stdout
+        return console.capture(["docker", "exec", self.container, *command]).stdout
 
 
 def _app_status(line):

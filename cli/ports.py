@@ -25,7 +25,7 @@ def is_free(port, address=""):
 
 def holder(port):
     """A sentence part that names who listens on the port, as well as this user can see it."""
-    asked = console.quiet(["docker", "ps", "--filter", f"publish={port}", "--format", "{{.Names}}"])
+    asked = console.capture(["docker", "ps", "--filter", f"publish={port}", "--format", "{{.Names}}"])
     names = asked.stdout.split()
     if names:
         return f"the container {names[0]}"

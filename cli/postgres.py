@@ -24,7 +24,7 @@ class Server:
     def schema(self):
         """Alembic's revision, None where there is none."""
         query = "SELECT version_num FROM alembic_version"
-        asked = console.quiet(self.command("psql", "--tuples-only", "--no-align", "--command", query, NAME))
+        asked = console.capture(self.command("psql", "--tuples-only", "--no-align", "--command", query, NAME))
         return asked.stdout.strip() or None
 
     def dump(self):
@@ -47,7 +47,7 @@ class Server:
     def undo(self):
         """The database that swap() has put aside, if it has, gets its name back."""
         query = f"SELECT 1 FROM pg_database WHERE datname = '{BEFORE}'"
-        if console.quiet(self.command("psql", "--tuples-only", "--command", query, "postgres")).stdout.strip():
+        if console.capture(self.command("psql", "--tuples-only", "--command", query, "postgres")).stdout.strip():
             self._exchange(live_becomes=RESTORED, comes=BEFORE)
 
     def forget(self):
@@ -67,6 +67,6 @@ class Server:
 
     def _say(self, *statements):
         commands = [word for statement in statements for word in ("--command", statement)]
-        done = console.quiet(self.command("psql", "--quiet", "--set=ON_ERROR_STOP=1", *commands, "postgres"))
+        done = console.capture(self.command("psql", "--quiet", "--set=ON_ERROR_STOP=1", *commands, "postgres"))
         if done.returncode:
             raise StackError("PostgreSQL refused a step of the restore.", done.stderr.strip(), "./stack logs postgres")

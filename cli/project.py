@@ -5,35 +5,29 @@ import os
 import time
 import urllib.request
 
-from cli import compose, console, dotenv, ports
+from cli import compose, dotenv, ports
 from cli.console import say
 from deploy.errors import EXIT_CONFIG, StackError
-from deploy.settings import load_settings
+from deploy.settings import load_settings, server_names
 
-SERVERS = console.ROOT / "deploy" / "servers"
 ANSWER_LIMIT = 15  # seconds; healthy containers answer at once, a handover takes about one
-
-
-def servers():
-    """The WSGI servers to choose from: the folders of deploy/servers."""
-    return sorted(folder.parent.name for folder in SERVERS.glob("*/run"))
 
 
 def check_server(name):
     """Stop early at a server that does not exist."""
-    if name not in servers():
+    if name not in server_names():
         raise StackError(
             f"There is no WSGI server '{name}'.",
-            f"A server is a folder of deploy/servers; there are: {', '.join(servers()) or 'none'}.",
-            f"./stack up --server {servers()[0] if servers() else 'NAME'}",
+            f"A server is a folder of deploy/servers; there are: {', '.join(server_names()) or 'none'}.",
+            f"./stack up --server {server_names()[0] if server_names() else 'NAME'}",
             status=EXIT_CONFIG,
         )
 
 
-def remember_server(server):
+def save_server(server):
     """Write WSGI_SERVER to .env, so that plain `docker compose up` keeps to it; says so, or why it does not hold."""
     known = dotenv.values().get("WSGI_SERVER") == server
-    if not dotenv.remember("WSGI_SERVER", server):
+    if not dotenv.set_value("WSGI_SERVER", server):
         say("  .env sets WSGI_SERVER more than once: change it there yourself, or the next start goes back.")
     elif os.environ.get("WSGI_SERVER", server) != server:
         say(f"  .env now says {server}; your shell's WSGI_SERVER={os.environ['WSGI_SERVER']} wins next time.")
@@ -81,7 +75,7 @@ def _next_free(port, address):
     return next((higher for higher in range(port + 1, 65536) if ports.is_free(higher, address)), 0)
 
 
-def health(url, timeout=3):
+def fetch_liveness(url, timeout=3):
     """The answer of /healthz as a dict; {} if there is none."""
     # No proxy: a company's does not know this machine's 127.0.0.1.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -92,11 +86,11 @@ def health(url, timeout=3):
         return {}
 
 
-def await_health(url, server):
+def await_liveness(url, server):
     """The answer of /healthz, as soon as the server that was asked for gives it."""
     deadline, answer = time.monotonic() + ANSWER_LIMIT, {}
     while time.monotonic() < deadline:
-        answer = health(url)
+        answer = fetch_liveness(url)
         if answer and server in (None, answer.get("wsgi_server")):
             return answer
         time.sleep(0.2)

@@ -97,7 +97,7 @@ def replace(stack, old, change):
         say(f"{change.title[0].upper()}{change.title[1:]} was taken back: {server(old)} serves as before.")
         raise
     if change.server:
-        project.remember_server(change.server)
+        project.save_server(change.server)
     keep_only(stack, new)
     say(
         f"  {new.name} ({server(new)}) serves instead of {old.name} ({server(old)}), "
@@ -144,7 +144,7 @@ def webs(stack):
 def serving(stack, front):
     """The running web container that Nginx's link leads to; None if there is none."""
     host, _ = front.serving()
-    return next((one for one in webs(stack) if one.host == host and one.state == "running"), None)
+    return next((one for one in webs(stack) if one.hostname == host and one.state == "running"), None)
 
 
 def serves(stack):
@@ -177,7 +177,7 @@ def mend(stack):
     others = ", ".join(f"{other.name} ({server(other)}, {other.state})" for other in webs(stack) if other != one)
     say(f"An earlier change was interrupted. {one.name} ({server(one)}) serves; beside it there is {others}.")
     if one.environment["WSGI_SERVER"] not in ("", _configured_server()):
-        project.remember_server(server(one))
+        project.save_server(server(one))
     keep_only(stack, one)
     return one
 
@@ -207,7 +207,7 @@ def keep_only(stack, one):
     of the migrations, which perhaps were those of another image; Compose would replace it, and web with it.
     """
     front = NginxContainer.of(stack)
-    if front.serving()[0] != one.host:
+    if front.serving()[0] != one.hostname:
         point_at(one)
     for other in webs(stack):
         if other.id != one.id:
@@ -215,12 +215,12 @@ def keep_only(stack, one):
     for migrate in _migrates(stack):
         _remove(migrate)
     if image_id(one.image) != one.image_id:
-        console.quiet(["docker", "tag", one.image_id, one.image])
+        console.capture(["docker", "tag", one.image_id, one.image])
 
 
 def image_id(name):
     """The id of the image that the name means now."""
-    return console.quiet(["docker", "image", "inspect", "--format", "{{.Id}}", name]).stdout.strip()
+    return console.capture(["docker", "image", "inspect", "--format", "{{.Id}}", name]).stdout.strip()
 
 
 def _retire(front, one):
@@ -233,8 +233,8 @@ def _retire(front, one):
 
 def _remove(one):
     """Stops a container by its own signal, within its own grace, and removes it."""
-    console.quiet(["docker", "stop", one.id], timeout=90)
-    console.quiet(["docker", "rm", "--force", one.id])
+    console.capture(["docker", "stop", one.id], timeout=90)
+    console.capture(["docker", "rm", "--force", one.id])
 
 
 def _migrates(stack):
@@ -248,7 +248,7 @@ def _drain(front, one, step):
     than a request may is left to SHUTDOWN_GRACE.
     """
     longest = int(_setting(one, "REQUEST_TIMEOUT")) + 5
-    while step.seconds < longest and (left := front.connections(one.host)):
+    while step.seconds < longest and (left := front.connections(one.hostname)):
         step.tick(f"{left} requests in flight")
         time.sleep(LOOK_EVERY)
 
@@ -268,10 +268,10 @@ def _prepare(old, change):
 
 def _refuse_breaking(old, image):
     ask = ["python3", "-m", "deploy.breaking_migrations"]
-    shown = console.quiet(["docker", "run", "--rm", "--no-healthcheck", "--network", "none", image, *ask])
+    shown = console.capture(["docker", "run", "--rm", "--no-healthcheck", "--network", "none", image, *ask])
     if shown.returncode:
         raise StackError("The new image can't be asked for its migrations.", shown.stderr.strip(), "./stack status")
-    known = json.loads(console.quiet(["docker", "exec", old.id, *ask]).stdout or "{}")
+    known = json.loads(console.capture(["docker", "exec", old.id, *ask]).stdout or "{}")
     found = {path: reason for path, reason in json.loads(shown.stdout).items() if path not in known}
     if found:
         raise StackError(
@@ -296,7 +296,7 @@ def _start_beside(stack, old, change):
     try:
         with _compose_lock() as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            console.run(title, compose.command(*words), env=change.env, fix="./stack status", hold=[file.fileno()])
+            console.run(title, compose.command(*words), env=change.env, fix="./stack status", keep_open=[file.fileno()])
     except StackError as problem:
         raise _migration_failed(stack) or problem from None
     image = image_id(change.image)
@@ -319,7 +319,7 @@ def _await_ready(stack, new, within):
     with console.step(f"waiting until {new.name} is ready") as step:
         while (now := _look(stack, new)).health != "healthy":
             if step.seconds > within:
-                asked = console.quiet(["docker", "exec", new.id, "deploy/health"])
+                asked = console.capture(["docker", "exec", new.id, "deploy/health"])
                 said = (asked.stdout + asked.stderr).strip()
                 raise _failed(new, f"it was not ready within {within:.0f} s: its health check says {said!r}")
             step.tick(now.health)
@@ -338,7 +338,7 @@ def _look(stack, new):
 def _try_out(stack, new, paths):
     with console.step(f"trying it out for {TRIAL} s"):
         trial = ["python3", "-m", "deploy.smoke_check", str(TRIAL), *(paths or ["/"])]
-        tried = console.quiet(["docker", "exec", new.id, *trial])
+        tried = console.capture(["docker", "exec", new.id, *trial])
         _look(stack, new)
         if tried.returncode:
             raise _failed(new, (tried.stderr + tried.stdout).strip().splitlines()[-1])
@@ -359,13 +359,13 @@ def _hand_over(stack, new):
         answers, bad = front.answers(began)
         if bad >= BAD_AT_LEAST and bad / answers > max(BAD_SHARE, 2 * before[1] / max(before[0], 1)):
             raise _failed(new, f"{bad} of its first {answers} answers were a 5xx, {before[1]} of {before[0]} before")
-        if console.quiet(["docker", "exec", new.id, "deploy/health"]).returncode:
+        if console.capture(["docker", "exec", new.id, "deploy/health"]).returncode:
             raise _failed(new, "it is not ready any more")
 
 
 def point_at(one):
     """Lets Nginx's link lead to the container, from inside it."""
-    done = console.quiet(["docker", "exec", one.id, "python3", "-m", "deploy.handover"])
+    done = console.capture(["docker", "exec", one.id, "python3", "-m", "deploy.handover"])
     if done.returncode:
         raise StackError(f"Nginx could not be pointed at {one.name}", done.stderr.strip(), "./stack status")
 
@@ -379,7 +379,7 @@ def _failed(new, reason):
 
 
 def _last_lines(container):
-    shown = console.quiet(["docker", "logs", "--tail", str(LOG_LINES), container])
+    shown = console.capture(["docker", "logs", "--tail", str(LOG_LINES), container])
     return f"Its last lines:\n{(shown.stdout + shown.stderr).strip()}"
 
 

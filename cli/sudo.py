@@ -14,7 +14,7 @@ from deploy.errors import StackError
 KEPT = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
 
-def become(purpose):
+def require(purpose):
     """Make sure that the next commands may run as root; sudo's password is asked for on a terminal."""
     if _prefix() == ["sudo"]:
         console.say(f"To {purpose}, ./stack needs your password for sudo.")
@@ -27,7 +27,7 @@ def become(purpose):
         )
 
 
-def is_possible():
+def is_available():
     """Whether `become` has a chance: this is root, or sudo is there for this user."""
     return _prefix() is not None
 
@@ -38,7 +38,7 @@ def _prefix():
         return []
     if not shutil.which("sudo"):
         return None
-    if console.quiet(["sudo", "-n", "true"]).returncode == 0:
+    if console.capture(["sudo", "-n", "true"]).returncode == 0:
         return ["sudo", "-n"]
     return ["sudo"] if sys.stdin.isatty() else None
 
@@ -49,7 +49,7 @@ def command(argv):
     return [*(_prefix() or []), "env", "DEBIAN_FRONTEND=noninteractive", *kept, *argv]
 
 
-def typed(line):
+def shell_line(line):
     """The line as a person types it here to run it as root: root needs no sudo, and Debian may have none."""
     if os.geteuid() == 0:
         return line
@@ -60,6 +60,6 @@ def write(path, text):
     """Write a small configuration file that belongs to root."""
     console.say(f"Writing {path}.")
     script = 'printf %s "$2" > "$1" && chmod 644 "$1"'
-    written = console.quiet(command(["sh", "-c", script, "sh", str(path), text]))
+    written = console.capture(command(["sh", "-c", script, "sh", str(path), text]))
     if written.returncode:
-        raise StackError(f"{path} cannot be written.", written.stderr, typed(f"touch {path}"))
+        raise StackError(f"{path} cannot be written.", written.stderr, shell_line(f"touch {path}"))

@@ -32,9 +32,9 @@ def run(image, options, command):
 
 
 def _interrupt(name, child):
-    console.quiet(["docker", "kill", "--signal", "INT", name])
+    console.capture(["docker", "kill", "--signal", "INT", name])
     try:
         child.wait(timeout=INTERRUPT_LIMIT)
     except BaseException:
-        console.quiet(["docker", "rm", "--force", name])
+        console.capture(["docker", "rm", "--force", name])
         raise

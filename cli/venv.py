@@ -9,7 +9,7 @@ from cli import console, sudo
 from deploy.errors import StackError
 
 
-def given():
+def external():
     """One that is there already, to be used as it is; empty if nobody names one."""
     return os.environ.get("TRIPOD_VENV", "")
 
@@ -19,8 +19,8 @@ def ensure(folder, wanted, fix):
 
     `fix` is what to type again when that failed.
     """
-    if given():
-        return Path(given())
+    if external():
+        return Path(external())
     installed = folder / "requirements.txt"
     if installed.is_file() and installed.read_text() == wanted:
         return folder
@@ -28,7 +28,7 @@ def ensure(folder, wanted, fix):
         raise StackError(
             "This Python cannot make virtual environments.",
             "Debian has that in a package of its own. The packages go into one, nothing into the system.",
-            f"{sudo.typed('apt-get install python3-venv')} && {fix}",
+            f"{sudo.shell_line('apt-get install python3-venv')} && {fix}",
         )
     console.run("making a virtual environment", [sys.executable, "-m", "venv", folder], fix=fix)
     listed = folder / "wanted.txt"

@@ -13,6 +13,8 @@ from cli import archive, deployment, postgres
 from cli.console import say
 from deploy.errors import StackError
 
+GROUP = "Data"
+
 
 def add_arguments(parser):
     """The options of `backup`."""

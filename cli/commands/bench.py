@@ -12,6 +12,8 @@ request is the figure to compare, since it hardly depends on what else goes on.
 from cli import compose
 from cli.commands import test
 
+GROUP = "Develop"
+
 # What the person has set for the stack holds here too; but no database of theirs is touched, nor their port.
 LEFT_OUT = ("APP_DIR", "DATABASE_URL", "DATABASE_URL_FILE", "PORT", "SECRET_KEY", "SECRET_KEY_FILE", "WSGI_SERVER")
 OPTIONS = ["--pid", "host"]  # the memory of processes is read from /proc

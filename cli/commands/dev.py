@@ -17,6 +17,7 @@ from cli.console import say
 from deploy import state
 from deploy.errors import StackError
 
+GROUP = "Develop"
 HOME = console.STATE / "dev"
 PORT = 5000
 

@@ -9,6 +9,8 @@ from cli.console import say
 from cli.doctor import checks, facts
 from deploy.errors import StackError
 
+GROUP = "Inspect"
+
 
 def add_arguments(parser):
     """The options of `doctor`."""

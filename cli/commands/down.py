@@ -9,6 +9,8 @@ from cli import compose, console, engine, native
 from cli.console import say
 from deploy.errors import StackError
 
+GROUP = "Run"
+
 
 def add_arguments(parser):
     """The options of `down`."""
@@ -24,7 +26,7 @@ def run(args):
     if args.volumes and not args.yes:
         _confirm(compose.config()["name"])
     words = ["down", "--remove-orphans", *(["--volumes"] if args.volumes else [])]
-    down = compose.command(*words, profiles=compose.every_profile())
+    down = compose.command(*words, profiles=compose.all_profiles())
     console.run("stopping the services", down, env=compose.environment(), fix="./stack status")
     if not args.volumes:
         say("  The data is kept. ./stack up brings it back.")
@@ -36,7 +38,7 @@ def _native(args):
         _confirm("the plain processes")
     native.down()
     if args.volumes:
-        native.forget()
+        native.delete_data()
     else:
         say("  The data is kept. ./stack up --native brings it back.")
     return 0

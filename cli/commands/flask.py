@@ -12,6 +12,8 @@ import sys
 from cli import deployment
 from cli.console import ROOT
 
+GROUP = "Data"
+
 
 def add_arguments(parser):
     """Whatever is written behind `flask COMMAND` is flask's, --help too."""

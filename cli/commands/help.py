@@ -2,10 +2,12 @@
 
 from cli import main
 
+GROUP = "Inspect"
+
 
 def add_arguments(parser):
     """The one optional word of `help`."""
-    parser.add_argument("topic", nargs="?", metavar="VERB", choices=main.verb_names())
+    parser.add_argument("topic", nargs="?", metavar="VERB", choices=main.command_names())
 
 
 def run(args):

@@ -14,11 +14,14 @@ from cli.commands import test
 from cli.console import ROOT, say
 from cli.heroku import check, source
 from deploy.errors import EXIT_FAILURE, StackError, StackErrors
+from deploy.settings import server_names
+
+GROUP = "Develop"
 
 
 def add_arguments(parser):
     """The options of `heroku`."""
-    parser.add_argument("--server", default="gunicorn", metavar="NAME", help=f"one of: {', '.join(project.servers())}")
+    parser.add_argument("--server", default="gunicorn", metavar="NAME", help=f"one of: {', '.join(server_names())}")
     parser.add_argument("--check", action="store_true", help="judge the files alone")
 
 
@@ -47,7 +50,7 @@ def _check():
 
 
 def _git(*words):
-    asked = console.quiet(["git", "-c", f"safe.directory={ROOT}", *words])
+    asked = console.capture(["git", "-c", f"safe.directory={ROOT}", *words])
     if asked.returncode:
         raise StackError(
             "There is no commit to push.",

@@ -10,10 +10,10 @@ import tempfile
 from pathlib import Path
 
 from cli import base_image, build_inputs, compose, console, engine, tool_images
-from cli.commands.up import base_of
 from cli.console import ROOT
 from deploy.errors import StackError
 
+GROUP = "Develop"
 IMAGE = "lock"
 FILES = ("Pipfile", "Pipfile.lock")
 CERTIFICATES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
@@ -27,7 +27,7 @@ def run(args):
     """Lock in a container, on copies; then put the result in place in one step."""
     engine.ensure()
     config = compose.config(profiles=["test"])
-    base_image.ensure(base_of(config))
+    base_image.ensure_for(config)
     tool_images.build(IMAGE)
     with tempfile.TemporaryDirectory(dir=console.state_folder()) as folder:
         for name in FILES:

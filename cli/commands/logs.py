@@ -9,6 +9,8 @@ import subprocess
 from cli import compose, console, engine, native, project
 from deploy.errors import StackError
 
+GROUP = "Run"
+
 
 def add_arguments(parser):
     """The options of `logs`."""
@@ -29,5 +31,5 @@ def run(args):
             f"./stack logs {sorted(found)[0]}",
         )
     words = ["logs", *(["--follow"] if args.follow else []), *([args.service] if args.service else [])]
-    logs = compose.command(*words, profiles=compose.every_profile())
+    logs = compose.command(*words, profiles=compose.all_profiles())
     return subprocess.run(logs, env=compose.environment(), cwd=console.ROOT).returncode

@@ -7,6 +7,8 @@ Takes some minutes and is no part of `test`. The exit status is 1 if one stays g
 
 from cli.commands import test
 
+GROUP = "Develop"
+
 
 def add_arguments(parser):
     """The options of `mutate`."""

@@ -12,6 +12,7 @@ and counts what fails of it (tests/live/reliability). The exit status is pytest'
 
 from cli.commands import test
 
+GROUP = "Develop"
 TESTS = ("tests/live/conformance", "tests/live/reliability")
 FILES = ("--write-table=docs/explanation/interchangeability.md", "--write-report=docs/explanation/reliability.md")
 

@@ -7,7 +7,8 @@ Only the web container is replaced. What changes nginx/ or docker-compose.yml ne
 """
 
 from cli import base_image, build_inputs, compose, project, rollout
-from cli.commands.up import base_of
+
+GROUP = "Release"
 
 
 def add_arguments(parser):
@@ -22,9 +23,9 @@ def run(args):
     config = compose.config()
     project.check_settings(config)
     if not args.no_build:
-        base_image.ensure(base_of(config))
+        base_image.ensure_for(config)
     change = rollout.Change(
-        f"the release of {build_inputs.release()}",
+        f"the release of {build_inputs.release_name()}",
         config["services"]["web"]["image"],
         "",
         not args.no_build,

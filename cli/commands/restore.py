@@ -16,6 +16,8 @@ from cli.commands.backup import check_kind, in_words
 from cli.console import say
 from deploy.errors import StackError
 
+GROUP = "Data"
+
 
 def add_arguments(parser):
     """The options of `restore`."""
@@ -144,7 +146,7 @@ class Restored:
         """Leave nothing beside the live data."""
         if self.server:
             self.server.forget()
-        console.quiet(self._snapshot("forget"), env=self.here.env)
+        console.capture(self._snapshot("forget"), env=self.here.env)
 
     def _snapshot(self, step):
         return self.here.command("python3", "-m", "deploy.snapshot", step)

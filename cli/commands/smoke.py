@@ -4,10 +4,10 @@ Without URL: the stack that runs here. The exit status is pytest's.
 """
 
 from cli import base_image, compose, engine, tool_images
-from cli.commands.up import base_of
 from cli.console import ROOT
 from deploy.errors import StackError
 
+GROUP = "Inspect"
 IMAGE = "smoke"
 
 
@@ -33,7 +33,7 @@ def run(args):
             "The smoke tests ask a live stack from outside.",
             "./stack up && ./stack smoke\n./stack smoke https://app.example",
         )
-    base_image.ensure(base_of(config))
+    base_image.ensure_for(config)
     tool_images.build(IMAGE)
     expected = ["--expect-server", args.expect_server] if args.expect_server else []
     accounts = [f"--user={user}" for user in args.user] + [f"--password={word}" for word in args.password]

@@ -7,6 +7,8 @@ from cli.console import say
 from cli.nginx import NginxContainer
 from deploy.errors import StackError
 
+GROUP = "Run"
+
 
 def add_arguments(parser):
     """`status` has no options."""
@@ -29,7 +31,7 @@ def run(args):
     for line in _serving(name, config["services"]["web"]["image"]):
         say(line)
     url = compose.url(name)
-    answer = project.health(url) if url else {}
+    answer = project.fetch_liveness(url) if url else {}
     say(f"{url or 'no port is published'}   {_answered(answer)}")
     return 0 if answer and not any(one.has_failed for one in found) else 1
 

@@ -9,11 +9,14 @@ Interrupted at any point, the next switch, release or up puts things right.
 
 from cli import compose, project, rollout
 from cli.console import say
+from deploy.settings import server_names
+
+GROUP = "Release"
 
 
 def add_arguments(parser):
     """The options of `switch`."""
-    parser.add_argument("server", metavar="SERVER", help=f"one of: {', '.join(project.servers())}")
+    parser.add_argument("server", metavar="SERVER", help=f"one of: {', '.join(server_names())}")
     rollout.add_arguments(parser)
 
 
@@ -36,7 +39,7 @@ def run(args):
         old = rollout.mend(config["name"])
         if rollout.server(old) == args.server:
             say(f"{old.name} serves with {args.server} already.")
-            project.remember_server(args.server)
+            project.save_server(args.server)
         else:
             rollout.replace(config["name"], old, change)
     return 0

@@ -6,10 +6,10 @@ Does what is missing on the way, as `up` does. The exit status is pytest's.
 """
 
 from cli import base_image, build_inputs, compose, console, engine, tool_images
-from cli.commands.up import base_of
 from cli.console import ROOT
 from deploy.errors import StackError
 
+GROUP = "Develop"
 IMAGE = "test"
 # Two at a time: the tests wait for containers more than they compute. A file's tests stay together. In their order:
 # by default files with many tests would go first, but the longest have few, and one process would wait for the other.
@@ -36,8 +36,8 @@ def run_in_image(command, options=()):
     engine.ensure()
     socket = engine_socket(engine.endpoint())
     config = compose.config(profiles=["test"])
-    base_image.ensure(base_of(config))
-    build = compose.command("build", profiles=compose.every_profile())
+    base_image.ensure_for(config)
+    build = compose.command("build", profiles=compose.all_profiles())
     console.run("building the images", build, env=compose.environment(), fix="./stack test")
     return tool_images.run(config["services"][IMAGE]["image"], [*_options(socket), *options], command)
 

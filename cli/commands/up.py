@@ -15,7 +15,9 @@ import time
 from cli import base_image, compose, console, engine, native, project, rollout
 from cli.console import say
 from deploy.errors import StackError
+from deploy.settings import server_names
 
+GROUP = "Run"
 HEALTHY_LIMIT = 180  # seconds; a container that is not healthy by then will not be
 LOG_LINES = 25
 DEMO = ("flask seed", "people and notes to look at")
@@ -23,7 +25,7 @@ DEMO = ("flask seed", "people and notes to look at")
 
 def add_arguments(parser):
     """The options of `up`."""
-    parser.add_argument("--server", metavar="NAME", help=f"one of: {', '.join(project.servers())}")
+    parser.add_argument("--server", metavar="NAME", help=f"one of: {', '.join(server_names())}")
     parser.add_argument("--native", action="store_true", help="plain processes, without Docker")
     parser.add_argument("--prepare", action="store_true", help="with --native: make what they need, start nothing")
 
@@ -37,7 +39,7 @@ def run(args):
     try:
         engine.ensure()
     except StackError as problem:
-        if isinstance(problem, engine.Refused) or not native.can_be_had(args.server):
+        if isinstance(problem, engine.AccessDenied) or not native.is_possible(args.server):
             raise
         say(f"\nNo Docker engine can be had here: {problem.error} {problem.cause.splitlines()[-1]}")
         say("So the stack runs as plain processes: see deploy/targets/native/README.md.")
@@ -53,7 +55,7 @@ def _native(args):
     started = time.monotonic()
     url, answer = native.up(args.server)
     if args.server:
-        project.remember_server(args.server)
+        project.save_server(args.server)
     other = next(name for name in native.SERVERS if name != answer.get("wsgi_server"))
     _report(
         url,
@@ -76,17 +78,17 @@ def _containers(args):
     config = compose.config(settings)
     project.check_settings(config)
     project.check_port(config)
-    base_image.ensure(base_of(config))
+    base_image.ensure_for(config)
     # Nothing of the project has been touched so far.
     env = {**compose.environment(), **settings}
     console.run("building the images", compose.command("build"), env=env, fix="./stack up")
     _without_a_gap(config, args.server)
     _start(config["name"], env)
-    answer = project.await_health(compose.url(config["name"]), args.server)
+    answer = project.await_liveness(compose.url(config["name"]), args.server)
     if args.server:
-        project.remember_server(args.server)
+        project.save_server(args.server)
     server = answer.get("wsgi_server")
-    other = next((name for name in project.servers() if name != server), server)
+    other = next((name for name in server_names() if name != server), server)
     is_ours = not config["services"]["web"]["environment"].get("APP_DIR")
     _report(
         compose.url(config["name"]),
@@ -116,11 +118,6 @@ def _without_a_gap(config, server):
             rollout.replace(stack, old, rollout.Change(f"the switch to {server}", image, server))
 
 
-def base_of(config):
-    """The name of the base image, as docker-compose.yml hands it to the build."""
-    return config["services"]["web"]["build"]["args"]["BASE_IMAGE"]
-
-
 def _start(name, env):
     try:
         up = compose.command("up", "--detach", "--wait", "--wait-timeout", str(HEALTHY_LIMIT))
@@ -139,13 +136,13 @@ def _failure(name):
     if not bad:
         return None
     return StackError(
-        f"The stack did not start: {', '.join(f'{one.service} {fate(one)}' for one in bad)}.",
+        f"The stack did not start: {', '.join(f'{one.service} {describe_state(one)}' for one in bad)}.",
         "The others need it. What did start is left running, for you to look at.",
         f"./stack logs {bad[0].service}   (all of its lines)\n./stack down   (stop the rest; data is kept)",
     )
 
 
-def fate(one):
+def describe_state(one):
     """What became of a container, in words."""
     if one.state == "exited":
         return f"exited with status {one.exit_code}"
@@ -153,7 +150,7 @@ def fate(one):
 
 
 def _last_lines(container):
-    shown = console.quiet(["docker", "logs", "--tail", str(LOG_LINES), container])
+    shown = console.capture(["docker", "logs", "--tail", str(LOG_LINES), container])
     return "\n".join(f"  {line}" for line in (shown.stdout + shown.stderr).splitlines()[-LOG_LINES:])
 
 

@@ -343,8 +343,10 @@ def clock(facts):
     if facts.clock_is_behind:
         raise Bad(
             "it is behind the date of this very release: sessions and certificates go wrong",
-            sudo.typed("timedatectl set-ntp true"),
+            sudo.shell_line("timedatectl set-ntp true"),
         )
     if not facts.clock_is_kept:
-        raise Doubtful("nobody keeps it in step, as far as the kernel knows", sudo.typed("timedatectl set-ntp true"))
+        raise Doubtful(
+            "nobody keeps it in step, as far as the kernel knows", sudo.shell_line("timedatectl set-ntp true")
+        )
     return "kept in step"

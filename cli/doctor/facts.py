@@ -48,7 +48,7 @@ class Facts:
 def gather(project, url, public_url):
     """Look at everything at once; what cannot be seen is left empty, for the checks to say so."""
     containers = {one.service: one for one in compose.containers(project)}
-    found = json.loads(console.quiet(["docker", "inspect", *(one.id for one in containers.values())]).stdout or "[]")
+    found = json.loads(console.capture(["docker", "inspect", *(one.id for one in containers.values())]).stdout or "[]")
     facts = Facts(inspected={one["Config"]["Labels"]["com.docker.compose.service"]: one for one in found})
     with ThreadPoolExecutor() as pool:
         inside = {name: pool.submit(_inside, containers[name].id) for name in ("nginx", "web") if name in containers}
@@ -75,7 +75,7 @@ _PAGES = (
 
 
 def _inside(container):
-    done = console.quiet(["docker", "exec", container, "python3", "-c", INSIDE.read_text()], timeout=8)
+    done = console.capture(["docker", "exec", container, "python3", "-c", INSIDE.read_text()], timeout=8)
     if done.returncode:
         return {"error": (done.stderr.strip() or "no answer").splitlines()[-1]}
     return json.loads(done.stdout)
@@ -103,12 +103,12 @@ def _page(url, headers):
 
 
 def _access_log(container):
-    lines = console.quiet(["docker", "logs", "--tail", str(LOG_LINES), container]).stdout.splitlines()
+    lines = console.capture(["docker", "logs", "--tail", str(LOG_LINES), container]).stdout.splitlines()
     return [json.loads(line) for line in lines if line.startswith("{") and '"nginx.access"' in line]
 
 
 def _disk():
-    root = console.quiet(["docker", "info", "--format", "{{.DockerRootDir}}"]).stdout.strip()
+    root = console.capture(["docker", "info", "--format", "{{.DockerRootDir}}"]).stdout.strip()
     space = shutil.disk_usage(root if Path(root).is_dir() else "/")
     return space.free, space.total
 

@@ -88,16 +88,16 @@ def test_dotenv_is_replaced_safely(monkeypatch, tmp_path):
     real.chmod(0o640)
     link.symlink_to(real)
     monkeypatch.setattr(dotenv, "PATH", link)
-    assert dotenv.remember("WSGI_SERVER", "uwsgi")
+    assert dotenv.set_value("WSGI_SERVER", "uwsgi")
     assert link.is_symlink() and real.read_text() == "A=1\nWSGI_SERVER=uwsgi\n"
     assert real.stat().st_mode & 0o777 == 0o640
     before = real.stat().st_mtime_ns
-    assert dotenv.remember("WSGI_SERVER", "uwsgi") and real.stat().st_mtime_ns == before
+    assert dotenv.set_value("WSGI_SERVER", "uwsgi") and real.stat().st_mtime_ns == before
 
 
 def test_ambiguous_dotenv_is_not_touched(monkeypatch, tmp_path):
     """With two lines for one variable nobody can know which is meant: nothing is written."""
     monkeypatch.setattr(dotenv, "PATH", tmp_path / ".env")
     (tmp_path / ".env").write_text("WSGI_SERVER=a\nWSGI_SERVER=b\n")
-    assert not dotenv.remember("WSGI_SERVER", "uwsgi")
+    assert not dotenv.set_value("WSGI_SERVER", "uwsgi")
     assert (tmp_path / ".env").read_text() == "WSGI_SERVER=a\nWSGI_SERVER=b\n"

@@ -85,7 +85,7 @@ def test_nobody_without_sudo_is_sent_to_root(monkeypatch):
     """Without root and without sudo the way on is said before anything is tried."""
     monkeypatch.setattr(sudo, "_prefix", lambda: None)
     with pytest.raises(StackError) as raised:
-        sudo.become("install a Docker engine")
+        sudo.require("install a Docker engine")
     assert "su -c './stack up'" in raised.value.fix
 
 
@@ -101,7 +101,7 @@ def test_what_root_has_to_do_can_be_typed_here(monkeypatch, uid, program, typed)
     """No line names a sudo that is not there, or that root does not need."""
     monkeypatch.setattr(os, "geteuid", lambda: uid)
     monkeypatch.setattr(sudo.shutil, "which", lambda name: program)
-    assert sudo.typed("apt-get update") == typed
+    assert sudo.shell_line("apt-get update") == typed
 
 
 def test_broken_source_of_apt_is_told_and_passed_over(monkeypatch, capsys):
@@ -114,22 +114,22 @@ def test_broken_source_of_apt_is_told_and_passed_over(monkeypatch, capsys):
     apt._update.cache_clear()
     assert apt._update().cause == "E: no such mirror"
     apt._update.cache_clear()
-    assert capsys.readouterr().out.endswith(f"type: {sudo.typed('apt-get update')}\n")
+    assert capsys.readouterr().out.endswith(f"type: {sudo.shell_line('apt-get update')}\n")
 
 
 def test_dead_engine_is_not_waited_for():
     """A daemon that has ended counts as dead even where no init process collects it."""
     child = subprocess.Popen(["true"])
     deadline = time.monotonic() + 5
-    while engine._lives(child.pid) and time.monotonic() < deadline:
+    while engine._is_alive(child.pid) and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert not engine._lives(child.pid)  # a zombie: nobody has waited for it yet
+    assert not engine._is_alive(child.pid)  # a zombie: nobody has waited for it yet
     child.wait()
-    assert not engine._lives(child.pid) and engine._lives(os.getpid())
+    assert not engine._is_alive(child.pid) and engine._is_alive(os.getpid())
 
 
 def _image_is_there(monkeypatch, there):
-    monkeypatch.setattr(console, "quiet", lambda argv: subprocess.CompletedProcess(argv, 0 if there else 1))
+    monkeypatch.setattr(console, "capture", lambda argv: subprocess.CompletedProcess(argv, 0 if there else 1))
 
 
 def test_base_image_of_the_engine_is_used(monkeypatch):
@@ -164,7 +164,7 @@ def test_base_image_that_cannot_be_had_is_a_problem(monkeypatch, name, sources):
 @pytest.mark.parametrize(
     ("failing", "commands"),
     [
-        ("mmdebstrap", [sudo.typed("apt-get update"), "./stack up"]),
+        ("mmdebstrap", [sudo.shell_line("apt-get update"), "./stack up"]),
         ("docker import", ["docker info", "df -h /var/lib/docker", "./stack up"]),
     ],
 )
@@ -172,7 +172,7 @@ def test_base_image_that_cannot_be_made_says_where_to_look(monkeypatch, failing,
     """Each line can be typed, and looks at what has failed: the mirror while packages come, then the engine."""
     _image_is_there(monkeypatch, False)
     monkeypatch.setattr(apt, "read_sources", lambda: [apt.Source("https://m.example/debian", "trixie", ("main",))])
-    monkeypatch.setattr(sudo, "become", lambda purpose: None)
+    monkeypatch.setattr(sudo, "require", lambda purpose: None)
     monkeypatch.setattr(sudo, "command", lambda argv: argv)
     monkeypatch.setattr(base_image.shutil, "which", lambda name: f"/usr/bin/{name}")
 

@@ -21,7 +21,7 @@ def test_help_lists_every_verb(capsys):
         assert f"{path.stem} {first_line}" in shown
 
 
-@pytest.mark.parametrize("verb", main.verb_names())
+@pytest.mark.parametrize("verb", main.command_names())
 def test_every_verb_explains_itself(verb, capsys):
     """./stack help VERB shows the whole docstring of its file."""
     with pytest.raises(SystemExit) as ended:
@@ -123,5 +123,5 @@ def test_failed_step_shows_the_end_of_its_output(monkeypatch, tmp_path):
 def test_silent_step_is_given_up():
     """A command that hangs without a word is ended instead of being waited for."""
     with pytest.raises(StackError) as raised:
-        console.run("hanging", ["sleep", "60"], fix="try again", silence=0.3)
+        console.run("hanging", ["sleep", "60"], fix="try again", first_output_timeout=0.3)
     assert "given up" in raised.value.cause

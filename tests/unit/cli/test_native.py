@@ -38,7 +38,7 @@ def _args(**given):
 
 def test_falls_back_and_says_so(door, monkeypatch, capsys):
     """Where no engine can be had, plain processes are started; the reason is said, and what would bring an engine."""
-    monkeypatch.setattr(up.native, "can_be_had", lambda server: True)
+    monkeypatch.setattr(up.native, "is_possible", lambda server: True)
     assert up.run(_args()) == 0
     said = capsys.readouterr().out
     assert door == ["native"] and "The Docker engine does not start" in said
@@ -47,7 +47,7 @@ def test_falls_back_and_says_so(door, monkeypatch, capsys):
 
 def test_engines_problem_stays_where_there_is_no_other_way(door, monkeypatch):
     """Where plain processes can't run either, the engine's problem is shown."""
-    monkeypatch.setattr(up.native, "can_be_had", lambda server: False)
+    monkeypatch.setattr(up.native, "is_possible", lambda server: False)
     with pytest.raises(StackError) as raised:
         up.run(_args())
     assert raised.value is NO_ENGINE and door == []
@@ -55,9 +55,9 @@ def test_engines_problem_stays_where_there_is_no_other_way(door, monkeypatch):
 
 def test_engine_of_others_is_no_reason_to_do_without(door, monkeypatch):
     """An engine that refuses this user is shown as the problem it is: the stack's data may be there."""
-    monkeypatch.setattr(up.native, "can_be_had", lambda server: True)
-    monkeypatch.setattr(up.engine, "ensure", lambda: (_ for _ in ()).throw(engine._refusal("permission denied")))
-    with pytest.raises(engine.Refused):
+    monkeypatch.setattr(up.native, "is_possible", lambda server: True)
+    monkeypatch.setattr(up.engine, "ensure", lambda: (_ for _ in ()).throw(engine._access_denied("permission denied")))
+    with pytest.raises(engine.AccessDenied):
         up.run(_args())
     assert door == []
 

@@ -53,7 +53,7 @@ INSPECTED = {
 def _answers(monkeypatch, stdout="", returncode=0, stderr=""):
     """Let every question to docker be answered so."""
     monkeypatch.setattr(
-        console, "quiet", lambda argv, **_: subprocess.CompletedProcess(argv, returncode, stdout, stderr)
+        console, "capture", lambda argv, **_: subprocess.CompletedProcess(argv, returncode, stdout, stderr)
     )
     monkeypatch.setattr(compose, "environment", dict)
 
@@ -98,7 +98,7 @@ def test_containers_are_read(monkeypatch):
     monkeypatch.setattr(compose, "containers", lambda name, real=compose._container: [real(INSPECTED)])
     (one,) = compose.containers("tripod")
     assert (one.service, one.state, one.health, one.ports) == ("nginx", "running", "healthy", {8080: 9090})
-    assert (one.name, one.host, one.environment) == ("tripod-nginx-1", "abcdef", {"RELEASE": "v1", "EMPTY": ""})
+    assert (one.name, one.hostname, one.environment) == ("tripod-nginx-1", "abcdef", {"RELEASE": "v1", "EMPTY": ""})
     assert compose.url("tripod") == "http://127.0.0.1:9090"
 
 
@@ -115,7 +115,7 @@ def test_containers_are_read(monkeypatch):
 def test_failed_services_are_told_from_finished_ones(state, health, code, failed, words):
     """A one-shot that ended with 0 is no failure; an unhealthy or ended server is."""
     one = compose.Container("id", "web", "image", state, health, code, "")
-    assert one.has_failed is failed and up.fate(one) == words
+    assert one.has_failed is failed and up.describe_state(one) == words
 
 
 def test_unknown_server_is_refused_with_the_known_ones(monkeypatch, tmp_path):
@@ -124,7 +124,7 @@ def test_unknown_server_is_refused_with_the_known_ones(monkeypatch, tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "run").touch()
     (tmp_path / "README.md").touch()
-    monkeypatch.setattr(project, "SERVERS", tmp_path)
+    monkeypatch.setattr("deploy.settings.SERVERS", tmp_path)
     project.check_server("uwsgi")
     with pytest.raises(StackError) as raised:
         project.check_server("unicorn")

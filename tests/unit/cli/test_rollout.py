@@ -20,7 +20,7 @@ UNIX = """Num       RefCount Protocol Flags    Type St Inode Path
 
 def answers(monkeypatch, stdout):
     """Let docker answer every question so."""
-    monkeypatch.setattr(console, "quiet", lambda argv, **_: subprocess.CompletedProcess(argv, 0, stdout, ""))
+    monkeypatch.setattr(console, "capture", lambda argv, **_: subprocess.CompletedProcess(argv, 0, stdout, ""))
 
 
 def test_connections_are_counted(monkeypatch):
