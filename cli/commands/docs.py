@@ -27,8 +27,8 @@ def add_arguments(parser):
 
 def run(args):
     """Write the pages that changed, then build the site if asked to."""
-    for name, text in reference.pages().items():
-        file = ROOT / name
+    for name, write in reference.FILES.items():
+        file, text = ROOT / name, write()
         if file.exists() and file.read_text(encoding="utf-8") == text:
             say(f"{name} is up to date.")
         else:
