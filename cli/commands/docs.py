@@ -3,7 +3,8 @@
 The reference of settings and commands and .env.example are generated from the code. Run this after an edit of
 deploy/settings.py or of a command's help; a test fails if a page is not up to date.
 
---build builds the site as files in .stack/site, in the test image. It loads nothing from other hosts.
+--build builds the site in .stack/site, in the test image. The site loads nothing from other hosts. Its search needs a
+web server: python3 -m http.server --directory .stack/site
 
 Examples:
   ./stack docs              write docs/reference/settings.md, docs/reference/commands.md and .env.example
@@ -38,4 +39,5 @@ def run(args):
         return 0
     console.state_folder()
     user = ["--user", f"{os.getuid()}:{os.getgid()}"]  # otherwise the site would belong to root
-    return test.run_in_image(["mkdocs", "build", "--strict", "--site-dir", SITE], user)
+    options = [*user, "--env", "NO_MKDOCS_2_WARNING=1"]
+    return test.run_in_image(["mkdocs", "build", "--strict", "--site-dir", SITE], options)
