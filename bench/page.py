@@ -1,5 +1,6 @@
 """Write the results of one run as JSON, and as docs/explanation/performance.md with its plots."""
 
+import textwrap
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ COLOURS = {"stack": 0, "reference": 1, "bound": 6}  # by kind of configuration: 
 
 TEXT = """# Performance
 
-`./stack bench --page docs/explanation/performance.md` writes this page from a new measurement, which takes about twelve minutes.
-`./stack bench --quick` takes two minutes; `./stack bench --app module:callable` measures your own app.
+`./stack bench --page docs/explanation/performance.md` writes this page from a new measurement, which takes about twelve
+minutes, and keeps the section [Tuning](#tuning) and what follows it. `./stack bench --quick` takes two minutes;
+`./stack bench --app module:callable` measures your own app.
 
 {machine}
 
@@ -24,8 +26,7 @@ TEXT = """# Performance
 
 - **CPU µs** is the CPU time per request: the time that the cgroups of all containers of a configuration count, Nginx
   included, divided by the number of requests in the round. This is the figure to compare, because it hardly depends on
-  other activity on the machine. Requests/s and latency depend on it, and on the load generator (wrk), which runs on the
-  same CPUs.
+  other activity on the machine. Requests/s and latency do, and the load generator (wrk) runs on the same CPUs.
 - Each figure is the median of {rounds} rounds of one second, with 16 clients on keep-alive connections. The lowest and
   the highest round are in parentheses. Every round measures all configurations in turn, so that other activity on the
   machine affects all of them alike.
@@ -85,6 +86,8 @@ Above it, requests wait in the queue or are refused with 503.
 {offered}
 """
 
+TUNING = "## Tuning\n"  # written by hand, like what follows it
+
 
 @dataclass
 class Result:
@@ -123,7 +126,7 @@ class Result:
 
 
 def _machine(result: Result) -> str:
-    return ", ".join(result.machine.values()) + "."
+    return textwrap.fill(", ".join(result.machine.values()) + ".", 120, break_on_hyphens=False)
 
 
 def _ratios(result: Result) -> str:
@@ -184,22 +187,22 @@ def _plots(result: Result) -> dict[str, str]:
 
 
 def write(file: Path, result: Result) -> None:
-    """Write the page, and its plots into a folder next to it with the page's name."""
+    """Write the page, and its plots into a folder next to it with the page's name. What is written by hand is kept."""
     rounds = max(len(measured) for by_workload in result.rounds.as_json().values() for measured in by_workload.values())
     overview = table.overview(result.configurations, result.workloads, result.rounds, result.memory)
     rates = table.rates(result.configurations, result.workloads, result.rounds)
-    file.write_text(
-        TEXT.format(
-            machine=_machine(result),
-            rounds=rounds,
-            overview=table.markdown_table(overview),
-            rates=table.markdown_table(rates),
-            workloads="\n".join(f"- *{workload.name}*: {workload.meaning}" for workload in result.workloads),
-            ratios=_ratios(result),
-            figures=_figures(result),
-            offered=_offered_load(result),
-        )
+    _, heading, tuning = (file.read_text() if file.exists() else "").partition(TUNING)
+    text = TEXT.format(
+        machine=_machine(result),
+        rounds=rounds,
+        overview=table.markdown_table(overview),
+        rates=table.markdown_table(rates),
+        workloads="\n".join(f"- *{workload.name}*: {workload.meaning}" for workload in result.workloads),
+        ratios=_ratios(result),
+        figures=_figures(result),
+        offered=_offered_load(result),
     )
+    file.write_text(f"{text}\n{heading}{tuning}" if heading else text)
     folder = file.with_suffix("")
     folder.mkdir(exist_ok=True)
     for name, svg in _plots(result).items():

@@ -23,12 +23,11 @@ SETTINGS_HEAD = """# Settings
 Generated from `deploy/settings.py` by `./stack docs`; do not edit.
 
 Set a setting in the environment or in the file `.env` beside `docker-compose.yml`; the environment takes precedence.
-The file `.env.example` in the repository root lists every setting
-with its default, commented out: copy it to `.env` and edit the copy.
+The file `.env.example` lists the settings with their defaults, commented out: copy it to `.env` and edit the copy.
 
 - An empty value counts as unset.
-- `NAME_FILE` is the path of a file that contains the value of `NAME`, for every setting: the convention of Docker
-  secrets. The file must be mounted into the containers that read it.
+- `NAME_FILE` is the path of a file that contains the value of `NAME`: the convention of Docker secrets. It works for
+  every setting that containers read, and the file must be mounted into them.
 - `./stack` and every container check all values before anything starts. An invalid value ends a process with exit
   status 78, and all errors are printed at once, each with its cause and its fix.
 - After a change run `./stack up`, or `./stack release` to replace only the web container without dropping requests.
@@ -61,8 +60,8 @@ ENV_HEAD = """# Settings of the stack. Copy this file to .env and remove the "# 
 # Compose expands $NAME in this file: write $$NAME, or put the value into single quotes.
 """
 
-COMPOSE_SETTINGS = """
-# --- Compose -----------------------------------------------------------------------------------------------------------
+COMPOSE_SETTINGS = f"""
+{"# --- Compose ".ljust(WIDTH, "-")}
 
 # Start PostgreSQL and use it instead of SQLite.
 # COMPOSE_PROFILES=postgres
@@ -70,15 +69,6 @@ COMPOSE_SETTINGS = """
 # Apache alone, without Nginx (deploy/targets/apache/README.md).
 # COMPOSE_FILE=docker-compose.yml:deploy/targets/apache/compose.yml
 """
-
-
-def pages() -> dict[str, str]:
-    """The path of each generated file in the repository, and its text."""
-    return {
-        "docs/reference/settings.md": settings_page(),
-        "docs/reference/commands.md": commands_page(),
-        ".env.example": env_example(),
-    }
 
 
 # --- Settings ---------------------------------------------------------------------------------------------------------
@@ -206,3 +196,11 @@ def _markdown(text: str) -> list[str]:
     lines += ["```"] if is_code else []
     shown = [line for number, line in enumerate(lines) if line or (number and lines[number - 1])]
     return [*shown, ""]
+
+
+# The path of each generated file in the repository, and the function that returns its text.
+FILES = {
+    "docs/reference/settings.md": settings_page,
+    "docs/reference/commands.md": commands_page,
+    ".env.example": env_example,
+}

@@ -3,7 +3,8 @@
 The reference of settings and commands and .env.example are generated from the code. Run this after an edit of
 deploy/settings.py or of a command's help; a test fails if a page is not up to date.
 
---build builds the site as files in .stack/site, in the test image. It loads nothing from other hosts.
+--build builds the site in .stack/site, in the test image. The site loads nothing from other hosts. Its search needs a
+web server: python3 -m http.server --directory .stack/site
 
 Examples:
   ./stack docs              write docs/reference/settings.md, docs/reference/commands.md and .env.example
@@ -27,8 +28,8 @@ def add_arguments(parser):
 
 def run(args):
     """Write the pages that changed, then build the site if asked to."""
-    for name, text in reference.pages().items():
-        file = ROOT / name
+    for name, write in reference.FILES.items():
+        file, text = ROOT / name, write()
         if file.exists() and file.read_text(encoding="utf-8") == text:
             say(f"{name} is up to date.")
         else:
@@ -38,4 +39,5 @@ def run(args):
         return 0
     console.state_folder()
     user = ["--user", f"{os.getuid()}:{os.getgid()}"]  # otherwise the site would belong to root
-    return test.run_in_image(["mkdocs", "build", "--strict", "--site-dir", SITE], user)
+    options = [*user, "--env", "NO_MKDOCS_2_WARNING=1"]
+    return test.run_in_image(["mkdocs", "build", "--strict", "--site-dir", SITE], options)

@@ -1,10 +1,12 @@
-"""Prove that the servers are interchangeable and nothing is lost: writes docs/explanation/interchangeability.md and docs/explanation/reliability.md.
+"""Prove that the servers are interchangeable and that no request is lost.
+
+Writes docs/explanation/interchangeability.md and docs/explanation/reliability.md.
 
 Asks every server the same and compares (tests/live/conformance); switches, releases, breaks and overloads the stack
 and counts what fails of it (tests/live/reliability). The exit status is pytest's.
   ./stack prove                    what ./stack test does too: 2,000 requests of the fuzzer
   ./stack prove --long             20,000 of them, 10,000 canaries, 20,000 POSTs to each server; 100 handovers
-  ./stack prove -k switch          some of it; of docs/explanation/reliability.md only these sections are written anew
+  ./stack prove -k switch          some of it; only these sections of the reliability page are rewritten
   ./stack prove --requests 5000    so many of the fuzzer's; --seed N repeats a run
 """
 

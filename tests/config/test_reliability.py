@@ -1,4 +1,4 @@
-"""docs/explanation/reliability.md: the tests that its table of failures names are there."""
+"""docs/explanation/reliability.md: the tests that its table of common failures names exist."""
 
 import re
 
@@ -8,7 +8,7 @@ FAILURES = 25
 
 
 def test_each_failure_has_its_test():
-    """Each failure of the table is provoked by a test that exists, and no failure stands there twice."""
+    """Each failure of the table is provoked by an existing test, and no failure is listed twice."""
     text = (ROOT / "docs/explanation/reliability.md").read_text()
     rows = re.findall(r"^\| (.+?) \| `(tests/\S+\.py)::(test_\w+)` \|$", text, re.M)
     assert len({what for what, _, _ in rows}) == len(rows) == FAILURES

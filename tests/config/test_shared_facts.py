@@ -95,8 +95,9 @@ def test_names_of_files_in_comments_exist():
     assert missing == {}
 
 
-def test_readme_tells_the_proofs_result():
-    """README's one line about the proof is what the last ./stack prove wrote, and the list has no other length."""
-    [result] = re.findall(r"0 differences outside the list of (\d+)", (ROOT / "docs/explanation/interchangeability.md").read_text())
-    assert f"0 differences outside a list of {result}]" in (ROOT / "README.md").read_text().replace("\n", " ")
+def test_interchangeability_page_lists_every_difference():
+    """The page that ./stack prove wrote last has as many differences as the tests allow."""
+    [result] = re.findall(
+        r"0 differences except for the (\d+) listed", (ROOT / "docs/explanation/interchangeability.md").read_text()
+    )
     assert int(result) == len(DIFFERENCES)

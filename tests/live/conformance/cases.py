@@ -1,7 +1,7 @@
-"""Requests and what must become of them, on every server alike. A row is: name, bytes, status, what the app sees.
+"""Requests and the result that every server must give: name, bytes, statuses, and what the app sees.
 
-The status is a number, or several for a connection with several answers; 0 is an answer in the manner of HTTP/0.9,
-which has none. SEES_NOTHING, or a check on the one request that the app sees.
+A connection with several responses has several statuses; 0 stands for an HTTP/0.9 response, which has no status line.
+The last field is SEES_NOTHING, or a check of the single request that the app sees.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ class Case:
 
 
 def request(line: str = "GET /x", *headers: str, body: bytes = b"", host: str = "probe", version="HTTP/1.1") -> bytes:
-    """A request, its headers after Host; latin-1, so that any byte can stand in it."""
+    """Build a request with these headers after Host. The encoding is latin-1, so it can contain any byte."""
     lines = [f"{line} {version}", *([f"Host: {host}"] if host else []), *headers, "", ""]
     return "\r\n".join(lines).encode("latin-1") + body
 
@@ -55,15 +55,15 @@ def _body(length: int) -> Callable[[Seen], bool]:
 LENGTHS = _refused(
     400,
     {
-        "Content-Length twice, the same": post("Content-Length: 3", "Content-Length: 3"),
-        "Content-Length twice, another": post("Content-Length: 3", "Content-Length: 4"),
+        "Content-Length twice, same value": post("Content-Length: 3", "Content-Length: 3"),
+        "Content-Length twice, different values": post("Content-Length: 3", "Content-Length: 4"),
         "Content-Length as a list": post("Content-Length: 3, 3"),
         "Content-Length: +3": post("Content-Length: +3"),
         "Content-Length: 0x3": post("Content-Length: 0x3"),
         "Content-Length: -1": post("Content-Length: -1"),
         "Content-Length: 3 4": post("Content-Length: 3 4"),
         "Content-Length: 2^64": post(f"Content-Length: {2**64}"),
-        "Content-Length, empty": post("Content-Length:"),
+        "Content-Length without a value": post("Content-Length:"),
     },
 )
 
@@ -80,8 +80,8 @@ CODINGS = _refused(
         "Transfer-Encoding on HTTP/1.0": request(
             "POST /x", "Transfer-Encoding: chunked", body=chunked(b"abc"), version="HTTP/1.0"
         ),
-        "a chunk's size with a sign": post("Transfer-Encoding: chunked", body=b"+3\r\nabc\r\n0\r\n\r\n"),
-        "a chunk's size of 2^64": post("Transfer-Encoding: chunked", body=b"10000000000000000\r\nabc\r\n0\r\n\r\n"),
+        "chunk size with a sign": post("Transfer-Encoding: chunked", body=b"+3\r\nabc\r\n0\r\n\r\n"),
+        "chunk size of 2^64": post("Transfer-Encoding: chunked", body=b"10000000000000000\r\nabc\r\n0\r\n\r\n"),
     },
 )
 
@@ -91,14 +91,17 @@ UPLOADS = [
 ] + [
     Case("two requests in one packet", request() + request("GET /y"), (200, 200), SEES_NOTHING),
     Case("Expect: 100-continue", post("Expect: 100-continue", "Content-Length: 3"), (100, 200), _body(3)),
-    Case("Expect: something else", request("GET /x", "Expect: junk"), (200,), _no_header("HTTP_EXPECT")),
-    Case("Range, to the app", request("GET /x", "Range: bytes=0-1"), (200,), _header("HTTP_RANGE", "bytes=0-1")),
+    Case("Expect with another value", request("GET /x", "Expect: junk"), (200,), _no_header("HTTP_EXPECT")),
+    Case("Range header for the app", request("GET /x", "Range: bytes=0-1"), (200,), _header("HTTP_RANGE", "bytes=0-1")),
     Case(
-        "a condition, to the app", request("GET /x", 'If-None-Match: "a"'), (200,), _header("HTTP_IF_NONE_MATCH", '"a"')
+        "If-None-Match header for the app",
+        request("GET /x", 'If-None-Match: "a"'),
+        (200,),
+        _header("HTTP_IF_NONE_MATCH", '"a"'),
     ),
     Case("GET with a body", request("GET /x", "Content-Length: 3", body=b"abc"), (200,), _body(3)),
     Case(
-        "upgrade to a web socket",
+        "upgrade to WebSocket",
         request("GET /x", "Connection: Upgrade", "Upgrade: websocket"),
         (200,),
         _no_header("HTTP_UPGRADE", "HTTP_CONNECTION"),
@@ -107,45 +110,50 @@ UPLOADS = [
 
 LINES = (
     _refused(0, {"HTTP/0.9": b"GET /x\r\n"})
-    + _refused(505, {"HTTP/2.0 in HTTP/1.1's form": request(version="HTTP/2.0")})
+    + _refused(505, {"HTTP/2.0 in the form of HTTP/1.1": request(version="HTTP/2.0")})
     + _refused(405, {"TRACE": request("TRACE /x"), "PROPFIND": request("PROPFIND /x")})
     + _refused(
         400,
         {
             "HTTP/1.2": request(version="HTTP/1.2"),
-            "method in lower case": request("get /x"),
+            "lower-case method": request("get /x"),
             "CONNECT": request("CONNECT a:1"),
             "OPTIONS *": request("OPTIONS *"),
-            "target without a slash": request("GET x"),
+            "target without a leading slash": request("GET x"),
             "8-bit bytes in the target": request("GET /caf\xe9"),
-            "control byte in the target": request("GET /\x01"),
-            "control byte in the query": request("GET /?\x7f"),
-            "space before a header's colon": request("GET /x", "X-Y : 1"),
-            "NUL in a header's name": request("GET /x", "X\0Y: 1"),
+            "control character in the target": request("GET /\x01"),
+            "control character in the query": request("GET /?\x7f"),
+            "space before the colon of a header": request("GET /x", "X-Y : 1"),
+            "NUL in a header name": request("GET /x", "X\0Y: 1"),
             "header without a name": request("GET /x", ": 1"),
             "folded header": request("GET /x", "X-Y: 1", "  2"),
-            "NUL in a value": request("GET /x", "X-Y: a\0b"),
-            "two Content-Types": post("Content-Type: a/b", "Content-Type: c/d", "Content-Length: 3"),
-            "two Content-Types, one quoted": post('Content-Type: "a"', "Content-Type:", "Content-Length: 3"),
-            "CR in a value": request("GET /x", "X-Y: a\rb"),
+            "NUL in a header value": request("GET /x", "X-Y: a\0b"),
+            "two Content-Type headers": post("Content-Type: a/b", "Content-Type: c/d", "Content-Length: 3"),
+            "two Content-Type headers, one of them quoted": post(
+                'Content-Type: "a"', "Content-Type:", "Content-Length: 3"
+            ),
+            "CR in a header value": request("GET /x", "X-Y: a\rb"),
         },
     )
     + _refused(
         400,
-        {f"byte {byte:#04x} in a value": request("GET /x", f"X-Y: a{chr(byte)}b") for byte in (0x01, 0x08, 0x1B, 0x7F)},
+        {
+            f"byte {byte:#04x} in a header value": request("GET /x", f"X-Y: a{chr(byte)}b")
+            for byte in (0x01, 0x08, 0x1B, 0x7F)
+        },
     )
     + [
-        Case("an empty line first", b"\r\n" + request(), (200,), _no_header("HTTP_X")),
-        Case("_ in a name", request("GET /x", "X_Y: 1"), (200,), _no_header("HTTP_X_Y")),
+        Case("empty line before the request", b"\r\n" + request(), (200,), _no_header("HTTP_X")),
+        Case("_ in a header name", request("GET /x", "X_Y: 1"), (200,), _no_header("HTTP_X_Y")),
         Case("Content_Length", request("GET /x", "Content_Length: 5"), (200,), _no_header("CONTENT_LENGTH")),
-        Case(". in a name", request("GET /x", "X.Y: 1"), (200,), _no_header("HTTP_X_Y", "HTTP_X.Y")),
-        Case("8-bit name", request("GET /x", "X-\xe9: 1"), (200,), _no_header("HTTP_X_\xe9", "HTTP_X_\xc9")),
-        Case("8-bit value", request("GET /x", "X-Y: caf\xe9"), (200,), _header("HTTP_X_Y", "caf\xe9")),
-        Case("tab in a value", request("GET /x", "X-Y: a\tb"), (200,), _header("HTTP_X_Y", "a\tb")),
-        Case("white space around a value", request("GET /x", "X-Y: \t a \t"), (200,), _header("HTTP_X_Y", "a")),
-        Case("empty value", request("GET /x", "X-Y:"), (200,), _header("HTTP_X_Y", "")),
+        Case(". in a header name", request("GET /x", "X.Y: 1"), (200,), _no_header("HTTP_X_Y", "HTTP_X.Y")),
+        Case("8-bit header name", request("GET /x", "X-\xe9: 1"), (200,), _no_header("HTTP_X_\xe9", "HTTP_X_\xc9")),
+        Case("8-bit header value", request("GET /x", "X-Y: caf\xe9"), (200,), _header("HTTP_X_Y", "caf\xe9")),
+        Case("tab in a header value", request("GET /x", "X-Y: a\tb"), (200,), _header("HTTP_X_Y", "a\tb")),
+        Case("white space around a header value", request("GET /x", "X-Y: \t a \t"), (200,), _header("HTTP_X_Y", "a")),
+        Case("empty header value", request("GET /x", "X-Y:"), (200,), _header("HTTP_X_Y", "")),
         Case(
-            "a comma inside a quoted Content-Type",
+            "comma inside a quoted Content-Type",
             post('Content-Type: a/b; c="d, e"', "Content-Length: 3"),
             (200,),
             _header("CONTENT_TYPE", 'a/b; c="d, e"'),
@@ -163,16 +171,21 @@ HOSTS = _refused(
     400,
     {
         "no Host on HTTP/1.1": request(host=""),
-        "two Hosts": request("GET /x", "Host: other"),
+        "two Host headers": request("GET /x", "Host: other"),
         "Host with a space": request(host="a b"),
         "Host with a slash": request(host="a/b"),
         "Host with a NUL": request(host="a\0b"),
-        "Host with another character": request(host="a=b"),
+        "Host with an invalid character": request(host="a=b"),
     },
 ) + [
-    Case("Host with capitals and a port", request(host="PROBE:81"), (200,), _header("HTTP_HOST", "probe:81")),
+    Case("Host with capital letters and a port", request(host="PROBE:81"), (200,), _header("HTTP_HOST", "probe:81")),
     Case("no Host on HTTP/1.0", request(host="", version="HTTP/1.0"), (200,), _header("HTTP_HOST", "localhost")),
-    Case("whole URL as target, against Host", request("GET http://other/p?q"), (200,), _header("HTTP_HOST", "other")),
+    Case(
+        "absolute URL as target, with another Host",
+        request("GET http://other/p?q"),
+        (200,),
+        _header("HTTP_HOST", "other"),
+    ),
 ]
 
 
@@ -190,7 +203,7 @@ LIMITS = (
         Case(f"header line of {size:,} bytes", request("GET /x", f"X-Y: {'a' * (size - 5)}"), (200,), _body(0))
         for size in (4096, 8000, 8189, 8190)
     ]
-    + [Case("header line of 8,190 bytes, no space in it", request("GET /x", f"X-Y:{'a' * 8186}"), (200,), _body(0))]
+    + [Case("header line of 8,190 bytes without a space", request("GET /x", f"X-Y:{'a' * 8186}"), (200,), _body(0))]
     + [Case(f"{number} headers", _fields(number), (200,), _body(0)) for number in (50, 99, 100)]
     + [
         Case(
@@ -203,7 +216,7 @@ LIMITS = (
     + [Case("path of 4,000 bytes", request(f"GET /{'p' * 3999}"), (200,), _body(0))]
     + [
         Case(
-            "request line that percent-encoding makes longer",
+            "request line that grows by percent-encoding",
             request(f"GET /{chr(34) * 3000}?{'q' * 4000}"),
             (200,),
             _body(0),
@@ -234,8 +247,10 @@ LIMITS = (
     + _refused(
         413,
         {
-            "one byte more": post(f"Content-Length: {MAX_BODY + 1}", body=b"x" * (MAX_BODY + 1)),
-            "one byte more, chunked": post("Transfer-Encoding: chunked", body=chunked(b"x" * (MAX_BODY + 1))),
+            "one byte more than MAX_BODY_SIZE": post(f"Content-Length: {MAX_BODY + 1}", body=b"x" * (MAX_BODY + 1)),
+            "one byte more than MAX_BODY_SIZE, chunked": post(
+                "Transfer-Encoding: chunked", body=chunked(b"x" * (MAX_BODY + 1))
+            ),
         },
     )
 )
@@ -288,11 +303,11 @@ PATHS: dict[str, tuple[str, str] | None] = {
     "/a%E2%82%AC?%E2%82%AC": ("/a\xe2\x82\xac", "%E2%82%AC"),
 }
 
-# What the probe does → statuses, and whether the whole body comes; every one is asked with GET and HEAD.
+# Route of the probe → statuses, and what it does. Every route is requested with GET and with HEAD.
 MISBEHAVIOUR = {
     "broken": ((500,), "raises before start_response"),
     "raise-after-start": ((500,), "raises after start_response"),
-    "raise-at-first-part": ((500,), "raises before the body's first part"),
+    "raise-at-first-part": ((500,), "raises before the first part of the body"),
     "raise-in-body": ((200,), "raises in the middle of the body"),
     "no-start": ((500,), "never calls start_response"),
     "split-header": ((500,), "sends CR LF in a header"),
@@ -300,12 +315,12 @@ MISBEHAVIOUR = {
     "long-body": ((200,), "sends more than its Content-Length"),
     "with-body-204": ((204,), "sends a body with 204"),
     "with-body-304": ((304,), "sends a body with 304"),
-    "stream": ((200,), "streams without a length"),
+    "stream": ((200,), "streams without a Content-Length"),
     "write": ((200,), "uses write()"),
     "many-headers": ((200,), "sends two cookies and an 8-bit header"),
-    "refuse/401": ((401,), "refuses"),
+    "refuse/401": ((401,), "refuses the request"),
 }
-CUT = ("raise-in-body", "short-body")  # with GET: the client sees that the answer is not whole
+CUT = ("raise-in-body", "short-body")  # with GET, the client can tell that the response is incomplete
 
 SPOOFS = [
     "X-Forwarded-For",

@@ -1,4 +1,4 @@
-"""The fleet that all these tests share, and the table that they write."""
+"""The fleet that all conformance tests share, and the table that they write."""
 
 from dataclasses import dataclass, replace
 
@@ -10,12 +10,12 @@ from tests.live.conformance.table import Table
 
 @dataclass(frozen=True)
 class Counts:
-    """How often things are done, by each server."""
+    """How many requests each server gets."""
 
     fuzzed: int
     canaries: int
     posts: int
-    framings: int  # of test_framings.py's mutations
+    framings: int  # of the variants in test_framings.py
 
 
 IN_CI = Counts(fuzzed=2000, canaries=300, posts=1000, framings=150)
@@ -24,12 +24,12 @@ LONG = Counts(fuzzed=20_000, canaries=10_000, posts=20_000, framings=100_000)
 
 def pytest_addoption(parser):
     group = parser.getgroup("conformance")
-    group.addoption("--requests", type=int, help="how many requests the fuzzer sends")
-    group.addoption("--seed", type=int, help="the fuzzer's seed; the same each time by default")
+    group.addoption("--requests", type=int, help="number of requests that the fuzzer sends")
+    group.addoption("--seed", type=int, help="seed of the fuzzer; default: a fixed one")
     group.addoption("--write-table", metavar="FILE", help="write the table of behaviours to this file")
 
 
-# With a default each, because a run of all tests loads this file too late for its options.
+# Each option needs a default here: a run of all tests loads this file too late to add its options.
 @pytest.fixture(scope="session")
 def counts(pytestconfig, is_long) -> Counts:
     counts = LONG if is_long else IN_CI
@@ -37,7 +37,7 @@ def counts(pytestconfig, is_long) -> Counts:
     return replace(counts, fuzzed=fuzzed) if fuzzed else counts
 
 
-@pytest.fixture(scope="package")  # not longer: the health checks of what only stands there take CPU from other tests
+@pytest.fixture(scope="package")  # not session: the health checks of idle stacks take CPU time from other tests
 def fleet():
     fleet = Fleet()
     try:
@@ -48,7 +48,7 @@ def fleet():
 
 @pytest.fixture(scope="package")
 def table(pytestconfig, fleet):
-    """What was observed; becomes a file when --write-table asks for it."""
+    """The table of observations, written to a file if --write-table is set."""
     table = Table([server.name for server in fleet.servers])
     yield table
     file = pytestconfig.getoption("--write-table", None)

@@ -1,4 +1,4 @@
-"""Gunicorn's own HTTP requests, valid and invalid, from the source distribution of the version that is locked."""
+"""The HTTP requests of Gunicorn's own tests, from the source distribution of the locked version."""
 
 import json
 import os
@@ -9,11 +9,11 @@ from pathlib import Path
 
 from tests.live.stack import ROOT
 
-PIP = "/opt/tools/bin/pip"  # of the image `test`
+PIP = "/opt/tools/bin/pip"  # in the image `test`
 
 
 def fetch(folder: Path) -> dict[str, dict[str, bytes]]:
-    """valid and invalid → name → the bytes to send."""
+    """Return the bytes to send, by kind ("valid" or "invalid") and name."""
     found: dict[str, dict[str, bytes]] = {"valid": {}, "invalid": {}}
     with tarfile.open(_download(folder)) as archive:
         for member in archive:
@@ -33,14 +33,14 @@ def _download(folder: Path) -> Path:
 
 
 def _pip_environment() -> dict[str, str]:
-    """The settings that the images were built with, which ./stack names in two variables."""
+    """Return the environment for pip, with the settings that ./stack passes in PIP_CONF and CA_BUNDLE."""
     settings, certificates = os.environ.get("PIP_CONF"), os.environ.get("CA_BUNDLE")
-    given = ({"PIP_CONFIG_FILE": settings} if settings else {}) | ({"PIP_CERT": certificates} if certificates else {})
-    return os.environ | given
+    pip = ({"PIP_CONFIG_FILE": settings} if settings else {}) | ({"PIP_CERT": certificates} if certificates else {})
+    return os.environ | pip
 
 
 def decode(text: bytes) -> bytes:
-    r"""The bytes that a file means: line ends count for nothing; \r\n, \n, \t, \0 and \xHH are written out."""
+    r"""Return the bytes that a file describes: line breaks are ignored; \r\n, \n, \t, \0 and \xHH are escapes."""
     text = text.replace(b"\n", b"").replace(b"\\r\\n", b"\r\n")
     text = text.replace(b"\\0", b"\0").replace(b"\\n", b"\n").replace(b"\\t", b"\t")
     return re.sub(rb"\\x([0-9A-Fa-f]{2})", lambda match: bytes([int(match[1], 16)]), text)

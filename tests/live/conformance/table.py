@@ -1,20 +1,22 @@
-"""docs/explanation/interchangeability.md: what was expected, and what each server did, written from what the tests observed."""
+"""Write docs/explanation/interchangeability.md: the expected and the observed behaviour of each server."""
 
 import datetime
 import json
+import textwrap
 from collections import defaultdict
 from pathlib import Path
 
 from tests.live import versions
 from tests.live.conformance import known
 
-HEAD = """# Conformance
+HEAD = """# Interchangeability
 
 Written by `./stack prove`; do not edit. {date}, release {release}.
 
 **{summary}**
 
-Every row was asked of every server through Nginx. "= n" means that n requests were answered alike, as expected.
+Every request is sent to every server through Nginx. "= n" means that n requests got the expected response, and
+"app saw n" that n requests reached the app.
 
 {versions}
 """
@@ -27,7 +29,7 @@ class Table:
         self._count = 0
 
     def add(self, group: str, behaviour: str, expectation: str, results: dict[str, str], count: int = 1) -> None:
-        """One row; `results` is what each server did, `count` how many requests each of them got."""
+        """Add a row. `results` is what each server did, `count` the number of requests that each of them got."""
         self._count += count
         cells = [results[server] for server in self._servers]
         self._rows[group].append([behaviour, expectation, *cells, str(count)])
@@ -40,26 +42,26 @@ class Table:
     def _text(self, fleet) -> str:
         alive = fleet.on_each(lambda server: json.loads(server.get("/healthz")))
         summary = (
-            f"{self._count:,} requests to each of {len(self._servers)} servers, 0 differences outside the list of "
-            f"{len(known.DIFFERENCES)} below."
+            f"{self._count:,} requests to each of {len(self._servers)} servers: 0 differences except for the "
+            f"{len(known.DIFFERENCES)} listed below."
         )
         parts = [
             HEAD.format(
                 date=datetime.date.today(),
                 release=next(iter(alive.values()))["release"],
                 summary=summary,
-                versions=", ".join(versions.of_the_images()),
+                versions=textwrap.fill(", ".join(versions.of_the_images()), 120, break_on_hyphens=False),
             )
         ]
         for group, rows in self._rows.items():
             parts += [f"## {group}\n", _markdown(["behaviour", "expected", *self._servers, "requests"], rows)]
-        listed = [[what, why] for what, why in known.DIFFERENCES.items()]
-        seen = [[why, ", ".join(sorted(names))] for why, names in known.SEEN_THOUGH_INVALID.items()]
+        differences = [[difference, reason] for difference, reason in known.DIFFERENCES.items()]
+        seen = [[reason, ", ".join(sorted(names))] for reason, names in known.SEEN_THOUGH_INVALID.items()]
         parts += [
-            "## What Gunicorn alone would refuse, and every server here lets through\n",
-            _markdown(["why it does no harm", "requests of Gunicorn's corpus"], seen),
+            "## Requests that Gunicorn alone would refuse\n",
+            _markdown(["why they are harmless", "requests of Gunicorn's tests"], seen),
         ]
-        parts += ["## What can't be levelled\n", _markdown(["difference", "why it stays"], listed)]
+        parts += ["## Remaining differences\n", _markdown(["difference", "why it is harmless"], differences)]
         return "\n".join(parts)
 
 

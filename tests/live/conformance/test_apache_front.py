@@ -1,4 +1,4 @@
-"""Apache as the front, without Nginx (deploy/targets/apache): it refuses what Nginx refuses, or a list says why not."""
+"""Apache without Nginx (deploy/targets/apache) refuses what Nginx refuses, except for the list in known.py."""
 
 import pytest
 import requests
@@ -8,13 +8,13 @@ from tests.live.conformance.wire import ask
 from tests.live.stack import Stack
 
 TABLES = (cases.LENGTHS, cases.CODINGS, cases.LINES, cases.HOSTS, cases.LIMITS)
-# HTTP/0.9, which has no status, is refused too, but in one form or another, as the bytes arrive.
+# Without HTTP/0.9, which has no status: Apache refuses it too, but how depends on the packets.
 CASES = [case for table in TABLES for case in table if case.statuses != (0,)]
 
 
 @pytest.fixture(scope="module")
 def apache():
-    """The probe behind Apache alone, in one process, which remembers what it has seen."""
+    """The probe behind Apache without Nginx, in one process that records all requests."""
     stack = Stack("../../deploy/targets/apache/compose.yml", "probe.yml", WEB_CONCURRENCY="1", RELEASE_COMMAND="true")
     try:
         stack.up()
@@ -23,30 +23,30 @@ def apache():
         stack.down()
 
 
-def test_apache_as_the_front(fleet, table, apache):
-    """Every request of the tables gets the status that Nginx gives, or the one in the list; the app sees none that is
-    refused.
+def test_apache_without_nginx(fleet, table, apache):
+    """Every request of the tables gets the same status as from Nginx, or the listed one. Refused requests do not reach
+    the app.
     """
     others = {server.name: "–" for server in fleet.servers}
     for case in CASES:
         answer = ask(apache.port, case.payload)
-        found = [seen["environ"]["PATH_INFO"] for seen in requests.get(f"{apache.url}/seen", timeout=10).json()]
-        seen = [path for path in found if not path.startswith("/canary/")]
-        status, why = known.APACHE_FRONT.get(case.name, (case.statuses[-1], ""))
+        paths = [seen["environ"]["PATH_INFO"] for seen in requests.get(f"{apache.url}/seen", timeout=10).json()]
+        seen = [path for path in paths if not path.startswith("/canary/")]
+        status, reason = known.APACHE_FRONT.get(case.name, (case.statuses[-1], ""))
         assert answer.statuses[-1:] == (status,), case.name
         assert "foreign" not in answer.canary, case.name
         assert len(seen) <= answer.statuses.count(200), (case.name, seen)
-        if why:
+        if reason:
             table.add(
-                "Apache as the front",
+                "Apache without Nginx",
                 case.name,
-                f"{status}, Nginx: {case.statuses[-1]}. {why}",
+                f"{status}, Nginx: {case.statuses[-1]}. {reason}",
                 others | {"mod_wsgi": f"{status}; app saw {len(seen)}"},
             )
     table.add(
-        "Apache as the front",
-        f"{len(CASES)} requests of the tables above",
-        "the same, but for these",
+        "Apache without Nginx",
+        f"{len(CASES)} requests of the other tables",
+        "the status that Nginx gives, except for these",
         others | {"mod_wsgi": f"= {len(CASES)}"},
         len(CASES),
     )

@@ -1,4 +1,4 @@
-"""Requests that nobody thought of: mutated valid ones, judged and seen alike by every server."""
+"""Fuzzing: randomly mutated requests, which all servers must treat the same."""
 
 import time
 
@@ -6,10 +6,10 @@ import hypothesis
 from hypothesis import strategies as st
 
 from tests.live.conformance.fleet import Server, differences
-from tests.live.conformance.wire import PATIENCE
+from tests.live.conformance.wire import TIMEOUT
 
-SEED = 358148589  # the same each time; --seed tries another
-MOSTLY = 12  # how much more often the usual comes than the odd
+SEED = 358148589  # fixed, so that runs are reproducible; --seed sets another
+MOSTLY = 12  # usual parts for each odd one
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 ODD_METHODS = ["TRACE", "get", "QUERY", "CONNECT", "G\tT"]
@@ -60,7 +60,7 @@ VALUES = [
     "v" * 4000,
 ]
 ODD_VALUES = ["\x01", "a\x00b", "chunked", "identity", "3", "a, b", "a,b", "\x7f", "a\rb"]
-# Bodies with the header that says where they end.
+# Framing header and body.
 BODIES = [
     ("", b""),
     ("Content-Length: 3", b"abc"),
@@ -78,7 +78,7 @@ ODD_BODIES = [
 
 
 def mostly(usual: list, odd: list) -> st.SearchStrategy:
-    """One of the usual, and now and then an odd one."""
+    """Draw a usual value, and occasionally an odd one."""
     return st.integers(0, MOSTLY).flatmap(lambda dice: st.sampled_from(usual if dice else odd))
 
 
@@ -88,31 +88,32 @@ headers = st.tuples(mostly(NAMES, ODD_NAMES), mostly([""], [" ", "\t"]), mostly(
 
 @st.composite
 def payloads(draw) -> bytes:
-    """A request that is valid but for a few mutations, so that most get through to the app."""
+    """Build a valid request with a few mutations, so that most of them reach the app."""
     method = draw(mostly(METHODS, ODD_METHODS))
     target = "/" + "".join(draw(st.lists(pieces, max_size=6)))
     version = draw(mostly(["HTTP/1.1"], ["HTTP/1.0", "HTTP/1.2", "http/1.1", ""]))
     framing, body = draw(mostly(BODIES, ODD_BODIES))
-    given = [f"{name}{space}: {value}" for name, space, value in draw(st.lists(headers, max_size=4))]
-    lines = [f"{method} {target} {version}", "Host: probe", *given, *([framing] if framing else []), "", ""]
+    fields = [f"{name}{space}: {value}" for name, space, value in draw(st.lists(headers, max_size=4))]
+    lines = [f"{method} {target} {version}", "Host: probe", *fields, *([framing] if framing else []), "", ""]
     return draw(mostly(["\r\n"], ["\n"])).join(lines).encode("latin-1") + body
 
 
 def observe(fleet, payload: bytes):
-    """What each server did. A difference has to be there a second time, with more patience: most requests that get no
-    answer in a fifth of a second are not whole, so that none would ever come, but a busy machine may just be slow, and
-    what an app sees late would be counted for the next request.
+    """Send the payload to every server. A difference must show up again in a second attempt with a longer time limit.
+
+    Most requests without a response after 0.2 s are incomplete and would never get one. But a busy machine may just be
+    slow, and a request that the app sees late would be counted for the next payload.
     """
-    observed = fleet.ask(payload, patience=0.2)
+    observed = fleet.ask(payload, timeout=0.2)
     if not differences(observed):
         return observed
-    time.sleep(PATIENCE)
+    time.sleep(TIMEOUT)
     fleet.on_each(Server.seen)
-    return fleet.ask(payload, patience=5 * PATIENCE)
+    return fleet.ask(payload, timeout=5 * TIMEOUT)
 
 
 def test_fuzz(fleet, table, counts, pytestconfig, capsys):
-    """Mutated requests get the same status on every server, and the app sees the same."""
+    """Mutated requests get the same status on every server, and the app sees the same request."""
     seed = pytestconfig.getoption("--seed", None) or SEED
     with capsys.disabled():
         print(f"\nfuzzing with --seed {seed} --requests {counts.fuzzed}")
@@ -135,11 +136,11 @@ def test_fuzz(fleet, table, counts, pytestconfig, capsys):
         seen += all(observation.seen for observation in observed.values())
 
     same_everywhere()
-    assert seen > counts.fuzzed / 3, "too few requests got through to the app to tell anything"
+    assert seen > counts.fuzzed / 3, "too few requests reached the app"
     table.add(
         "Fuzzing",
         f"mutated requests, seed {seed}",
-        "the same status, the same seen by the app",
+        "the same status, the same request seen by the app",
         {server.name: f"= {counts.fuzzed}; app saw {seen}" for server in fleet.servers},
         counts.fuzzed,
     )

@@ -1,4 +1,4 @@
-"""Requests of every kind: each is asked of every server through Nginx, and all must do what is written here."""
+"""Requests of every kind: all servers, behind Nginx, must give the same, expected result."""
 
 import hashlib
 import random
@@ -23,13 +23,13 @@ TABLES = {
 PARAMS = [pytest.param(group, case, id=f"{group}: {case.name}") for group, table in TABLES.items() for case in table]
 
 
-def said(observed) -> dict[str, str]:
-    return {name: observation.said for name, observation in observed.items()}
+def summaries(observed) -> dict[str, str]:
+    return {name: observation.summary for name, observation in observed.items()}
 
 
 @pytest.mark.parametrize("group, case", PARAMS)
 def test_request(fleet, table, group, case):
-    """The answer is the written one on every server, the app sees what is written, and the connection stays in step."""
+    """Every server gives the expected response, the app sees the expected request, and the connection stays in sync."""
     observed = fleet.ask(case.payload)
     assert differences(observed) == []
     for name, observation in observed.items():
@@ -40,11 +40,11 @@ def test_request(fleet, table, group, case):
         elif case.statuses[0] != 200:
             assert observation.seen == [], name
     expectation = " ".join(map(str, case.statuses)) + (", seen as sent" if case.sees else "")
-    table.add(group, case.name, expectation, said(observed))
+    table.add(group, case.name, expectation, summaries(observed))
 
 
 def test_paths(fleet, table):
-    """PATH_INFO and QUERY_STRING are the same on every server, byte for byte, and as written."""
+    """PATH_INFO and QUERY_STRING have the expected value on every server, byte for byte."""
     for target, expected in cases.PATHS.items():
         observed = fleet.ask(request(f"GET {target}"))
         assert differences(observed) == [], target
@@ -56,14 +56,14 @@ def test_paths(fleet, table):
     table.add(
         "Paths",
         f"{count} targets",
-        "PATH_INFO and QUERY_STRING as written, or 400",
+        "the expected PATH_INFO and QUERY_STRING, or 400",
         {name: f"= {count}" for name in observed},
         count,
     )
 
 
 def test_upload_arrives_whole(fleet, table):
-    """A chunked upload arrives byte for byte, with a length."""
+    """A chunked upload reaches the app byte for byte, with a Content-Length."""
     body = random.Random(1).randbytes(300_000)
     observed = fleet.ask(cases.post("Transfer-Encoding: chunked", body=cases.chunked(body, 7777)))
     assert differences(observed) == []
@@ -71,16 +71,16 @@ def test_upload_arrives_whole(fleet, table):
         [seen] = observation.seen
         assert seen.sha256 == hashlib.sha256(body).hexdigest()
         assert seen.environ["CONTENT_LENGTH"] == "300000"
-    table.add("Bodies and connections", "SHA-256 of 300,000 bytes, chunked", "the same", said(observed))
+    table.add("Bodies and connections", "SHA-256 of 300,000 bytes, chunked", "the same digest", summaries(observed))
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("route", cases.MISBEHAVIOUR)
 def test_misbehaving_app(fleet, table, route, method):
-    """Whatever the app does, the answer is the same on every server, no header is split, and the client is never left
-    waiting or out of step.
+    """Misbehaving apps get the same response on every server: no header is split, and no client waits or gets out of
+    sync.
     """
-    statuses, what = cases.MISBEHAVIOUR[route]
+    statuses, behaviour = cases.MISBEHAVIOUR[route]
     cut = method == "GET" and route in cases.CUT
     observed = fleet.ask(request(f"{method} /{route}"))
     assert differences(observed) == []
@@ -92,26 +92,26 @@ def test_misbehaving_app(fleet, table, route, method):
     bodies = {observation.answer.responses[0].body for observation in observed.values()}
     assert len(bodies) == 1 or cut or statuses == (500,)
     table.add(
-        "What the app does wrong, and how it answers",
-        f"{method}: the app {what}",
+        "Misbehaving apps",
+        f"{method}: the app {behaviour}",
         f"{statuses[0]}{', cut off' if cut else ''}",
-        said(observed),
+        summaries(observed),
     )
 
 
 def test_spoofed_headers(fleet, table):
-    """No header by which a client could pretend to be a proxy reaches the app or changes what it is told."""
-    truth = next(iter(fleet.ask(request()).values())).seen[0].essence
+    """No header with which a client could pose as a proxy reaches the app or changes its environ."""
+    expected = next(iter(fleet.ask(request()).values())).seen[0].essence
     for header in cases.SPOOFS:
         for value in ("203.0.113.9", "https"):
             for name, observation in fleet.ask(request("GET /x", f"{header}: {value}")).items():
                 assert observation.answer.statuses == (200,), (name, header)
-                assert [seen.essence for seen in observation.seen] == [truth], (name, header)
+                assert [seen.essence for seen in observation.seen] == [expected], (name, header)
     count = 2 * len(cases.SPOOFS)
     table.add(
         "Forwarded headers",
         f"{len(cases.SPOOFS)} spoofed headers",
-        "the app sees none, nothing changes",
+        "the app sees none of them and no effect",
         {server.name: f"= {count}" for server in fleet.servers},
         count,
     )
@@ -119,8 +119,8 @@ def test_spoofed_headers(fleet, table):
 
 @pytest.mark.parametrize("status", [401, 413])
 @pytest.mark.parametrize("megabytes", [2, 9])
-def test_early_refusal(fleet, table, status, megabytes):
-    """An upload that the app refuses without reading it gets the app's answer, never a 502."""
+def test_refusal_without_reading_the_body(fleet, table, status, megabytes):
+    """An upload that the app refuses without reading it gets the app's response, never a 502."""
     payload = request(f"POST /refuse/{status}", f"Content-Length: {megabytes * 10**6}", body=b"x" * megabytes * 10**6)
     for _ in range(10):
         for name, observation in fleet.ask(payload).items():
@@ -134,8 +134,8 @@ def test_early_refusal(fleet, table, status, megabytes):
     )
 
 
-def test_too_large_refusal(fleet, table):
-    """An upload of 20 MB, twice the limit, gets Nginx's 413, and the app does not hear of it."""
+def test_too_large_upload(fleet, table):
+    """An upload of 20 MB, twice the limit, gets 413 from Nginx, and the app does not see it."""
     payload = cases.post(f"Content-Length: {20 * 10**6}", body=b"x" * 20 * 10**6)
     for _ in range(10):
         for name, observation in fleet.ask(payload).items():
@@ -143,37 +143,39 @@ def test_too_large_refusal(fleet, table):
     table.add(
         "Bodies and connections",
         "20 MB, twice MAX_BODY_SIZE",
-        "413, app sees nothing",
+        "413, the app does not see it",
         {server.name: "= 10" for server in fleet.servers},
         10,
     )
 
 
-def test_gunicorns_corpus(fleet, table, tmp_path):
-    """Gunicorn's own requests get the same answer everywhere; of those it refuses, the app sees only listed ones."""
+def test_requests_of_gunicorns_tests(fleet, table, tmp_path):
+    """The requests of Gunicorn's tests get the same response on every server. Of those that Gunicorn refuses, only the
+    listed ones reach the app.
+    """
     kinds = fetch(tmp_path)
     for kind, payloads in kinds.items():
-        differ, seen_too = {}, set()
+        differing, reached = {}, set()
         for name, payload in payloads.items():
             observed = fleet.ask(payload)
-            differ[name] = differences(observed)
-            seen_too |= {name for observation in observed.values() if observation.seen}
-        assert {name: found for name, found in differ.items() if found} == {}
+            differing[name] = differences(observed)
+            reached |= {name for observation in observed.values() if observation.seen}
+        assert {name: texts for name, texts in differing.items() if texts} == {}
         if kind == "invalid":
             listed = set().union(*known.SEEN_THOUGH_INVALID.values())
-            assert seen_too == listed, seen_too ^ listed
-        result = f"= {len(payloads)}; app saw {len(seen_too)}"
+            assert reached == listed, reached ^ listed
+        result = f"= {len(payloads)}; app saw {len(reached)}"
         table.add(
-            "Gunicorn's own corpus",
+            "Requests of Gunicorn's own tests",
             kind,
-            "the same status, the same seen by the app",
+            "the same status, the same request seen by the app",
             {server.name: result for server in fleet.servers},
             len(payloads),
         )
 
 
 def test_desync_canaries(fleet, table, counts):
-    """After each doubtful request, the next one on the same and on another connection gets its own answer."""
+    """After each ambiguous request, the next ones on the same and on another connection get their own response."""
     payloads = [case.payload for group in (cases.LENGTHS, cases.CODINGS, cases.LINES) for case in group]
     rounds = counts.canaries // (2 * len(payloads)) + 1
 
@@ -188,8 +190,8 @@ def test_desync_canaries(fleet, table, counts):
     counts = fleet.on_each(canaries)
     table.add(
         "Bodies and connections",
-        "a request with a nonce after each doubtful one",
-        "its own answer",
+        "a request with a nonce after each ambiguous one",
+        "its own response",
         {name: f"= {count}" for name, count in counts.items()},
         min(counts.values()),
     )

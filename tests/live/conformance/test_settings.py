@@ -1,4 +1,4 @@
-"""What the contract's variables promise holds on every server: workers, threads, time-outs, hosts, proxies, faults."""
+"""Settings have the same effect on every server: workers, threads, timeouts, hosts, proxies. So have faults."""
 
 import json
 import time
@@ -34,21 +34,21 @@ def add(table, fleet, behaviour: str, expectation: str, count: int = 1) -> None:
     table.add("Settings", behaviour, expectation, {server.name: f"= {count}" for server in fleet.servers}, count)
 
 
-def status(server, payload: bytes, patience: float = 20) -> int:
-    """The one status that comes back; 0 when the connection is cut."""
-    statuses = ask(server.stack.port, payload, patience).statuses
+def status(server, payload: bytes, timeout: float = 20) -> int:
+    """Return the status of the first response, or 0 if the connection is cut."""
+    statuses = ask(server.stack.port, payload, timeout).statuses
     return statuses[0] if statuses else 0
 
 
 def at_once(server, path: str, number: int) -> list:
-    """So many requests at the same moment, each on a connection of its own."""
+    """Send several requests at the same time, each on its own connection."""
     payload = request(f"GET {path}", "Connection: close")
     with ThreadPoolExecutor(number) as pool:
         return list(pool.map(lambda _: ask(server.stack.port, payload, 20).responses[0], range(number)))
 
 
 def test_worker_count(tuned, table):
-    """WEB_CONCURRENCY is the number of processes that answer, and the app is told that there are several."""
+    """WEB_CONCURRENCY is the number of worker processes that answer."""
 
     def processes(server) -> set[str]:
         found = set()
@@ -61,20 +61,20 @@ def test_worker_count(tuned, table):
     assert {name: len(found) for name, found in tuned.on_each(processes).items()} == dict.fromkeys(
         (server.name for server in tuned.servers), WORKERS
     )
-    add(table, tuned, f"WEB_CONCURRENCY={WORKERS}", "so many processes answer")
+    add(table, tuned, f"WEB_CONCURRENCY={WORKERS}", "as many processes answer")
 
 
 def test_thread_count(fleet, table):
-    """A process works on as many requests at once as WEB_THREADS says (4), and not on one more."""
+    """A process handles exactly WEB_THREADS (4) requests at once."""
     together = fleet.on_each(lambda server: {response.status for response in at_once(server, "/threads/4", 4)})
     alone = fleet.on_each(lambda server: {response.status for response in at_once(server, "/threads/5", 5)})
     assert set().union(*together.values()) == {200}, together
     assert set().union(*alone.values()) == {503}, alone
-    add(table, fleet, "WEB_THREADS=4", "four requests at once in a process, not five", 9)
+    add(table, fleet, "WEB_THREADS=4", "a process handles four requests at once, not five", 9)
 
 
-def test_time_out(tuned, table):
-    """A request that never ends gets 504 after REQUEST_TIMEOUT, within a second and a half."""
+def test_request_timeout(tuned, table):
+    """A request that never ends gets 504 after REQUEST_TIMEOUT, at most 1.5 s late."""
 
     def spin(server) -> tuple[int, float]:
         started = time.monotonic()
@@ -86,31 +86,36 @@ def test_time_out(tuned, table):
 
 
 def test_hosts(tuned, table):
-    """ALLOWED_HOSTS are served, others get 400, and the app does not hear of them."""
+    """Hosts in ALLOWED_HOSTS are served; other hosts get 400."""
     served = ["probe", "PROBE:8080", "www.example.com", "example.com"]
     refused = ["other", "probe.evil.example", "notexample.com", "example.com.evil"]
     for host in served + refused:
         observed = tuned.on_each(lambda server, host=host: status(server, request("GET /x", host=host), 1))
         assert set(observed.values()) == {200 if host in served else 400}, (host, observed)
-    add(table, tuned, "ALLOWED_HOSTS", "400 for others", len(served + refused))
+    add(table, tuned, "ALLOWED_HOSTS", "400 for other hosts", len(served + refused))
 
 
 def test_two_proxies(tuned, table):
-    """With TRUSTED_PROXIES=2 the proxy in front of Nginx is believed about client and scheme, and no one before it."""
+    """With TRUSTED_PROXIES=2, client and scheme come from the proxy in front of Nginx, not from the client."""
     headers = ["X-Forwarded-For: 203.0.113.66, 198.51.100.7", "X-Forwarded-Proto: https", "Connection: close"]
 
-    def told(server) -> tuple[str, str]:
+    def seen(server) -> tuple[str, str]:
         environ = json.loads(ask(server.stack.port, request("GET /x", *headers)).responses[0].body)
         return environ["REMOTE_ADDR"], environ["wsgi.url_scheme"]
 
-    assert set(tuned.on_each(told).values()) == {("198.51.100.7", "https")}
-    add(table, tuned, "TRUSTED_PROXIES=2, three addresses in X-Forwarded-For", "the second proxy's client, its scheme")
+    assert set(tuned.on_each(seen).values()) == {("198.51.100.7", "https")}
+    add(
+        table,
+        tuned,
+        "TRUSTED_PROXIES=2, three addresses in X-Forwarded-For",
+        "the client and the scheme that the outer proxy reports",
+    )
 
 
-def test_client_goes_away(fleet, table):
-    """Clients that leave while they send, or while they are sent to, hold no thread and leave nothing behind."""
+def test_client_disconnects(fleet, table):
+    """Clients that disconnect while they send or receive occupy no thread, and the next request is answered."""
 
-    def leave(server) -> bool:
+    def disconnect(server) -> bool:
         for _ in range(20):
             with Connection(server.stack.port) as connection:
                 connection.send(request("POST /x", "Content-Length: 1000", body=b"half"))
@@ -120,11 +125,11 @@ def test_client_goes_away(fleet, table):
         server.seen()
         return status(server, request("GET /x")) == 200 and len(server.seen()) == 1
 
-    assert set(fleet.on_each(leave).values()) == {True}
+    assert set(fleet.on_each(disconnect).values()) == {True}
     table.add(
         "Bodies and connections",
-        "clients that leave while they send or are sent to",
-        "the next is served",
+        "clients that disconnect while they send or receive",
+        "the next request is answered",
         {server.name: "= 40" for server in fleet.servers},
         40,
     )
@@ -132,21 +137,21 @@ def test_client_goes_away(fleet, table):
 
 @pytest.mark.parametrize("fault", ["segfault", "exit", "allocate"])
 def test_worker_dies(tuned, table, fault):
-    """An app that takes its worker process down costs that request, and the stack answers again by itself."""
+    """If an app kills its worker process, that request fails, and the server answers again without intervention."""
 
     def die(server) -> float:
         assert status(server, request(f"GET /die/{fault}", "Connection: close")) in (502, 504), server.name
         died = time.monotonic()
         while status(server, request("GET /x", "Connection: close")) != 200:
-            assert time.monotonic() - died < BACK_WITHIN, f"{server.name} does not come back"
+            assert time.monotonic() - died < BACK_WITHIN, f"{server.name} does not answer again"
         return time.monotonic() - died
 
     tuned.on_each(die)
-    add(table, tuned, f"the app's process dies: {fault}", "502, and the next request is answered")
+    add(table, tuned, f"worker process dies: {fault}", "502, then the next requests are answered")
 
 
 def test_environ(fleet, table):
-    """What PEP 3333 names is there on every server, with the same values."""
+    """The variables of PEP 3333 have the same values on every server."""
     observed = fleet.ask(request("GET /x?a=b"))
     assert differences(observed) == []
     for name, observation in observed.items():
@@ -167,18 +172,18 @@ def test_environ(fleet, table):
             "wsgi.input_terminated": True,
         }
         assert {key: environ.get(key) for key in expected} == expected, name
-        # Nothing of the process's own environment, where the secrets are.
+        # No variable of the process's environment, which contains secrets.
         assert not {"SECRET_KEY", "DATABASE_URL", "PATH", "HTTP_PORT"} & set(environ), name
     table.add(
-        "The environ",
-        "PEP 3333's variables",
-        "the same on all; no variable of the process",
+        "WSGI environ",
+        "variables of PEP 3333",
+        "the same values; no environment variable of the process",
         {name: f"= {len(expected)}" for name in observed},
     )
 
 
 def test_past_nginx(fleet, table):
-    """Who reaches a worker's socket past Nginx can't rewrite the path or the scheme by a header."""
+    """A client that bypasses Nginx and connects to the socket cannot set SCRIPT_NAME or PATH_INFO by a header."""
     headers = [
         "SCRIPT_NAME: /evil",
         "Script-Name: /evil",
@@ -194,16 +199,16 @@ def test_past_nginx(fleet, table):
         "print(b''.join(iter(lambda: s.recv(65536), b'')).partition(b'\\r\\n\\r\\n')[2].decode())"
     )
 
-    def told(server) -> tuple[str, str]:
+    def seen(server) -> tuple[str, str]:
         shown = server.stack.compose("exec", "-T", "web", "python3", "-c", code).stdout
         environ = json.loads(shown[shown.index("{") : shown.rindex("}") + 1])
         return environ["SCRIPT_NAME"], environ["PATH_INFO"]
 
-    assert set(fleet.on_each(told).values()) == {("", "/x")}
+    assert set(fleet.on_each(seen).values()) == {("", "/x")}
     fleet.on_each(lambda server: server.seen())
     table.add(
         "Forwarded headers",
-        "SCRIPT_NAME as a header, past Nginx",
-        "changes nothing",
+        "SCRIPT_NAME as a header, bypassing Nginx",
+        "no effect",
         {server.name: "= 1" for server in fleet.servers},
     )

@@ -1,20 +1,20 @@
-"""Static files, partial and conditional requests: Nginx answers, so no server can make a difference."""
+"""Static files, range and conditional requests: Nginx answers them, so all stacks must behave the same."""
 
 import pytest
 
 from tests.live.conformance.cases import request
 from tests.live.conformance.wire import ask
 
-SHEET = "/static/css/site.css"  # of the image; served whichever app runs
+SHEET = "/static/css/site.css"  # in the image; Nginx serves it with any app
 
 
 @pytest.fixture(scope="module")
 def whole(fleet):
-    """The style sheet as one of the stacks sends it."""
+    """The response with the whole style sheet."""
     return ask(fleet.servers[0].stack.port, request(f"GET {SHEET}")).responses[0]
 
 
-# line, headers ({etag}, {date} are the file's own), status, the body: the whole one's slice, or None for none
+# Method, headers ({etag} and {date} are the file's), status, body: a slice of the file, None if empty, ... for any.
 ROWS = [
     ("GET", [], 200, slice(None)),
     ("HEAD", [], 200, None),
@@ -40,9 +40,9 @@ ROWS = [
 
 @pytest.mark.parametrize("method, headers, status, part", ROWS, ids=lambda value: str(value))
 def test_static_file(fleet, table, whole, method, headers, status, part):
-    """Ranges, conditions and methods on a static file are answered as RFC 9110 says, by every stack alike."""
-    given = [line.format(etag=whole.get("etag"), date=whole.get("last-modified")) for line in headers]
-    observed = fleet.ask(request(f"{method} {SHEET}", *given))
+    """Ranges, conditions and methods for a static file are answered by RFC 9110, the same on every stack."""
+    fields = [line.format(etag=whole.get("etag"), date=whole.get("last-modified")) for line in headers]
+    observed = fleet.ask(request(f"{method} {SHEET}", *fields))
     for name, observation in observed.items():
         [response] = observation.answer.responses
         canary = "refused" if status == 412 else "own"  # Nginx closes the connection after a 412
@@ -53,5 +53,5 @@ def test_static_file(fleet, table, whole, method, headers, status, part):
         "Static files",
         f"{method} {', '.join(headers)}",
         str(status),
-        {name: observation.said for name, observation in observed.items()},
+        {name: observation.summary for name, observation in observed.items()},
     )

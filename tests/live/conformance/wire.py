@@ -1,10 +1,10 @@
-"""A client that sends exactly the bytes it is given and tells everything that comes back, one response at a time."""
+"""A client that sends exactly the given bytes and returns all responses, one at a time."""
 
 import socket
 import uuid
 from dataclasses import dataclass, field
 
-PATIENCE = 2.0  # seconds in which a complete request is answered; who waits longer has not got one
+TIMEOUT = 2.0  # seconds; a complete request is answered within them
 CANARY = b"GET /canary/%s HTTP/1.1\r\nHost: probe\r\nConnection: close\r\n\r\n"
 
 
@@ -13,17 +13,17 @@ class Response:
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes
-    whole: bool  # False: the connection ended before the body did
+    whole: bool  # False if the connection ended before the body was complete
 
     def get(self, name: str) -> str | None:
-        """The header's values, joined; None if it did not come."""
+        """Return the header's values, joined, or None without such a header."""
         values = [value for key, value in self.headers if key == name.lower()]
         return ", ".join(values) if values else None
 
 
 @dataclass
 class Answer:
-    """What came back on one connection: the responses, and whether the request sent behind them got its own."""
+    """The responses on one connection, and whether the canary (see `ask`) got its own response."""
 
     responses: list[Response] = field(default_factory=list)
     canary: str = "not sent"
@@ -34,15 +34,15 @@ class Answer:
 
 
 class Silence(Exception):
-    """Nothing more came in time."""
+    """The server sent nothing within the timeout."""
 
 
 class Connection:
-    """A TCP connection to Nginx, with a deadline on each read."""
+    """A TCP connection to Nginx with a timeout for each read."""
 
-    def __init__(self, port: int, patience: float = PATIENCE):
+    def __init__(self, port: int, timeout: float = TIMEOUT):
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=10)
-        self._patience, self._buffer = patience, b""
+        self._timeout, self._buffer = timeout, b""
 
     def __enter__(self):
         return self
@@ -51,7 +51,7 @@ class Connection:
         self._socket.close()
 
     def send(self, data: bytes) -> None:
-        """Sends; who has answered already may have stopped reading, which the answer tells better."""
+        """Send data. Ignore that the server has closed the connection: it may already have responded."""
         try:
             self._socket.settimeout(10)
             self._socket.sendall(data)
@@ -59,8 +59,8 @@ class Connection:
             pass
 
     def _receive(self) -> bool:
-        """One more read into the buffer; False at the end of the connection."""
-        self._socket.settimeout(self._patience)
+        """Read once into the buffer. Return False at the end of the connection."""
+        self._socket.settimeout(self._timeout)
         try:
             data = self._socket.recv(65536)
         except TimeoutError:
@@ -71,22 +71,22 @@ class Connection:
         return bool(data)
 
     def read_some(self) -> None:
-        """The beginning of an answer; Silence when nothing comes."""
+        """Read the first bytes of a response. Raise Silence if none arrive."""
         self._receive()
 
     def _until(self, mark: bytes) -> bytes | None:
         while mark not in self._buffer:
             if not self._receive():
                 return None
-        taken, _, self._buffer = self._buffer.partition(mark)
-        return taken
+        text, _, self._buffer = self._buffer.partition(mark)
+        return text
 
     def _exactly(self, length: int) -> tuple[bytes, bool]:
         while len(self._buffer) < length:
             if not self._receive():
                 break
-        taken, self._buffer = self._buffer[:length], self._buffer[length:]
-        return taken, len(taken) == length
+        data, self._buffer = self._buffer[:length], self._buffer[length:]
+        return data, len(data) == length
 
     def _chunks(self) -> tuple[bytes, bool]:
         body = b""
@@ -101,37 +101,38 @@ class Connection:
     def _rest(self) -> tuple[bytes, bool]:
         while self._receive():
             pass
-        taken, self._buffer = self._buffer, b""
-        return taken, True
+        data, self._buffer = self._buffer, b""
+        return data, True
 
     def read(self, head: bool = False) -> Response | None:
-        """The next response; None at the end of the connection, Silence when nothing comes."""
+        """Read the next response. Return None at the end of the connection; raise Silence if nothing arrives."""
         text = self._until(b"\r\n\r\n")
         if text is None:
-            # An answer in the manner of HTTP/0.9 has no head.
+            # An HTTP/0.9 response has no headers.
             rest, self._buffer = self._buffer, b""
             return Response(0, (), rest, True) if rest else None
         first, *lines = text.decode("latin-1").split("\r\n")
         headers = tuple((name.lower(), value.strip()) for name, _, value in (line.partition(":") for line in lines))
-        status, known = int(first.split()[1]), dict(headers)
+        status, fields = int(first.split()[1]), dict(headers)
         if head or status in (204, 304) or status < 200:
             body, whole = b"", True
-        elif known.get("transfer-encoding") == "chunked":
+        elif fields.get("transfer-encoding") == "chunked":
             body, whole = self._chunks()
-        elif "content-length" in known:
-            body, whole = self._exactly(int(known["content-length"]))
+        elif "content-length" in fields:
+            body, whole = self._exactly(int(fields["content-length"]))
         else:
             body, whole = self._rest()
         return Response(status, headers, body, whole)
 
 
-def ask(port: int, payload: bytes, patience: float = PATIENCE) -> Answer:
-    """Sends the payload, reads one response, then sends a request with a nonce and reads to the connection's end.
+def ask(port: int, payload: bytes, timeout: float = TIMEOUT) -> Answer:
+    """Send the payload, read one response, then send a canary and read until the connection ends.
 
-    The nonce tells whether client and server still agree on where a request ends: it must come back once, last.
+    The canary is a request with a nonce. Client and server agree on where requests end only if the nonce comes back
+    once, in the last response.
     """
     answer, nonce = Answer(), uuid.uuid4().hex
-    with Connection(port, patience) as connection:
+    with Connection(port, timeout) as connection:
         connection.send(payload)
         try:
             if not _read_into(answer, connection, payload.startswith(b"HEAD ")):
@@ -145,7 +146,7 @@ def ask(port: int, payload: bytes, patience: float = PATIENCE) -> Answer:
         except Silence:
             answer.canary += ", open"
             return answer
-    return _judged(answer, nonce)
+    return _judge(answer, nonce)
 
 
 def _read_into(answer: Answer, connection: Connection, head: bool = False) -> bool:
@@ -158,8 +159,8 @@ def _read_into(answer: Answer, connection: Connection, head: bool = False) -> bo
     return response is not None
 
 
-def _judged(answer: Answer, nonce: str) -> Answer:
-    """Takes the canary's response off the others; "foreign" if it is not the last one, or not its own."""
+def _judge(answer: Answer, nonce: str) -> Answer:
+    """Remove the canary's response from the others. It is "foreign" if it is not the last one or has another nonce."""
     bodies = [response.body.decode("latin-1") for response in answer.responses]
     canaries = [body for body in bodies if body.startswith("/canary/")]
     if canaries == [f"/canary/{nonce}"] and bodies[-1] == canaries[0]:

@@ -1,4 +1,4 @@
-"""A copy of the project, as somebody has it on a host: with an app of their own, a .env, and ./stack."""
+"""A copy of the project, as an operator has it on a host: with a custom app and a .env."""
 
 import os
 import secrets
@@ -14,7 +14,7 @@ from tests.support.ports import free_port
 
 LEFT_OUT = shutil.ignore_patterns(".git", ".stack", "__pycache__", ".env")
 APP = "tests/live/reliability/app"
-LONGEST = 300  # seconds for any one call
+TIMEOUT = 300  # seconds for each command
 SETTINGS = {
     "APP_DIR": APP,
     "WSGI_APP": "ledger:application",
@@ -27,11 +27,13 @@ SETTINGS = {
 
 
 class Checkout:
-    """Its images and containers have names of their own; `down` removes all of it."""
+    """A checkout with its own image names and Compose project. `down` removes all of it."""
 
     def __init__(self):
         self.project = f"tripod-test-{secrets.token_hex(4)}"
-        self.folder = ROOT / ".stack" / self.project  # the engine, outside of this container, has to see it too
+        self.folder = (
+            ROOT / ".stack" / self.project
+        )  # inside ROOT, because the engine outside this container must see it too
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._env = {name: value for name, value in os.environ.items() if name != "IMAGE_TAG"}
@@ -41,7 +43,7 @@ class Checkout:
         docker("tag", image_name("nginx"), f"tripod-nginx:{self.project}")
 
     def run(self, *command: str, **env: str) -> subprocess.CompletedProcess[str]:
-        """A command in the folder, with its output in `stdout`."""
+        """Run a command in the folder; `stdout` contains its whole output."""
         return subprocess.run(
             command,
             cwd=self.folder,
@@ -50,17 +52,17 @@ class Checkout:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=LONGEST,
+            timeout=TIMEOUT,
         )
 
     def stack(self, *words: str, **env: str) -> str:
-        """./stack, which must succeed; returns what it said."""
+        """Run ./stack, which must succeed, and return its output."""
         done = self.run("./stack", *words, **env)
         assert done.returncode == 0, done.stdout
         return done.stdout
 
     def start(self, *words: str) -> subprocess.Popen[str]:
-        """./stack in the background, its output in a pipe."""
+        """Start ./stack in the background, with its output in a pipe."""
         return subprocess.Popen(
             ["./stack", *words],
             cwd=self.folder,
@@ -79,28 +81,28 @@ class Checkout:
         self.plain_up()
 
     def plain_up(self) -> None:
-        """`docker compose up`, as somebody types it who knows nothing of ./stack."""
+        """Run `docker compose up` without ./stack."""
         done = self.run("docker", "compose", "up", "--detach", "--no-build", "--wait")
         assert done.returncode == 0, done.stdout
 
     def webs(self) -> list[str]:
-        """The ids of all web containers, running or not."""
+        """Return the ids of all web containers, running or not."""
         return self.run("docker", "compose", "ps", "--all", "--quiet", "web").stdout.split()
 
     def address(self) -> str:
-        """Nginx's address on its own network: the published port's proxy runs out of ports under fresh connections."""
+        """Return Nginx's address on its network, because the published port cannot take the load (see load.py)."""
         template = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
         nginx = self.run("docker", "compose", "ps", "--quiet", "nginx").stdout.strip()
         return docker("inspect", "--format", template, nginx).stdout.strip()
 
     def write(self, file: str, old: str, new: str) -> None:
-        """Edits a file of the app."""
+        """Replace text in a file of the app."""
         path = self.folder / APP / file
         assert old in path.read_text(), f"{file} has no {old!r}"
         path.write_text(path.read_text().replace(old, new))
 
     def ledger(self) -> list[str]:
-        """The lines that the app has written."""
+        """Return the lines that the app has written."""
         shown = docker("exec", self.webs()[-1], "cat", "/var/lib/tripod/ledger", timeout=120)
         return shown.stdout.splitlines()
 
@@ -116,7 +118,7 @@ class Checkout:
 
 
 def settings_of(folder: Path) -> dict[str, str]:
-    """What the .env of a checkout says."""
+    """Return the settings in the .env of a checkout."""
     return dict(line.split("=", 1) for line in (folder / ".env").read_text().splitlines())
 
 
@@ -125,7 +127,7 @@ def healthz(checkout) -> dict:
 
 
 def assert_nothing_to_change(checkout) -> None:
-    """`docker compose up` leaves the one web container as it is."""
+    """Assert that there is a single web container and `docker compose up` leaves it as it is."""
     before = checkout.webs()
     assert len(before) == 1
     checkout.plain_up()
@@ -133,10 +135,10 @@ def assert_nothing_to_change(checkout) -> None:
 
 
 def judge(record, section: str, what: str, load: Clients, checkout, note: str = "") -> None:
-    """Writes the row, then fails if anything was lost."""
+    """Record the row, then fail if any request failed or any POST was lost or doubled."""
     wrong = load.wrong_in_ledger(checkout.ledger())
     parts = ", ".join(f"{count:,} {action.replace('_', ' ')}" for action, count in sorted(load.counts.items()))
-    remark = f"{note}{parts}; slowest page {load.slowest:.1f} s; {len(load.acknowledged):,} POSTs in the ledger once"
+    remark = f"{note}{parts}; slowest page {load.slowest:.1f} s; {len(load.acknowledged):,} POSTs recorded exactly once"
     record(section, what, load.total, len(load.failures) + len(wrong), remark)
     assert load.failures == []
     assert wrong == []

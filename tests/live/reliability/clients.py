@@ -1,7 +1,8 @@
-"""Clients of every kind that ask without a pause, and count what does not come back as it should.
+"""Load from 32 clients of different kinds, which count every wrong response.
 
-Sixteen keep their connection, sixteen open a fresh one for each request. Of either kind twelve ask for pages, count in
-a signed cookie and POST 1 KB; one each POSTs 1 MB, uploads slowly, asks what takes three seconds, reads a stream.
+Sixteen clients keep their connection open, sixteen open a new one for each request. In both groups, twelve clients
+request pages, count in a signed cookie and POST 1 KB; four clients POST 1 MB, upload slowly, request a page that takes
+3 s, and read a stream.
 """
 
 import hashlib
@@ -14,19 +15,19 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 
-PATIENCE = 30  # seconds; nothing asked here takes longer than three
-FAST = 12  # clients of either kind
+TIMEOUT = 30  # seconds; no request takes longer than 3 s
+FAST = 12  # clients in each group
 PORT = 8080
 KB = 1024
 STREAM = b"".join(b"%d" % number * 10_000 for number in range(10))
 
 
 class Failure(Exception):
-    """An answer that is not the right one."""
+    """A wrong response."""
 
 
 class Client:
-    """One client, in a thread of its own: does one thing after another until it is told to stop."""
+    """A client in its own thread that performs its actions one after another until the load stops."""
 
     def __init__(self, load: "Clients", name: str, fresh: bool, actions: Iterator[str], pause: float):
         self._load, self._name, self._fresh, self._actions, self._pause = load, name, fresh, actions, pause
@@ -46,7 +47,7 @@ class Client:
             except (OSError, http.client.HTTPException, Failure, ValueError, KeyError) as error:
                 failure = f"{time.strftime('%X')} {self._name} {action}: {type(error).__name__}: {error}"
                 self._close()
-            self._load.note(action, time.monotonic() - began, failure)
+            self._load.count(action, time.monotonic() - began, failure)
         self._close()
 
     def _close(self) -> None:
@@ -55,11 +56,11 @@ class Client:
         self._connection = None
 
     def _ask(self, method: str, path: str, body: bytes | Iterator[bytes] | None = None, **headers: str):
-        """The answer, which must be a 200, and its body."""
+        """Send a request and return the response, which must be 200, and its body."""
         if self._fresh:
             self._close()
         if not self._connection:
-            self._connection = http.client.HTTPConnection(self._load.address, PORT, timeout=PATIENCE)
+            self._connection = http.client.HTTPConnection(self._load.address, PORT, timeout=TIMEOUT)
         self._connection.request(method, path, body, headers)
         response = self._connection.getresponse()
         content = response.read()
@@ -98,12 +99,12 @@ class Client:
 
     def _stream(self) -> None:
         if self._ask("GET", "/stream")[1] != STREAM:
-            raise Failure("the stream is not whole")
+            raise Failure("the stream is incomplete")
 
 
-def _expect(seen, wanted) -> None:
-    if seen != wanted:
-        raise Failure(f"{seen} instead of {wanted}")
+def _expect(actual, expected) -> None:
+    if actual != expected:
+        raise Failure(f"got {actual} instead of {expected}")
 
 
 def _pieces(body: bytes) -> Iterator[bytes]:
@@ -113,17 +114,17 @@ def _pieces(body: bytes) -> Iterator[bytes]:
 
 
 class Clients:
-    """All clients together; a context, in which they are at work.
+    """All clients, as a context manager: they send requests while the context is active.
 
-    `pause` is what a fast client waits between two requests, in seconds.
+    `pause` is the time between two requests of a fast client, in seconds.
     """
 
     def __init__(self, address: str, pause: float = 0.15):
         self.address, self.stopping = address, threading.Event()
-        self.run = f"{random.getrandbits(32):08x}"  # tells one load's POSTs from another's in the ledger
+        self.run = f"{random.getrandbits(32):08x}"  # distinguishes the POSTs of different loads in the ledger
         self.counts: Counter[str] = Counter()
         self.failures: list[str] = []
-        self.slowest = 0.0  # seconds, of the requests that need none
+        self.slowest = 0.0  # seconds, of the requests without a built-in delay
         self.sent: set[str] = set()
         self.acknowledged: dict[str, str] = {}
         self._lock = threading.Lock()
@@ -146,7 +147,7 @@ class Clients:
         for client in self._clients:
             client.thread.join()
 
-    def note(self, action: str, seconds: float, failure: str) -> None:
+    def count(self, action: str, seconds: float, failure: str) -> None:
         with self._lock:
             self.counts[action] += 1
             if action in ("get", "session", "post"):
@@ -159,17 +160,17 @@ class Clients:
         return sum(self.counts.values())
 
     def await_more(self, number: int) -> None:
-        """Returns after so many more requests, or after a minute in which they did not come."""
+        """Wait for this number of further requests, at most for 60 s."""
         goal, deadline = self.total + number, time.monotonic() + 60
         while self.total < goal and time.monotonic() < deadline:
             time.sleep(0.05)
 
     def wrong_in_ledger(self, lines: list[str]) -> list[str]:
-        """What the ledger has not exactly once of what was acknowledged, or more than once of what was sent."""
+        """Return the POSTs that are acknowledged but not recorded exactly once, or sent but recorded more than once."""
         applied: dict[str, list[str]] = {}
         for line in lines:
             number, _, digest = line.partition(" ")
             applied.setdefault(number, []).append(digest)
-        lost = [one for one, digest in self.acknowledged.items() if applied.get(one) != [digest]]
-        doubled = [one for one in self.sent if len(applied.get(one, [])) > 1]
+        lost = [number for number, digest in self.acknowledged.items() if applied.get(number) != [digest]]
+        doubled = [number for number in self.sent if len(applied.get(number, [])) > 1]
         return sorted({*lost, *doubled})

@@ -1,4 +1,4 @@
-"""The report that all these tests write to."""
+"""The report that all reliability tests write."""
 
 from pathlib import Path
 
@@ -10,13 +10,13 @@ from tests.live.reliability.report import Report
 
 def pytest_addoption(parser):
     parser.getgroup("reliability").addoption(
-        "--write-report", metavar="FILE", help="write what was done, and how much of it failed, to this file"
+        "--write-report", metavar="FILE", help="write the results of the tests to this file"
     )
 
 
 @pytest.fixture(scope="session")
 def record(pytestconfig):
-    """Report.record: one row of docs/explanation/reliability.md, which becomes a file when --write-report asks for it."""
+    """Report.record, which adds a row. The report is written to a file if --write-report is set."""
     report = Report()
     yield report.record
     file = pytestconfig.getoption("--write-report", None)
@@ -26,7 +26,7 @@ def record(pytestconfig):
 
 @pytest.fixture(scope="module")
 def checkout():
-    """A running stack of its own, as on a host."""
+    """A running stack in its own checkout, as on a host."""
     checkout = Checkout()
     try:
         checkout.up()

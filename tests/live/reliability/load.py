@@ -1,7 +1,7 @@
-"""Clients by the hundred, in one thread: each request on a connection of its own, straight to Nginx's container.
+"""Hundreds of clients in one thread. Each request uses its own connection, directly to Nginx's container.
 
-Not by the published port: Docker's proxy behind it runs out of local ports after some 28,000 connections a minute and
-then resets clients, which would look like requests that the stack has lost.
+The published port would distort the results: Docker's proxy runs out of local ports after about 28,000 connections a
+minute and then resets connections, which would look like requests lost by the stack.
 """
 
 import asyncio
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 from tests.live.stack import Stack
 
-PATIENCE = 60  # seconds for one answer, far more than any takes
+TIMEOUT = 60  # seconds for one response, far more than any takes
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What one client got; status 0 when the connection was cut before an answer was whole."""
+    """A response; status 0 means that the connection was cut before the response was complete."""
 
     status: int
     seconds: float
@@ -24,21 +24,21 @@ class Answer:
 
 
 def address(stack: Stack) -> str:
-    """Where Nginx's container is, seen from this machine."""
+    """Return the address of Nginx's container on its network."""
     return stack.inspect("nginx", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}")
 
 
 def percentile(answers: list[Answer], share: float) -> float:
-    """The seconds within which this share of the answers came."""
+    """Return the response time in seconds that this share of the responses does not exceed."""
     seconds = sorted(answer.seconds for answer in answers)
     return seconds[min(len(seconds) - 1, int(len(seconds) * share))]
 
 
 async def ask(host: str, path: str, body: bytes | None = None, *fields: str) -> Answer:
-    """One GET, or one POST of JSON; `fields` are more lines of the request's head."""
+    """Send a GET, or a POST of JSON if there is a body. `fields` are further header lines."""
     started = time.monotonic()
     try:
-        status, headers, answer = await asyncio.wait_for(_exchange(host, path, body, fields), PATIENCE)
+        status, headers, answer = await asyncio.wait_for(_exchange(host, path, body, fields), TIMEOUT)
     except (OSError, EOFError, TimeoutError):
         status, headers, answer = 0, {}, b""
     return Answer(status, time.monotonic() - started, headers, answer)
@@ -62,7 +62,7 @@ async def _exchange(host: str, path: str, body: bytes | None, fields: tuple[str,
 
 
 async def closed_loop(host: str, path: str, clients: int, seconds: float) -> list[Answer]:
-    """So many clients that ask again as soon as they have their answer; they begin one after the other in a second."""
+    """Run clients that send the next request as soon as they have a response. Their starts are spread over 1 s."""
     end = time.monotonic() + seconds
     answers: list[Answer] = []
 
@@ -76,11 +76,11 @@ async def closed_loop(host: str, path: str, clients: int, seconds: float) -> lis
 
 
 async def open_loop(host: str, path: str, rate: float, seconds: float) -> list[Answer]:
-    """So many new requests a second, whatever becomes of those before them."""
+    """Send new requests at a fixed rate per second, independent of the responses."""
     started = time.monotonic()
-    asked = []
+    requests = []
     while (passed := time.monotonic() - started) < seconds:
-        due = int(passed * rate) - len(asked)
-        asked += [asyncio.ensure_future(ask(host, path)) for _ in range(due)]
+        due = int(passed * rate) - len(requests)
+        requests += [asyncio.ensure_future(ask(host, path)) for _ in range(due)]
         await asyncio.sleep(0.005)
-    return await asyncio.gather(*asked)
+    return await asyncio.gather(*requests)

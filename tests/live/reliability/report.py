@@ -1,11 +1,12 @@
-"""docs/explanation/reliability.md: what was done to the stack, how often, and how many requests or writes failed of it.
+"""Write docs/explanation/reliability.md: each fault, how often it was provoked, and how many requests or writes failed.
 
-Written by the tests alone. A run replaces the sections that it has something for and leaves the others, so each says
-itself when it was written, and of what.
+A run replaces the sections for which it has rows and keeps the others. Each section therefore names its date, release
+and software versions. The sections "Common failures" and "Replacing Nginx" are written by hand.
 """
 
 import datetime
 import re
+import textwrap
 from collections import defaultdict
 from pathlib import Path
 
@@ -13,29 +14,31 @@ from tests.live import versions
 
 HEAD = """# Reliability
 
-Written by `./stack prove`; do not edit. What was done, how often, and how many failed of it.
+Written by `./stack prove`; do not edit, except for the sections [Common failures](#common-failures) and
+[Replacing Nginx](#replacing-nginx). Each table lists what was counted, how many there were, and how many failed.
 """
-COLUMNS = "| what | times | failed | remark |\n| --- | --- | --- | --- |\n"
+COLUMNS = "| what | count | failed | remark |\n| --- | --- | --- | --- |\n"
 
 
 class Report:
-    """The rows of one run, by section."""
+    """The rows of a run, by section."""
 
     def __init__(self):
         self._rows: dict[str, list[str]] = defaultdict(list)
 
-    def record(self, section: str, what: str, times: int, failed: int, note: str = "") -> None:
-        """One row. A test calls it before it asserts, so that what has failed stands there too.
+    def record(self, section: str, what: str, count: int, failed: int, note: str = "") -> None:
+        """Add a row. Tests call it before they assert, so that failures are recorded too.
 
-        `times` and `failed` count the same thing, which `what` names, such as "requests during a switch".
+        `what` names the unit of `count` and `failed`, for example "requests during a switch".
         """
-        cells = (cell.replace("|", "\\|") for cell in (what, f"{times:,}", f"{failed:,}", note))
+        cells = (cell.replace("|", "\\|") for cell in (what, f"{count:,}", f"{failed:,}", note))
         self._rows[section].append("| " + " | ".join(cells) + " |\n")
 
     def write(self, path: Path) -> None:
-        """Puts this run's sections into the file, in the place of older ones of the same name."""
+        """Write this run's sections into the file. They replace older sections of the same name."""
         sections = _sections(path.read_text() if path.exists() else "")
-        written = f"{datetime.date.today()}, release {versions.release()}. {', '.join(_versions())}.\n"
+        written = f"{datetime.date.today()}, release {versions.release()}. {', '.join(_versions())}."
+        written = textwrap.fill(written, 120, break_on_hyphens=False) + "\n"
         for section, rows in self._rows.items():
             sections[section] = f"{written}\n{COLUMNS}{''.join(rows)}"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,7 +46,7 @@ class Report:
 
 
 def _sections(text: str) -> dict[str, str]:
-    """Title → text of each section that an earlier run has written."""
+    """Return the text of each existing section, by title."""
     parts = re.split(r"^## (.+)\n\n", text, flags=re.MULTILINE)[1:]
     return {title: body.rstrip("\n") + "\n" for title, body in zip(parts[::2], parts[1::2], strict=True)}
 

@@ -1,4 +1,4 @@
-"""A database that is away: pages that need none work, others get 503 at once, and all is well again by itself."""
+"""Database faults: requests that need the database get 503 quickly, and the stack recovers without intervention."""
 
 import asyncio
 import json
@@ -17,10 +17,10 @@ from tests.live.reliability import load
 from tests.live.stack import docker
 from tests.smoke.account import Account
 
-BACK_WITHIN = 20  # seconds; the promise is 5 and stands in the report, this is for a busy machine
+BACK_WITHIN = 20  # seconds; 5 on an idle machine, see the report
 SECTION = "Database faults"
 API = "/api/v1/posts"
-NO_STRANGER = "Cookie: no=stranger"  # whose pages are made for him; strangers' may come from Nginx's cache
+BYPASS_CACHE = "Cookie: bypass=cache"  # requests without a cookie may be answered from Nginx's cache
 
 
 @pytest.fixture(scope="module")
@@ -34,14 +34,14 @@ def sqlite(make_stack):
 
 
 def with_writer(stack):
-    """Started, and with somebody who may write: `stack.token` shows who asks."""
+    """Start the stack and register a user who may write; `stack.token` is the user's Authorization header."""
     stack.up()
     stack.token = f"Authorization: Bearer {Account.register(stack.url).secret}"
     return stack
 
 
 def sql(stack, *statements: str, check: bool = True) -> subprocess.CompletedProcess:
-    """Runs SQL as the superuser. Its status is not 0 if a statement fails."""
+    """Run SQL as the superuser. The exit status is not 0 if a statement fails."""
     commands = [part for statement in statements for part in ("-c", statement)]
     psql = ("psql", "-h", "/run/postgresql", "-U", "postgres", "-q", "tripod", *commands)
     return docker("exec", stack.container("postgres"), *psql, check=check, timeout=120)
@@ -49,7 +49,7 @@ def sql(stack, *statements: str, check: bool = True) -> subprocess.CompletedProc
 
 @contextmanager
 def stopped(stack):
-    """Docker's own stop and start: connections are closed, new ones refused."""
+    """Stop PostgreSQL's container: connections are closed, and new ones are refused."""
     stack.compose("stop", "postgres")
     yield
     stack.compose("start", "postgres")
@@ -57,7 +57,7 @@ def stopped(stack):
 
 @contextmanager
 def hung(stack):
-    """Its processes get no CPU any more, as with SIGSTOP or a disk that does not answer; the sockets stay."""
+    """Pause PostgreSQL: its processes get no CPU time, as after SIGSTOP; the sockets stay open."""
     docker("pause", stack.container("postgres"))
     try:
         yield
@@ -67,8 +67,8 @@ def hung(stack):
 
 @contextmanager
 def locked(stack):
-    """Somebody holds a lock on the table that everybody needs."""
-    hold = "BEGIN; LOCK TABLE post; SELECT pg_sleep(300)"  # ended from outside, which is no success
+    """Hold a lock on the table that most requests need."""
+    hold = "BEGIN; LOCK TABLE post; SELECT pg_sleep(300)"  # terminated below, so psql fails
     holder = threading.Thread(target=sql, args=(stack, hold), kwargs={"check": False})
     holder.start()
     await_lock(stack)
@@ -82,16 +82,16 @@ def locked(stack):
 
 
 def await_lock(stack) -> None:
-    """Returns when the lock is held. Whoever asks for the table is told at once, not after a wait."""
-    deadline, asked = time.monotonic() + 30, "LOCK TABLE post IN ACCESS SHARE MODE NOWAIT"
-    while not sql(stack, f"BEGIN; {asked}; COMMIT", check=False).returncode:
+    """Wait until the lock is held. NOWAIT makes PostgreSQL report a held lock at once."""
+    deadline, attempt = time.monotonic() + 30, "LOCK TABLE post IN ACCESS SHARE MODE NOWAIT"
+    while not sql(stack, f"BEGIN; {attempt}; COMMIT", check=False).returncode:
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
 
 @contextmanager
 def out_of_connections(stack):
-    """No further connection is allowed, and those that there were are gone."""
+    """Allow no new connection and close the existing ones."""
     sql(
         stack,
         "ALTER ROLE tripod CONNECTION LIMIT 0",
@@ -102,27 +102,27 @@ def out_of_connections(stack):
 
 
 def seconds_until(host: str, path: str) -> float:
-    """How long it takes until the page is there."""
+    """Return the seconds until the page is served with 200."""
     started = time.monotonic()
-    while asyncio.run(load.ask(host, path, None, NO_STRANGER)).status != 200:
+    while asyncio.run(load.ask(host, path, None, BYPASS_CACHE)).status != 200:
         assert time.monotonic() - started < BACK_WITHIN
         time.sleep(0.05)
     return time.monotonic() - started
 
 
 @pytest.mark.parametrize("fault", [stopped, hung, locked, out_of_connections])
-def test_postgres_away(postgres, fault, is_long, record):
-    """While PostgreSQL is away requests get 503 with Retry-After in less than 2 s, /healthz and files are served, and
-    nobody has to do anything for it to be well again.
+def test_postgres_unavailable(postgres, fault, is_long, record):
+    """While PostgreSQL is unavailable, requests get 503 with Retry-After in less than 2 s, and /healthz is served. The
+    stack recovers without intervention.
     """
     host = load.address(postgres)
     seconds_until(host, "/")
-    away = 30 if is_long else 3  # seconds
+    duration = 30 if is_long else 3  # seconds
 
     async def rounds() -> list[load.Answer]:
-        answers, end = [], time.monotonic() + away
+        answers, end = [], time.monotonic() + duration
         while time.monotonic() < end:
-            reads = [load.ask(host, path, None, NO_STRANGER) for path in ("/", API) * 3]
+            reads = [load.ask(host, path, None, BYPASS_CACHE) for path in ("/", API) * 3]
             writes = load.ask(host, API, b'{"body": "lost"}', postgres.token)
             answers += await asyncio.gather(*reads, writes, asyncio.sleep(0.5))
             answers.append(await load.ask(host, "/healthz"))
@@ -135,23 +135,23 @@ def test_postgres_away(postgres, fault, is_long, record):
     others = [answer for answer in answers if answer not in alive]
     failed = [answer for answer in others if answer.status != 503]
     slowest = max(answer.seconds for answer in others)
-    what = f"requests while PostgreSQL is {fault.__name__.replace('_', ' ')} for {away} s"
+    what = f"requests while PostgreSQL is {fault.__name__.replace('_', ' ')} for {duration} s"
     record(
-        "PostgreSQL away",
+        "PostgreSQL unavailable",
         what,
         len(others),
         len(failed),
-        f"all others 503, the slowest in {slowest:.2f} s; first good answer {seconds:.1f} s after",
+        f"each got 503, the slowest in {slowest:.2f} s; first 200 {seconds:.1f} s after the fault",
     )
     assert {answer.status for answer in alive} == {200}
-    assert len(others) == 7 * len(alive)  # in each round /healthz was served
+    assert len(others) == 7 * len(alive)  # /healthz was served in each round
     assert [(answer.status, answer.body[:100]) for answer in failed] == []
     assert {answer.headers.get("retry-after") for answer in others} == {"5"}
     assert slowest < 4
 
 
 def test_postgres_closes_connections(postgres, record):
-    """Connections that died in the pool are replaced: no request fails of it."""
+    """Closed connections in the pool are replaced without a failed request."""
     host = load.address(postgres)
 
     async def ask_all() -> list[load.Answer]:
@@ -167,10 +167,8 @@ def test_postgres_closes_connections(postgres, record):
     assert failed == 0
 
 
-def test_answers_are_not_mixed(postgres, record):
-    """Workers and threads share no connection: each of many requests at once gets the row that it asked for, and each
-    worker has server processes of its own.
-    """
+def test_responses_are_not_mixed_up(postgres, record):
+    """Workers and threads share no database connection: each of many concurrent requests gets its own row."""
     url = postgres.url + API
     headers = dict([postgres.token.split(": ")])
     bodies = [{"body": f"row {number}"} for number in range(20)]
@@ -184,12 +182,12 @@ def test_answers_are_not_mixed(postgres, record):
 
     found = [pair for _ in range(10) for pair in asyncio.run(read())]
     mixed = sum(json.loads(answer.body)["body"] != f"row {number}" for number, answer in found)
-    record(SECTION, "reads of a row by many at once, from 2 workers of 4 threads", len(found), mixed)
+    record(SECTION, "concurrent reads of rows, 2 workers with 4 threads", len(found), mixed)
     assert mixed == 0
 
 
 def test_sqlite_busy(sqlite):
-    """While somebody holds SQLite's write lock pages are read, and who wants to write gets 503 in less than 2 s."""
+    """While SQLite's write lock is held, pages can be read, and writes get 503 in less than 2 s."""
     host = load.address(sqlite)
     hold = (
         "import sqlite3, time; c = sqlite3.connect('/var/lib/tripod/app.db', isolation_level=None);"
@@ -200,21 +198,21 @@ def test_sqlite_busy(sqlite):
         assert holder.stdout.readline() == "held\n"
         post = json.dumps({"body": "not now"}).encode()
         wrote = asyncio.run(load.ask(host, API, post, sqlite.token))
-        read = asyncio.run(load.ask(host, "/", None, NO_STRANGER))
+        read = asyncio.run(load.ask(host, "/", None, BYPASS_CACHE))
     assert (wrote.status, wrote.headers.get("retry-after"), read.status) == (503, "5", 200)
     assert wrote.seconds < 4
     assert asyncio.run(load.ask(host, API, post, sqlite.token)).status == 201
 
 
 class Ledger:
-    """What was acknowledged with 201, kept outside of the database."""
+    """The writes that were acknowledged with 201, recorded outside the database."""
 
     def __init__(self, stack):
         self.url, self.acknowledged, self.ended = stack.url + API, [], False
         self.headers = dict([stack.token.split(": ")])
 
     def write(self, name: str) -> None:
-        """Posts numbered bodies, each once, until `ended`; a failure is no acknowledgement."""
+        """Post numbered bodies, each once, until `ended` is set. Failed requests are not acknowledged."""
         number = 0
         while not self.ended:
             number += 1
@@ -226,7 +224,7 @@ class Ledger:
                 time.sleep(0.05)
 
     def stored(self) -> Counter:
-        """What the database has."""
+        """Return how often each body is stored in the database."""
         found, url = Counter(), f"{self.url}?limit=100"
         while url:
             page = requests.get(url, timeout=30)
@@ -237,8 +235,8 @@ class Ledger:
 
 @pytest.mark.parametrize("database", ["sqlite", "postgres"])
 def test_ledger(database, request, is_long, record):
-    """kill -9 of the app's container, its workers or the database at random moments: no write that was acknowledged is
-    lost, and none is there twice.
+    """kill -9 of the app's container, its workers or the database at random moments loses no acknowledged write and
+    stores none twice.
     """
     stack = request.getfixturevalue(database)
     rounds, chance = (50, random.Random()) if is_long else (3, random.Random(6))
@@ -250,7 +248,7 @@ def test_ledger(database, request, is_long, record):
     for number in range(rounds):
         time.sleep(chance.uniform(0.3, 1))
         container = stack.container(services[number % len(services)])
-        if chance.random() < 0.3:  # whoever else runs in there
+        if chance.random() < 0.3:  # all processes of the container except process 1
             docker("exec", container, "sh", "-c", "kill -9 -1", check=False)
         else:
             docker("kill", container)

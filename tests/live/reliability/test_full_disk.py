@@ -1,4 +1,4 @@
-"""A full disk costs what has to be written, and only that; when there is room again all is well without a hand."""
+"""Full disks: only requests that must write fail, and the stack recovers without intervention."""
 
 import asyncio
 import json
@@ -14,14 +14,14 @@ from tests.smoke.account import Account
 from tests.smoke.client import POSTS
 
 WRITES = 20
-BACK_WITHIN = 30  # seconds; Nginx looks every ten at a file that it knows
-KEPT = "Cache-Control: public, s-maxage=60"
+BACK_WITHIN = 30  # seconds; Nginx's open_file_cache is valid for 10 s
+CACHEABLE = "Cache-Control: public, s-maxage=60"
 SECTION = "Full disks"
 
 
 @contextmanager
 def full(stack, service: str, folder: str):
-    """Something fills the disk to its last byte, and is deleted in the end."""
+    """Fill the disk to its last byte, and delete the filler at the end."""
     container = stack.container(service)
     filled = docker("exec", container, "sh", "-c", f"cat /dev/zero > {folder}/filler", check=False)
     assert "No space left" in filled.stderr
@@ -29,9 +29,9 @@ def full(stack, service: str, folder: str):
     docker("exec", container, "rm", f"{folder}/filler")
 
 
-def until(is_so: Callable[[], bool]) -> None:
+def until(is_true: Callable[[], bool]) -> None:
     started = time.monotonic()
-    while not is_so():
+    while not is_true():
         assert time.monotonic() - started < BACK_WITHIN
         time.sleep(0.2)
 
@@ -51,14 +51,14 @@ def probe(make_stack):
 
 
 def test_database(sample, record):
-    """While SQLite's disk is full pages are read, and writes get 503 with Retry-After in less than 2 s; the log says
-    why, a new server starts, no write that was acknowledged is lost and none that was refused is there.
+    """While SQLite's disk is full, pages can be read, and writes get 503 with Retry-After in less than 2 s. The cause
+    is logged, a restarted server works, no acknowledged write is lost, and no refused write is stored.
     """
     account = Account.register(sample.url)
     written = []
 
     def write(status: int | set[int]) -> float:
-        """Seconds until the answer."""
+        """Post and return the seconds until the response."""
         body = f"full disk {len(written)}"
         answer = account.program.request("POST", POSTS, status, json={"body": body})
         written.append((body, answer.status_code))
@@ -67,7 +67,7 @@ def test_database(sample, record):
 
     write(201)
     with full(sample, "web", "/var/lib/tripod"):
-        seconds = [write({201, 503}) for _ in range(WRITES)]  # what SQLite has room for in its own files may go on
+        seconds = [write({201, 503}) for _ in range(WRITES)]  # SQLite may still have room in its own files
         account.browser.publish("full disk, by a form", 503)
         for path in ("/", POSTS, "/account/tokens", "/healthz", "/readyz"):
             account.browser.get(path, 200)
@@ -83,7 +83,7 @@ def test_database(sample, record):
         "writes while SQLite's disk is full",
         WRITES + 1,
         len(set(stored) ^ set(acknowledged)),
-        f"{refused} refused with 503, the slowest answer in {max(seconds):.2f} s; no acknowledged write lost",
+        f"{refused} refused with 503, the slowest response in {max(seconds):.2f} s; no acknowledged write lost",
     )
     assert sorted(stored) == sorted(acknowledged)
     assert refused > WRITES / 2 and max(seconds) < 2
@@ -95,20 +95,20 @@ def test_database(sample, record):
 
 
 def test_nginx(probe, record):
-    """While Nginx's disk is full pages come whole, whether or not its cache would keep them; only a body that does not
-    fit into memory gets 503 with Retry-After.
+    """While Nginx's disk is full, cacheable and other pages arrive complete. Only a request body that does not fit into
+    memory gets 503 with Retry-After.
     """
     host = load.address(probe)
-    kept = f"/page/kept?header={KEPT.replace(' ', '%20')}"
+    cacheable = f"/page/cacheable?header={CACHEABLE.replace(' ', '%20')}"
     upload = json.dumps("x" * 2**20).encode()
 
     async def ask_all() -> list[load.Answer]:
-        paths = ("/page/own", kept, "/stream", "/static/missing.css")
+        paths = ("/page/own", cacheable, "/stream", "/static/missing.css")
         answers = [await load.ask(host, path) for path in paths * 5]
         return answers + [await load.ask(host, "/page/small", b"{}"), await load.ask(host, "/page/large", upload)]
 
     def check_health() -> None:
-        """Nginx's health check, by which it hears of its disk: asked here, for Docker does so every ten seconds."""
+        """Run Nginx's health check, which also detects the full disk. Docker runs it only every 10 s."""
         docker("exec", probe.container("nginx"), "nginx/health")
 
     with full(probe, "nginx", "/var/cache/nginx"):
@@ -116,7 +116,7 @@ def test_nginx(probe, record):
         *answers, uploaded = asyncio.run(ask_all())
     check_health()
     *after, uploaded_after = asyncio.run(ask_all())
-    until(lambda: asyncio.run(load.ask(host, kept)).headers["x-cache"] == "HIT")
+    until(lambda: asyncio.run(load.ask(host, cacheable)).headers["x-cache"] == "HIT")
     wrong = [answer for answer in answers if answer.status not in (200, 404)]
     record(
         SECTION,

@@ -1,4 +1,4 @@
-"""What one client takes is bounded, and what a slow one takes is Nginx's, never a worker's."""
+"""Greedy clients are limited, and slow clients occupy Nginx, never a worker."""
 
 import asyncio
 import socket
@@ -11,7 +11,7 @@ from tests.live.stack import docker
 RATE, CONNECTIONS = 20, 30
 SLOW = 450
 CROWD = 200
-HOLD = 5  # seconds; half of what Nginx waits for the next part
+HOLD = 5  # seconds; half of Nginx's timeout for the next part
 SECTION = "Greedy and slow clients"
 
 
@@ -30,20 +30,20 @@ def limited(make_stack):
 
 @pytest.fixture(scope="module")
 def stack(make_stack):
-    """With the defaults."""
+    """A stack with the default limits."""
     stack = make_stack("probe.yml", RELEASE_COMMAND="true")
     stack.up()
     return stack
 
 
 async def at_once(host: str, number: int, path: str, client: str) -> list[load.Answer]:
-    """So many requests at the same moment, of a client as the proxy in front of Nginx names it."""
+    """Send several requests at the same time, with X-Forwarded-For as set by a proxy in front of Nginx."""
     return await asyncio.gather(*(load.ask(host, path, None, f"X-Forwarded-For: {client}") for _ in range(number)))
 
 
-def test_rate(limited):
-    """Beyond CLIENT_RATE a client gets 429 with Retry-After in the stack's look, whatever it invents in front of its
-    address; another client is served.
+def test_client_rate_limit(limited):
+    """A client that exceeds CLIENT_RATE gets 429 with Retry-After and Nginx's error page, even if it forges further
+    addresses in X-Forwarded-For. Other clients are served.
     """
 
     async def both() -> tuple[list[load.Answer], list[load.Answer]]:
@@ -59,8 +59,8 @@ def test_rate(limited):
     assert {answer.status for answer in other} == {200}
 
 
-def test_connections(limited):
-    """Beyond CLIENT_CONNECTIONS requests open at once a client gets 429, also for files; another one is served."""
+def test_client_connection_limit(limited):
+    """A client with CLIENT_CONNECTIONS open requests gets 429, also for files. Other clients are served."""
 
     async def both() -> tuple[list[load.Answer], load.Answer]:
         head = b"POST /x HTTP/1.1\r\nHost: probe\r\nContent-Length: 9\r\nX-Forwarded-For: 198.51.100.9\r\n\r\n"
@@ -94,7 +94,7 @@ async def slow_body(reader, writer):
 
 
 async def slow_read(reader, writer):
-    """Asks for 100 kB and takes a kilobyte a second."""
+    """Request 100 kB and read 1 kB per second."""
     writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
     writer.write(b"GET /stream HTTP/1.1\r\nHost: probe\r\n\r\n")
     for _ in range(HOLD):
@@ -102,8 +102,8 @@ async def slow_read(reader, writer):
         await asyncio.sleep(1)
 
 
-async def besides(host: str, slow) -> list[load.Answer]:
-    """What four good clients get while so many slow ones hold their connections."""
+async def alongside(host: str, slow) -> list[load.Answer]:
+    """Return the responses to four normal clients while the slow ones hold their connections."""
 
     async def client(number: int):
         await asyncio.sleep(number / SLOW)
@@ -116,46 +116,46 @@ async def besides(host: str, slow) -> list[load.Answer]:
     clients = [asyncio.ensure_future(client(number)) for number in range(SLOW)]
     await asyncio.sleep(1.5)
     answers = await load.closed_loop(host, "/sleep/0.05", 4, HOLD - 2)
-    assert sum(not one.done() for one in clients) == SLOW, "the slow clients were already gone"
+    assert sum(not client.done() for client in clients) == SLOW, "the slow clients were already gone"
     await asyncio.gather(*clients, return_exceptions=True)
     return answers
 
 
 @pytest.mark.parametrize("slow", [slow_headers, slow_body, slow_read])
 def test_slow_clients(stack, slow, record):
-    """450 clients that send their head, send their body or read as slowly as they may cost good clients nothing."""
+    """450 clients that send headers, send a body or read as slowly as allowed do not slow down normal clients."""
     host = load.address(stack)
     idle = load.percentile(asyncio.run(load.closed_loop(host, "/sleep/0.05", 4, 2)), 0.99)
-    answers = asyncio.run(besides(host, slow))
+    answers = asyncio.run(alongside(host, slow))
     failed = sum(answer.status != 200 for answer in answers)
     record(
         SECTION,
-        f"good requests beside {SLOW} clients with {slow.__name__.replace('_', ' ')}",
+        f"normal requests alongside {SLOW} clients with {slow.__name__.replace('_', ' ')}",
         len(answers),
         failed,
-        f"99 % in {load.percentile(answers, 0.99):.3f} s, without the slow ones {idle:.3f} s",
+        f"99 % in {load.percentile(answers, 0.99):.3f} s, {idle:.3f} s without slow clients",
     )
     assert failed == 0 and len(answers) > 50
-    # The promise is twice; the rest is for a machine that has other things to do while it is measured.
+    # Twice the idle time is the goal; 0.5 s allow for a busy machine.
     assert load.percentile(answers, 0.99) < 2 * idle + 0.5
 
 
 def test_more_connections_than_descriptors(make_stack, record):
-    """When more clients come than Nginx has file descriptors for, it answers or refuses each of them; as soon as they
-    have gone all is as before, and no process of Nginx's has died.
+    """With more clients than file descriptors, Nginx answers or refuses each of them. Once they have disconnected, all
+    requests are served again, and no Nginx process has died.
     """
     stack = make_stack("probe.yml", "few-descriptors.yml", RELEASE_COMMAND="true")
     stack.up()
     host, nginx = load.address(stack), stack.container("nginx")
 
     async def crowd() -> list[load.Answer]:
-        """As many requests at once as clients that say nothing."""
+        """Send requests while as many other clients are connected and send nothing."""
         idle = [await asyncio.open_connection(host, 8080) for _ in range(CROWD)]
-        asked = asyncio.gather(*(load.ask(host, "/sleep/0.1") for _ in range(CROWD)))
+        requests = asyncio.gather(*(load.ask(host, "/sleep/0.1") for _ in range(CROWD)))
         await asyncio.sleep(1)
         for _, writer in idle:
             writer.close()
-        return await asked
+        return await requests
 
     def processes() -> str:
         return docker("top", nginx, "-o", "pid").stdout
@@ -166,10 +166,10 @@ def test_more_connections_than_descriptors(make_stack, record):
     served = sum(answer.status == 200 for answer in answers)
     record(
         SECTION,
-        f"requests after {CROWD} of each kind came to an Nginx of 64 descriptors",
+        f"requests after {CROWD} idle and {CROWD} active clients, Nginx with 64 descriptors",
         len(after),
         sum(answer.status != 200 for answer in after),
-        f"of those in the crowd {served} were served",
+        f"{served} requests of the active clients were served",
     )
     assert {answer.status for answer in answers} <= {200, 503}
     assert {answer.headers["retry-after"] for answer in answers if answer.status == 503} <= {"5"}

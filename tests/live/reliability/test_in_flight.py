@@ -1,4 +1,4 @@
-"""What is in flight when a server is told to stop is answered: all of 200 requests, each server."""
+"""In-flight requests are answered when a server stops: 200 requests for each server."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +10,7 @@ from tests.live.stack import docker
 
 SECTION = "Stopping"
 IN_FLIGHT = 200
-SECONDS = 4  # that each of them takes
+SECONDS = 4  # that each request takes
 
 
 @pytest.fixture(scope="module")
@@ -19,11 +19,11 @@ def stack(make_stack):
 
 
 def lost(stack, stop) -> list[str]:
-    """What came instead of a 200, of as many requests as are in flight when `stop` is called."""
+    """Call `stop` while IN_FLIGHT requests are in flight. Return the results other than 200."""
     path = f"/sleep/{SECONDS}"
     with ThreadPoolExecutor(IN_FLIGHT) as pool:
         answers = [pool.submit(outcome, stack.url + path) for _ in range(IN_FLIGHT)]
-        wait_until_inside(stack, path)
+        wait_until_in_flight(stack, path)
         stop()
         return [answer.result() for answer in answers if answer.result() != "200"]
 
@@ -35,8 +35,8 @@ def outcome(url: str) -> str:
         return type(error).__name__
 
 
-def wait_until_inside(stack, path: str) -> None:
-    """Returns when the app is at work on all of them."""
+def wait_until_in_flight(stack, path: str) -> None:
+    """Wait until the app works on all requests."""
     for _ in range(100):
         if docker("logs", stack.container("web")).stderr.count(f"at work on {path}") >= IN_FLIGHT:
             return
@@ -45,7 +45,7 @@ def wait_until_inside(stack, path: str) -> None:
 
 
 def test_compose_stop(stack, server, record):
-    """`docker compose stop` of the web container, with 200 requests in flight: each is answered with 200."""
+    """`docker compose stop` of the web container lets all 200 in-flight requests finish with 200."""
     stack.up(WSGI_SERVER=server)
     wrong = lost(stack, lambda: stack.compose("stop", "web"))
     record(SECTION, f"requests in flight at `docker compose stop`, {server}", IN_FLIGHT, len(wrong))
@@ -54,13 +54,17 @@ def test_compose_stop(stack, server, record):
 
 
 def test_sigterm_to_every_process(stack, server, record):
-    """SIGTERM to each process of the container at once, as Heroku sends it, with 200 requests in flight.
+    """SIGTERM to every process of the container, as Heroku sends it, lets all 200 in-flight requests finish.
 
-    Gunicorn and uWSGI answer them all. Apache, which Heroku does not have, cuts requests on SIGTERM: its share is told.
+    Except with mod_wsgi, which Heroku does not have: Apache cuts requests on SIGTERM. The report contains its number.
     """
     stack.up(WSGI_SERVER=server)
     container = stack.container("web")
     wrong = lost(stack, lambda: docker("exec", container, "sh", "-c", "kill -TERM -1; kill -TERM 1"))
-    note = "Apache's processes end at once on SIGTERM; only their parent translates it" if server == "mod_wsgi" else ""
+    note = (
+        "Apache's child processes exit at once on SIGTERM; only the container's process 1 translates the signal"
+        if server == "mod_wsgi"
+        else ""
+    )
     record(SECTION, f"requests in flight at SIGTERM to every process, {server}", IN_FLIGHT, len(wrong), note)
     assert server == "mod_wsgi" or wrong == []

@@ -1,4 +1,4 @@
-"""More requests than the app can do: the excess is refused at once, what is admitted is served as ever."""
+"""Overload: excess requests are refused at once, and admitted requests are served at the usual speed."""
 
 import asyncio
 import time
@@ -11,8 +11,8 @@ THREADS = 8  # 2 processes of 4
 QUEUE = 16
 WORK = 0.25  # seconds that a request takes
 CAPACITY = THREADS / WORK  # requests a second
-# Clients that ask again as soon as they are answered: as many as the stack holds, but for those whose answer is here
-# before the server knows that it has been sent.
+# Clients in a closed loop: fewer than THREADS + QUEUE, because a client may send its next request before the server has
+# finished the previous one.
 FULL = THREADS + QUEUE * 3 // 4
 SECTION = "Overload"
 
@@ -28,8 +28,8 @@ def seconds(is_long) -> float:
 
 
 def test_ten_times_the_capacity(stack, server, seconds, record):
-    """At ten times the capacity the excess gets 503 with Retry-After in less than a second, what is admitted takes
-    less than twice as long as at capacity, and within 5 s after it all is as before.
+    """At ten times the capacity, excess requests get 503 with Retry-After in less than 1 s. Admitted requests take less
+    than twice as long as at capacity, and within 5 s after the overload all requests are served again.
     """
     stack.up(WSGI_SERVER=server)
     host, path = load.address(stack), f"/sleep/{WORK}"
@@ -47,29 +47,29 @@ def test_ten_times_the_capacity(stack, server, seconds, record):
         len(answers),
         failed,
         f"{len(refused):,} got 503, 99 % of them in {load.percentile(refused, 0.99):.3f} s; "
-        f"99 % of those admitted in {overloaded:.2f} s, at capacity {at_capacity:.2f} s",
+        f"99 % of the admitted ones in {overloaded:.2f} s, at capacity {at_capacity:.2f} s",
     )
     assert {answer.status for answer in full} == {200}, "capacity itself is refused"
     assert failed == 0
     assert all(answer.headers.get("retry-after") for answer in refused)
-    # The app goes on working at its capacity, and not on more than its threads and queue hold.
+    # The app keeps working at its capacity, and admits no more than its threads and queue hold.
     assert 0.7 * CAPACITY * seconds < len(admitted) < 1.2 * CAPACITY * seconds + THREADS + QUEUE
     assert load.percentile(refused, 0.99) < 1
-    # The promise is twice; three times is for a machine that has other things to do while it is measured.
+    # Twice is the goal; three times allows for a busy machine.
     assert overloaded < 3 * max(at_capacity, (THREADS + QUEUE) / CAPACITY)
     assert {answer.status for answer in after} == {200} and time.monotonic() - ended < 5
 
 
-def test_refusal_looks_like_the_stack(stack):
-    """A request beyond the queue gets the stack's own page, at once, and Nginx stays free for what needs no app."""
+def test_overload_has_its_own_error_page(stack):
+    """Requests that exceed the queue get Nginx's error page at once, and Nginx still serves static files."""
     stack.up()
     host = load.address(stack)
 
     async def beyond() -> tuple[list[load.Answer], load.Answer]:
-        holding = [asyncio.ensure_future(load.ask(host, "/sleep/1")) for _ in range(THREADS + QUEUE + 20)]
+        requests = [asyncio.ensure_future(load.ask(host, "/sleep/1")) for _ in range(THREADS + QUEUE + 20)]
         await asyncio.sleep(0.5)
         static = await load.ask(host, "/static/missing.css")
-        return await asyncio.gather(*holding), static
+        return await asyncio.gather(*requests), static
 
     answers, static = asyncio.run(beyond())
     statuses = sorted(answer.status for answer in answers)

@@ -1,7 +1,7 @@
-"""SQLite and the power: what was acknowledged is there after a cut, with the app's settings and with no weaker ones.
+"""Power cuts with SQLite: acknowledged commits survive with the app's settings, and not with weaker ones.
 
-Simulated by a file system of SQLite's own kind (a VFS): everything that was not synchronised is lost, or a part of it,
-as a disk or a kernel may have it. Real cuts are not to be had in a test.
+A SQLite VFS (https://sqlite.org/vfs.html) simulates the power cut: writes that are not synchronized are lost, all of
+them or some, as on a real disk.
 """
 
 import random
@@ -15,22 +15,22 @@ import pytest
 from app.database import SQLITE
 
 SECTION = "Database faults"
-COMMITS = 60  # at most, before the power goes
+COMMITS = 60  # at most, before the power cut
 
 
 class PowerCut(Exception):
-    """The power has just gone."""
+    """The simulated power cut."""
 
 
 class Disk(apsw.VFS):
-    """Hands everything on to the real one, and remembers how it was before what has not been synchronised."""
+    """A VFS that forwards all operations to the real one and can undo the writes that are not synchronized."""
 
     def __init__(self, path: str, chance: random.Random):
         self.chance, self.left, self.files = chance, chance.randrange(10, 8 * COMMITS), []
         super().__init__(path, base="")
 
-    def works(self) -> bool:
-        """Whether there is power for one more operation. Raises PowerCut when it goes; later nothing happens at all."""
+    def has_power(self) -> bool:
+        """Return whether there is power for one more operation. Raise PowerCut once, at the moment of the cut."""
         self.left -= 1
         if self.left == 0:
             raise PowerCut
@@ -41,35 +41,35 @@ class Disk(apsw.VFS):
         return self.files[-1]
 
     def xDelete(self, name, sync):
-        with suppress(PowerCut):  # SQLite does not ask whether a file that it is done with could be deleted
-            if self.works():
+        with suppress(PowerCut):  # SQLite ignores errors when it deletes a file that it no longer needs
+            if self.has_power():
                 super().xDelete(name, sync)
 
 
 class File(apsw.VFSFile):
-    """One file. `undo` holds for each write since the last sync where it was, what was there, and the file's size."""
+    """A file. `undo` contains, for each write since the last sync, its offset, the old data and the old file size."""
 
     def __init__(self, disk: Disk, name, flags):
         self.disk, self.undo = disk, []
         super().__init__("", name, flags)
 
     def xWrite(self, data, offset):
-        if self.disk.works():
+        if self.disk.has_power():
             size = self.xFileSize()
-            there = max(0, min(len(data), size - offset))
-            self.undo.append((offset, self.xRead(there, offset) if there else b"", size))
+            overwritten = max(0, min(len(data), size - offset))
+            self.undo.append((offset, self.xRead(overwritten, offset) if overwritten else b"", size))
             super().xWrite(data, offset)
 
     def xSync(self, flags):
-        if self.disk.works():
+        if self.disk.has_power():
             self.undo.clear()
 
     def xTruncate(self, size):
-        if self.disk.works():
+        if self.disk.has_power():
             super().xTruncate(size)
 
     def lose(self) -> None:
-        """All of what was not synchronised is lost, or each write by chance."""
+        """Undo all writes that are not synchronized, or a random half of them."""
         share = self.disk.chance.choice((1, 0.5))
         for offset, before, size in reversed(self.undo):
             if self.disk.chance.random() < share:
@@ -80,20 +80,20 @@ class File(apsw.VFSFile):
 
 
 def cut(path: Path, settings: tuple[str, ...], chance: random.Random) -> tuple[int, int, bool]:
-    """Commits until the power goes. How many commits were acknowledged, how many of them are lost, and whether the
-    database is whole.
+    """Commit until the power cut. Return the number of acknowledged commits, how many of them are lost, and whether the
+    database is intact.
     """
     with closing(sqlite3.connect(path)) as before:
         before.execute("CREATE TABLE ledger (number INTEGER)")
-    disk, acknowledged = Disk(str(path), chance), []  # the path serves as its name: each needs one of its own
-    # A VFS in Python has no shared memory; with one connection alone SQLite's write-ahead log needs none.
+    disk, acknowledged = Disk(str(path), chance), []  # the path is also the unique name of the VFS
+    # A VFS in Python has no shared memory. SQLite's write-ahead log needs none if there is a single connection.
     connection = apsw.Connection(str(path), vfs=str(path))
     try:
         for setting in ("PRAGMA locking_mode = EXCLUSIVE", *settings):
             connection.execute(setting)
         for number in range(COMMITS):
             connection.execute("INSERT INTO ledger VALUES (?)", (number,))
-            if disk.left <= 0:  # SQLite may live on without a file that it wanted to delete; the app would not
+            if disk.left <= 0:  # SQLite may continue after a failed delete; the app would not
                 break
             acknowledged.append(number)
     except (PowerCut, apsw.Error):
@@ -110,7 +110,7 @@ def cut(path: Path, settings: tuple[str, ...], chance: random.Random) -> tuple[i
 
 
 def many(folder: Path, settings: tuple[str, ...], times: int) -> tuple[int, int, int]:
-    """So many cuts: commits acknowledged, commits lost, databases broken."""
+    """Simulate power cuts. Return the numbers of acknowledged commits, lost commits and corrupt databases."""
     chance = random.Random(57)
     results = []
     for number in range(times):
@@ -118,17 +118,18 @@ def many(folder: Path, settings: tuple[str, ...], times: int) -> tuple[int, int,
         results.append(cut(path, settings, chance))
         for file in folder.iterdir():
             file.unlink()
-    return sum(one[0] for one in results), sum(one[1] for one in results), sum(not one[2] for one in results)
+    acknowledged, lost, intact = zip(*results, strict=True)
+    return sum(acknowledged), sum(lost), times - sum(intact)
 
 
 @pytest.fixture
 def memory(tmp_path_factory) -> Path:
-    """A folder in memory, which is as good as a disk here and quicker."""
+    """A temporary folder for the databases."""
     return tmp_path_factory.mktemp("power")
 
 
 def test_nothing_acknowledged_is_lost(memory, is_long, record):
-    """With the app's settings no power cut loses a commit that was acknowledged, or breaks the database."""
+    """With the app's settings, no power cut loses an acknowledged commit or corrupts the database."""
     times = 2000 if is_long else 200
     commits, lost, broken = many(memory, SQLITE, times)
     record(
@@ -136,14 +137,14 @@ def test_nothing_acknowledged_is_lost(memory, is_long, record):
         f"commits acknowledged before {times:,} simulated power cuts, SQLite",
         commits,
         lost,
-        f"{broken} databases broken",
+        f"{broken} databases corrupt",
     )
     assert (lost, broken) == (0, 0)
     assert commits > 5 * times
 
 
-def test_weaker_settings_are_seen(memory):
-    """The same with synchronous = NORMAL loses commits: the simulation can fail, and FULL is needed."""
+def test_weaker_settings_lose_commits(memory):
+    """With synchronous = NORMAL, the same simulation loses commits: it can fail, and FULL is necessary."""
     weaker = tuple(setting.replace("FULL", "NORMAL") for setting in SQLITE)
     _, lost, broken = many(memory, weaker, 50)
     assert weaker != SQLITE and lost > 50 and broken == 0

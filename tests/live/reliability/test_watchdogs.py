@@ -1,4 +1,4 @@
-"""Whatever becomes of a worker, its master or the whole server, the stack answers again by itself, at full strength."""
+"""The stack recovers to full capacity when a worker, the master process or the whole server fails."""
 
 import asyncio
 import functools
@@ -12,14 +12,14 @@ from tests.live.reliability import load
 from tests.live.stack import Stack, docker, image_name, run_image
 
 WORKERS, THREADS, TIMEOUT = 2, 3, 2
-BACK_WITHIN = 30  # seconds; the promises are shorter and stand in the report, this is for a busy machine
+BACK_WITHIN = 30  # seconds; shorter on an idle machine, see the report
 SECTION = "Watchdogs"
-LOAD = 4  # seconds
+LOAD_SECONDS = 4
 
 
 @pytest.fixture(scope="module")
 def stacks(make_stack):
-    """One stack for each server; what takes long is done to all at once."""
+    """One stack for each server, all started in parallel."""
     settings = {"WEB_CONCURRENCY": str(WORKERS), "WEB_THREADS": str(THREADS), "REQUEST_TIMEOUT": str(TIMEOUT)}
     made = {
         name: make_stack("probe.yml", WSGI_SERVER=name, RELEASE_COMMAND="true", **settings) for name in server_names()
@@ -31,12 +31,12 @@ def stacks(make_stack):
 
 @functools.cache
 def host(stack) -> str:
-    """Nginx stays where it is, whatever becomes of the container behind it."""
+    """Return Nginx's address, which does not change while the web container restarts."""
     return load.address(stack)
 
 
 def on_the_host(*command: str) -> None:
-    """Runs a command as root among all processes of the machine: process 1 hears no SIGKILL from inside."""
+    """Run a command as root in the host's PID namespace: process 1 ignores SIGKILL from inside its own namespace."""
     run_image(
         "--pid",
         "host",
@@ -58,13 +58,13 @@ def main_process(stack) -> str:
 
 
 async def workers(stack) -> set[str]:
-    """The processes that run Python code of the app, as the app itself names them."""
-    asked = (load.ask(host(stack), "/process") for _ in range(WORKERS * THREADS * 2))
-    return {answer.body.decode() for answer in await asyncio.gather(*asked) if answer.status == 200}
+    """Return the ids of the worker processes, as reported by the app."""
+    requests = (load.ask(host(stack), "/process") for _ in range(WORKERS * THREADS * 2))
+    return {answer.body.decode() for answer in await asyncio.gather(*requests) if answer.status == 200}
 
 
 async def until_whole(stack, gone: set[str] = frozenset()) -> float:
-    """How many seconds it takes until all workers answer again, none of them one of those that are gone."""
+    """Return the seconds until all workers answer again, without those in `gone`."""
     started = time.monotonic()
     while len(await workers(stack) - gone) < WORKERS:
         assert time.monotonic() - started < BACK_WITHIN, stack.logs("web")
@@ -76,33 +76,33 @@ def seconds_until_whole(stack, gone: set[str] = frozenset()) -> float:
 
 
 def test_killed_worker(stacks, server, record):
-    """kill -9 of a worker under load fails at most the requests inside it, and another one takes its place."""
+    """kill -9 of a worker under load fails at most the requests in that worker, and a new worker replaces it."""
     stack = stacks[server]
     victim, container = min(asyncio.run(workers(stack))), stack.container("web")
 
     async def under_load() -> tuple[list[load.Answer], float]:
-        asked = asyncio.ensure_future(load.closed_loop(host(stack), "/sleep/0.05", 16, LOAD))
-        await asyncio.sleep(LOAD / 2)
+        requests = asyncio.ensure_future(load.closed_loop(host(stack), "/sleep/0.05", 16, LOAD_SECONDS))
+        await asyncio.sleep(LOAD_SECONDS / 2)
         await asyncio.to_thread(docker, "exec", container, "sh", "-c", f"kill -9 {victim}")
         seconds = await until_whole(stack, {victim})
-        return await asked, seconds
+        return await requests, seconds
 
     answers, seconds = asyncio.run(under_load())
     failed = sum(answer.status != 200 for answer in answers)
     record(
         SECTION,
-        f"requests while a worker of {THREADS} threads gets SIGKILL, {server}",
+        f"requests while a worker with {THREADS} threads gets SIGKILL, {server}",
         len(answers),
         failed,
-        f"all workers there again after {seconds:.1f} s, under the same load",
+        f"all workers back after {seconds:.1f} s, under the same load",
     )
     assert failed <= THREADS
     assert len(answers) > 200
 
 
 def test_all_threads_stuck(stacks, server, record):
-    """When every thread of every worker is stuck, in Python or in C, all get 504 and REQUEST_TIMEOUT + 5 s later the
-    server works at full strength.
+    """When every thread of every worker is stuck, in Python or in C code, all requests get 504, and the server recovers
+    to full capacity.
     """
     stack = stacks[server]
     for kind in ("spin", "sleep/60"):
@@ -121,25 +121,25 @@ def test_all_threads_stuck(stacks, server, record):
             f"threads stuck at once in /{kind}, {server}",
             len(answers),
             len(wrong),
-            f"504 for each; full strength after {seconds:.1f} s, REQUEST_TIMEOUT {TIMEOUT} s",
+            f"504 for each; full capacity after {seconds:.1f} s, REQUEST_TIMEOUT {TIMEOUT} s",
         )
         assert wrong == []
         assert seconds < TIMEOUT + BACK_WITHIN
 
 
 def test_killed_master(stacks, server, record):
-    """kill -9 of the server's first process ends the container, and the restart policy brings it back."""
+    """kill -9 of the server's main process ends the container, and the restart policy restarts it."""
     stack = stacks[server]
     started = time.monotonic()
     on_the_host("kill", "-9", main_process(stack))
     seconds_until_whole(stack)
     seconds = time.monotonic() - started
-    record(SECTION, f"kill -9 of the server's first process, {server}", 1, 0, f"back after {seconds:.1f} s")
+    record(SECTION, f"kill -9 of the server's main process, {server}", 1, 0, f"back after {seconds:.1f} s")
 
 
 def test_dead_server(stacks, record):
-    """A server that is alive and answers nobody, here because all its processes are stopped, is started again by its
-    health check; other containers are left alone.
+    """A server that runs but does not answer, here because all its processes are stopped, is restarted by its health
+    check. Other containers are not restarted.
     """
 
     def stop(stack) -> float:
@@ -168,37 +168,37 @@ def test_dead_server(stacks, record):
         assert stack.inspect("nginx", "{{.State.StartedAt}}") == nginx[name]
 
 
-def test_no_descriptors(stacks, server, record):
-    """A process that has hardly any file descriptor left is replaced before a request fails of it. One that suddenly
-    has none at all fails the request that wants one, and no other; with mod_wsgi at most those inside that process.
+def test_exhausted_file_descriptors(stacks, server, record):
+    """A process that is about to run out of file descriptors is replaced before a request fails. If it loses all of them
+    at once, only the request that needs one fails; with mod_wsgi, at most the requests in that process.
     """
     stack = stacks[server]
     seconds_until_whole(stack)
     started = stack.inspect("web", "{{.State.StartedAt}}")
 
-    async def under_load(how_long: str) -> tuple[list[load.Answer], load.Answer]:
-        others = asyncio.ensure_future(load.closed_loop(host(stack), "/sleep/0.05", WORKERS * THREADS, LOAD))
-        await asyncio.sleep(LOAD / 4)
-        taker = await load.ask(host(stack), f"/take-descriptors/{how_long}")
+    async def under_load(duration: str) -> tuple[list[load.Answer], load.Answer]:
+        others = asyncio.ensure_future(load.closed_loop(host(stack), "/sleep/0.05", WORKERS * THREADS, LOAD_SECONDS))
+        await asyncio.sleep(LOAD_SECONDS / 4)
+        taker = await load.ask(host(stack), f"/take-descriptors/{duration}")
         return await others, taker
 
-    taken = {"all-but-ten": "all but ten", "0.7": "all, for 0.7 s", "for-ever": "all, for ever"}
+    variants = {"all-but-ten": "all but ten", "0.7": "all, for 0.7 s", "for-ever": "all, for ever"}
     seen = {}
-    for how_long, what in taken.items():
-        others, taker = asyncio.run(under_load(how_long))
+    for duration, what in variants.items():
+        others, taker = asyncio.run(under_load(duration))
         failed = [answer.status for answer in others if answer.status != 200]
         seconds = seconds_until_whole(stack, {taker.body.decode()})
         record(
             SECTION,
-            f"requests beside one that takes file descriptors, {what}, {server}",
+            f"requests alongside one that takes file descriptors, {what}, {server}",
             len(others),
             len(failed),
-            f"itself {taker.status}; all workers there again {seconds:.1f} s after the load's end",
+            f"itself {taker.status}; all workers back {seconds:.1f} s after the end of the load",
         )
         assert len(others) > 50
-        seen[how_long] = (taker.status, failed)
+        seen[duration] = (taker.status, failed)
     assert seen.pop("all-but-ten") == (200, [])
-    if server == "mod_wsgi":  # 6.1.1 does not look whether it could accept a connection
+    if server == "mod_wsgi":  # mod_wsgi 6.1.1 does not check whether it can accept a connection
         assert {status for status, _ in seen.values()} <= {200, 500, 502}
         assert max(len(failed) for _, failed in seen.values()) <= THREADS
     else:

@@ -95,7 +95,7 @@ def test_plots_are_svg_for_light_and_dark():
 
 
 def test_page_shows_every_plot(tmp_path):
-    """The page and every plot that it shows are written, and the JSON holds every round."""
+    """The page and every plot that it shows are written; the JSON holds every round, and handwritten text is kept."""
     points = [Point(1, 10.0, 1.0, 0, 0), Point(2, 20.0, 2.0, 0, 0)]
     result = Result(
         machine={"cpu": "2 × x"},
@@ -108,8 +108,10 @@ def test_page_shows_every_plot(tmp_path):
         start_times=[2.0],
         images={"web": 200.0, "nginx": 100.0},
     )
+    (tmp_path / "performance.md").write_text("# Old\n\n## Tuning\n\nWritten by hand.\n")
     write(tmp_path / "performance.md", result)
     text = (tmp_path / "performance.md").read_text()
     for name in ("json", "clients", "clients-p99", "offered"):
         assert f"(performance/{name}.svg)" in text and (tmp_path / f"performance/{name}.svg").is_file()
+    assert text.endswith("\n\n## Tuning\n\nWritten by hand.\n") and "# Old" not in text
     assert result.as_json()["rounds"]["gunicorn"]["json"][0]["cpu"] == 300.0

@@ -34,7 +34,7 @@ def test_unknown_verb_is_answered_with_the_known_ones(capsys):
     """A mistyped verb ends with 2, names the verbs and proposes the nearest."""
     assert main.main(["stauts"]) == 2
     said = capsys.readouterr().err
-    assert "no verb 'stauts'" in said and "backup, bench, dev, doctor" in said and "fix:   ./stack status" in said
+    assert "no verb 'stauts'" in said and "backup, bench, dev, docs, doctor" in said and "fix:   ./stack status" in said
 
 
 def test_words_for_pytest_keep_their_order(monkeypatch):

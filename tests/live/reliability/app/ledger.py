@@ -1,6 +1,6 @@
-"""The app that reliability is measured with: a brought one, without a framework, that keeps a ledger of every POST.
+"""The custom app for the reliability tests: a WSGI app without a framework that records every POST in a ledger.
 
-The tests release other versions of it: with another BEHAVIOUR it is a bad release.
+The tests also release bad versions of it, with another BEHAVIOUR.
 """
 
 import hashlib
@@ -43,7 +43,7 @@ def _sleep(environ, rest):
 
 
 def _ledger(environ, rest):
-    """Applies a POST: one line of the ledger, in one write, whose content is acknowledged."""
+    """Append one line to the ledger, in a single write, and acknowledge the POST with the digest of its body."""
     body = environ["wsgi.input"].read()
     digest = hashlib.sha256(body).hexdigest()
     file = os.open(LEDGER, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -55,7 +55,7 @@ def _ledger(environ, rest):
 
 
 def _session(environ, rest):
-    """Counts in a cookie that is signed with the SECRET_KEY; None for one that another key has signed."""
+    """Count in a cookie signed with SECRET_KEY. Return None if another key has signed it."""
     count, _, signature = environ.get("HTTP_COOKIE", "").removeprefix("count=").partition(".")
     if count and not hmac.compare_digest(signature, _signed(count)):
         return None
@@ -67,7 +67,7 @@ def _signed(text):
 
 
 def _stream(start_response):
-    """Ten parts of 10 kB, in a second."""
+    """Stream ten parts of 10 kB within 1 s."""
     start_response("200 OK", [("Content-Type", "text/plain")])
     for number in range(10):
         time.sleep(0.1)

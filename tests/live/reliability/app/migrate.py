@@ -1,4 +1,4 @@
-"""Stands for an app's migrations: ends with the status that the tests write here."""
+"""A stand-in for an app's migrations: it exits with the status that the tests write here."""
 
 import sys
 

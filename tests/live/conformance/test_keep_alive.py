@@ -1,4 +1,4 @@
-"""Clients that keep their connection, and what the app says while it serves them."""
+"""Keep-alive connections, and the log lines of an app."""
 
 import json
 
@@ -7,14 +7,14 @@ from tests.live.conformance.cases import request
 from tests.live.conformance.wire import Connection
 
 
-def test_posts_on_kept_connections(fleet, table, counts):
-    """Thousands of POSTs, a thousand on each connection (Nginx closes it then): every one is answered with 200."""
+def test_posts_on_keep_alive_connections(fleet, table, counts):
+    """Every POST on a keep-alive connection gets 200, up to 1,000 on each (then Nginx closes the connection)."""
     payload = cases.post("Content-Length: 3")
 
     def statuses(server) -> set[int]:
         found = set()
         for _ in range(counts.posts // 1000):
-            with Connection(server.stack.port, patience=10) as connection:
+            with Connection(server.stack.port, timeout=10) as connection:
                 for _ in range(1000):
                     connection.send(payload)
                     found.add(connection.read().status)
@@ -24,15 +24,15 @@ def test_posts_on_kept_connections(fleet, table, counts):
     assert fleet.on_each(statuses) == {server.name: {200} for server in fleet.servers}
     table.add(
         "Bodies and connections",
-        "POSTs on a kept connection",
+        "POSTs on keep-alive connections",
         "200, no 502",
         {server.name: f"= {counts.posts}" for server in fleet.servers},
         counts.posts,
     )
 
 
-def test_what_the_app_says(fleet, table):
-    """print(), stderr, wsgi.errors and logging come out as the same JSON lines on every server, with the id."""
+def test_output_of_the_app(fleet, table):
+    """print(), stderr, wsgi.errors and logging become the same JSON lines on every server, with the request ID."""
 
     def lines(server) -> list[tuple[str, ...]]:
         server.ask(request("GET /say/hello", "X-Request-ID: said-1"))
@@ -49,8 +49,8 @@ def test_what_the_app_says(fleet, table):
     ]
     assert said == {server.name: expected for server in fleet.servers}
     table.add(
-        "What the app says",
+        "Output of the app",
         "print(), stderr, wsgi.errors, logging",
-        "four JSON lines with the request's id",
+        "four JSON lines with the request ID",
         {server.name: "= 4" for server in fleet.servers},
     )
