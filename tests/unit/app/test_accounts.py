@@ -368,16 +368,16 @@ def test_password_change_ends_other_sessions(app, log_in_as, mails):
 def test_reset_link_works_once(app, log_in_as, mails):
     """The mailed link sets a new password and ends all sessions. Afterwards it is invalid."""
     ann = log_in_as("ann")
-    stranger = app.test_client()
-    submit(stranger, "/reset", email="Ann@example.com")
+    visitor = app.test_client()
+    submit(visitor, "/reset", email="Ann@example.com")
     link = only_link(mails)
     fields = {"password": "a new horse", "password_confirm": "a new horse"}
-    assert submit(stranger, link, **fields).location == "/login"
+    assert submit(visitor, link, **fields).location == "/login"
     assert not is_logged_in(ann)
     assert "your password has been reset" in mails()[0].get_content()
-    assert stranger.get(link).location == "/reset"
-    assert "has already been used" in stranger.get("/reset").text
-    assert log_in(stranger, "ann@example.com", "a new horse").location == "/"
+    assert visitor.get(link).location == "/reset"
+    assert "has already been used" in visitor.get("/reset").text
+    assert log_in(visitor, "ann@example.com", "a new horse").location == "/"
 
 
 def test_reset_link_expires(app, add_user, mails, monkeypatch):
