@@ -1,4 +1,7 @@
-"""The sample app. It knows nothing of the servers and proxies in front of it: that is deploy/'s business."""
+"""The sample app: a microblog with accounts, a JSON API and admin pages.
+
+It does not depend on the servers and proxies in front of it. Those are configured in deploy/ and nginx/.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,11 +10,11 @@ from flask import Flask
 
 
 def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
-    """Return the app, configured by the environment and then by `overrides` (Flask's own config names).
+    """Return the app, configured from the environment and then from `overrides` (Flask's own config names).
 
-    Raises config.ConfigError, which says what to type, when the environment cannot be used.
+    Raises config.ConfigError, which includes the fix, when a setting is missing or invalid.
     """
-    # Here, not above: who imports a part of the app, as its migrations do, shall not load all of it.
+    # Imported here because importing a part of the app, as app.migrations does, should not load all of it.
     from apiflask import APIFlask
 
     from app import (
@@ -23,19 +26,38 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
         config,
         errors,
         extensions,
-        forms,
-        limits,
+        rate_limits,
         readiness,
-        security,
+        request_parsing,
+        security_headers,
         seed,
+        template_filters,
     )
 
-    # json_errors=False: APIFlask would answer a browser's 404 in JSON; errors.py knows whom it answers.
-    # docs_path=None: APIFlask's page of documentation loads scripts from a CDN, which security.py forbids.
-    app = APIFlask(__name__, title="Tripod", version="1", json_errors=False, docs_path=None, spec_path=api.SPEC_PATH)
+    app = APIFlask(
+        __name__,
+        title="Tripod",
+        version="1",
+        spec_path=api.SPEC_PATH,
+        json_errors=False,  # Default: True, which answers browsers in JSON too. errors.py chooses HTML or JSON.
+        docs_path=None,  # Default: a page that loads scripts from a CDN, which security_headers.py forbids.
+    )
     config.init_app(app, overrides or {})
-    for concern in (forms, extensions, account, limits, api, bundles, security, errors, seed):
-        concern.init_app(app)
-    for module in (blog, account, admin, api, readiness):
-        app.register_blueprint(module.bp)
+
+    request_parsing.init_app(app)
+    template_filters.init_app(app)
+    extensions.init_app(app)
+    account.init_app(app)
+    rate_limits.init_app(app)
+    api.init_app(app)
+    bundles.init_app(app)
+    security_headers.init_app(app)
+    errors.init_app(app)
+    seed.init_app(app)
+
+    app.register_blueprint(blog.bp)
+    app.register_blueprint(account.bp)
+    app.register_blueprint(admin.bp)
+    app.register_blueprint(api.bp)
+    app.register_blueprint(readiness.bp)
     return app

@@ -1,4 +1,7 @@
-"""Configuration: environment variables in, Flask's names out. No other file reads the environment."""
+"""Configuration of the sample app, read from environment variables. No other module reads the environment.
+
+deploy/settings.py documents the variables for operators.
+"""
 
 import os
 import re
@@ -10,87 +13,90 @@ from typing import Any
 import click
 from flask import Flask
 
-SIZE_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}  # the letters Nginx knows
+SIZE_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}  # the suffixes of Nginx
 
 
 class ConfigError(RuntimeError):
-    """The environment cannot be used; the text says what is wrong, why it matters and what to type."""
+    """A setting is missing or invalid."""
+
+    def __init__(self, error: str, cause: str, fix: str):
+        super().__init__(f"error: {error}\ncause: {cause}\nfix:   {fix}")
 
 
 def init_app(app: Flask, overrides: Mapping[str, Any]) -> None:
-    """Fill `app.config` from the environment, then from `overrides`; refuse what would be unsafe to run."""
+    """Configure `app` from the environment and then from `overrides`. Raises ConfigError for unsafe configurations."""
     app.config.from_mapping(from_environment())
     app.config.from_mapping(overrides)
     _require_secret_key(app)
 
 
 def from_environment(env: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """Return Flask's configuration for the environment `env`. Raises ConfigError for an unusable value."""
+    """Return Flask's configuration for the environment variables `env`. Raises ConfigError for invalid values."""
     return {
         "SECRET_KEY": env.get("SECRET_KEY"),
         "SQLALCHEMY_DATABASE_URI": database_url(env.get("DATABASE_URL") or "sqlite:///app.db"),
-        "MAX_CONTENT_LENGTH": size(env.get("MAX_BODY_SIZE") or "10m"),
-        # The longest form here is 500 characters. Flask's own limits, 500 kB and 1000 parts, suit uploads.
-        "MAX_FORM_MEMORY_SIZE": size("256k"),
+        "MAX_CONTENT_LENGTH": parse_size(env.get("MAX_BODY_SIZE") or "10m"),
+        # Defaults: 500 kB and 1000 parts. The longest form of this app has 500 characters of text.
+        "MAX_FORM_MEMORY_SIZE": parse_size("256k"),
         "MAX_FORM_PARTS": 100,
         "STATIC_ROOT": env.get("STATIC_ROOT"),
         "SMTP_URL": env.get("SMTP_URL"),
-        "MAIL_FOLDER": Path(env.get("STATE_DIRECTORY") or "instance").resolve() / "mail",  # without SMTP_URL
+        "MAIL_FOLDER": Path(env.get("STATE_DIRECTORY") or "instance").resolve() / "mail",  # used without SMTP_URL
         "CORS_ORIGINS": (env.get("CORS_ORIGINS") or "").replace(",", " ").split(),
-        "RATE_LIMITS": switch("RATE_LIMITS", env.get("RATE_LIMITS") or "on"),
+        "RATE_LIMITS": parse_switch("RATE_LIMITS", env.get("RATE_LIMITS") or "on"),
         "REDIS_URL": env.get("REDIS_URL"),
         "SECURITY_EMAIL_SENDER": env.get("MAIL_FROM") or "tripod@localhost",
     }
 
 
 def database_url(url: str) -> str:
-    """Return `url` with the driver that is installed, psycopg 3, for any PostgreSQL address.
+    """Return `url` with the installed driver, psycopg 3, for PostgreSQL.
 
-    Heroku gives `postgres://`, which SQLAlchemy does not know. A relative `sqlite:///` file is looked for in
-    Flask's instance folder.
+    Heroku sets `postgres://`, which SQLAlchemy does not accept. Flask-SQLAlchemy resolves a relative `sqlite:///` path
+    in Flask's instance folder.
     """
     return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", url)
 
 
-def switch(name: str, text: str) -> bool:
-    """Return whether `text` is `on`. Raises ConfigError if it is neither that nor `off`."""
+def parse_switch(name: str, text: str) -> bool:
+    """Return True for `on` and False for `off`. Raises ConfigError for other values."""
     if text not in ("on", "off"):
         raise ConfigError(
-            f"{name} is {text!r}, which is neither on nor off.\n"
-            "To take it for one of the two could leave a protection away without anybody noticing.\n"
-            f"Write {name}=on, or leave it out."
+            f"{name} is {text!r}, which is neither on nor off.",
+            "A wrong guess could disable a protection without notice.",
+            f"{name}=on (or remove it: the default is on)",
         )
     return text == "on"
 
 
-def size(text: str) -> int | None:
-    """Return the bytes in a size as Nginx writes it: `512`, `64k`, `10m`, `1g`; None (no limit) for `0`.
+def parse_size(text: str) -> int | None:
+    """Return the number of bytes of a size in Nginx's notation (`512`, `64k`, `10m`, `1g`), or None (no limit) for `0`.
 
-    Raises ConfigError for anything else. https://nginx.org/en/docs/syntax.html
+    Raises ConfigError for other values. https://nginx.org/en/docs/syntax.html
     """
     match = re.fullmatch(r"([0-9]+)([kmg]?)", text.strip().lower())
     if not match:
         raise ConfigError(
-            f"MAX_BODY_SIZE is {text!r}, which is not a size.\n"
-            "Without a limit anybody could fill the memory of this machine with one request.\n"
-            "Write a whole number and one of k, m, g: MAX_BODY_SIZE=10m"
+            f"MAX_BODY_SIZE is {text!r}, which is not a size.",
+            "Without a limit, a single request could use up the memory of this machine.",
+            "MAX_BODY_SIZE=10m (a whole number with the suffix k, m or g)",
         )
     return int(match[1]) * SIZE_UNITS[match[2]] or None
 
 
 def _require_secret_key(app: Flask) -> None:
-    """Refuse to serve without SECRET_KEY; make one up for development, another at each start.
+    """Require SECRET_KEY in production. In development and tests, generate a random key at each start.
 
-    Commands such as `flask db upgrade` sign nothing and need none.
+    Commands such as `flask db upgrade` sign nothing, so they work without a key too.
     """
     if app.secret_key:
         return
-    if app.debug or app.testing or click.get_current_context(silent=True):
+    is_command = click.get_current_context(silent=True) is not None
+    if app.debug or app.testing or is_command:
         app.secret_key = secrets.token_hex()
         return
     raise ConfigError(
-        "SECRET_KEY is not set.\n"
-        "It signs the session cookie: without it nobody can be logged in, nor any form be trusted.\n"
-        "Make one, and keep it:\n"
-        "    export SECRET_KEY=$(python3 -c 'import secrets; print(secrets.token_hex(32))')"
+        "SECRET_KEY is not set.",
+        "It signs the session cookie. Without it, logins and forms are not secure.",
+        "export SECRET_KEY=$(python3 -c 'import secrets; print(secrets.token_hex(32))')",
     )

@@ -1,4 +1,4 @@
-"""How the app talks to its database: SQLite until DATABASE_URL names a PostgreSQL server."""
+"""Database access: SQLite by default, PostgreSQL if DATABASE_URL names a server."""
 
 from datetime import datetime, timezone
 from typing import Any
@@ -7,90 +7,105 @@ from flask import Flask, has_request_context, request
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import DateTime, Engine, MetaData, TypeDecorator, event, make_url
 
-# Names for all constraints: SQLite has none of its own, and a migration can only drop what has a name.
-NAMES = {kind: f"{kind}_%(table_name)s_%(column_0_N_name)s" for kind in ("ix", "uq", "fk")}
-NAMES |= {"pk": "pk_%(table_name)s", "ck": "ck_%(table_name)s_%(constraint_name)s"}
-db = SQLAlchemy(metadata=MetaData(naming_convention=NAMES))
+# SQLite does not name constraints by itself, and a migration can only drop a constraint that has a name.
+# https://alembic.sqlalchemy.org/en/latest/naming.html
+NAMING_CONVENTION = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+}
+db = SQLAlchemy(metadata=MetaData(naming_convention=NAMING_CONVENTION))
 
-POSTGRESQL = {
-    # Per worker process 5 kept and 5 more in a rush; times the workers it must stay below the server's
-    # max_connections (100 by default).
+POSTGRESQL_ENGINE_OPTIONS = {
+    # Connections per worker process: 5 pooled and 5 more under load. Multiplied by the number of workers, they must
+    # stay below the server's max_connections (default: 100).
     "pool_size": 5,
     "max_overflow": 5,
-    # Seconds to wait for a free connection. Short: a queue that takes longer only grows.
+    # Seconds to wait for a free connection (default: 30). Short, because a queue that needs longer only grows.
     "pool_timeout": 1,
     "connect_args": {
-        # Seconds; the least that libpq accepts. patience.py is stricter.
+        # Seconds. 2 is the minimum of libpq; database_timeouts.py enforces a shorter timeout.
         "connect_timeout": 2,
-        # Milliseconds. Less than any request may take, so that the database gives up before the client has; and a lock
-        # that somebody keeps for longer than moments is as good as a database that is away.
+        # Milliseconds (defaults: 0, no limit). statement_timeout is below REQUEST_TIMEOUT, so that the database gives
+        # up before the client does. A lock that is held longer than 1.5 s is treated like an unavailable database.
         "options": "-c statement_timeout=8000 -c lock_timeout=1500",
     },
 }
 
-SQLITE = (
-    # Milliseconds to wait for another writer: the answer, then 503, is to come in 2 s. First, for the next may have to.
+# https://sqlite.org/pragma.html
+SQLITE_PRAGMAS = (
+    # Milliseconds to wait for another writer (default of Python's driver: 5000). Below 2 s, because the 503 should be
+    # sent within 2 s. Set first, because the next pragma may have to wait for a lock too.
     "PRAGMA busy_timeout = 1800",
-    "PRAGMA journal_mode = WAL",  # readers and the one writer do not wait for each other
-    "PRAGMA synchronous = FULL",  # with NORMAL a power cut loses commits that were already acknowledged
-    "PRAGMA foreign_keys = ON",  # off by default, and set per connection
+    "PRAGMA journal_mode = WAL",  # Default: DELETE, with which readers and the writer block each other.
+    "PRAGMA synchronous = FULL",  # With NORMAL, a power cut can lose commits that were already acknowledged.
+    "PRAGMA foreign_keys = ON",  # Default: OFF. Has to be set on every connection.
 )
 
-ID_MAX = 2**31 - 1  # the largest that PostgreSQL's integer holds
-SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}  # RFC 9110, 9.2.1; TRACE is never routed
+ID_MAX = 2**31 - 1  # the largest value of PostgreSQL's integer type
+SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}  # RFC 9110, section 9.2.1, without TRACE, which is never routed
 
 
 class UTCDateTime(TypeDecorator):
-    """A moment, always aware and in UTC: SQLite would hand it back without its time zone."""
+    """A timezone-aware timestamp in UTC. SQLite itself returns timestamps without a time zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
-        return value and value.astimezone(timezone.utc)
+        """Convert a Python value for the database."""
+        return None if value is None else value.astimezone(timezone.utc)
 
     def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
-        if value and value.tzinfo is None:
+        """Convert a value of the database for Python."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
             return value.replace(tzinfo=timezone.utc)
-        return value and value.astimezone(timezone.utc)
+        return value.astimezone(timezone.utc)
 
 
 def utc_now() -> datetime:
-    """Return the present moment, aware of its time zone."""
+    """Return the current time as a timezone-aware timestamp."""
     return datetime.now(timezone.utc)
 
 
 def init_app(app: Flask) -> None:
-    """Start Flask-SQLAlchemy with the settings that suit the kind of database."""
+    """Initialize Flask-SQLAlchemy with the engine options of the configured database."""
     if make_url(app.config["SQLALCHEMY_DATABASE_URI"]).get_backend_name() == "postgresql":
-        app.config.setdefault("SQLALCHEMY_ENGINE_OPTIONS", POSTGRESQL)
+        app.config.setdefault("SQLALCHEMY_ENGINE_OPTIONS", POSTGRESQL_ENGINE_OPTIONS)
     db.init_app(app)
     with app.app_context():
-        listen(db.engine)
+        configure_engine(db.engine)
 
 
-def listen(engine: Engine) -> None:
-    """Give a SQLite `engine` its settings and its transactions, a PostgreSQL one its patience."""
+def configure_engine(engine: Engine) -> None:
+    """Register the event listeners of `engine`: pragmas and transactions for SQLite, timeouts for PostgreSQL."""
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_pragmas)
-        event.listen(engine, "begin", _begin)
+        event.listen(engine, "begin", _begin_transaction)
     if engine.dialect.name == "postgresql":
-        from app import patience  # here: a twentieth of the app's start is psycopg, which SQLite does without
+        # Imported here because psycopg takes 5 % of the app's start time, and SQLite does not need it.
+        from app import database_timeouts
 
-        patience.listen(engine)
+        database_timeouts.configure_engine(engine)
 
 
 def _set_pragmas(connection, record) -> None:
-    connection.isolation_level = None  # or the driver would begin transactions by itself, and too late
-    for pragma in SQLITE:
+    # The driver must not begin transactions itself: it begins them at the first write, which is too late for
+    # _begin_transaction(). https://docs.sqlalchemy.org/en/20/dialects/sqlite.html#pysqlite-serializable
+    connection.isolation_level = None
+    for pragma in SQLITE_PRAGMAS:
         connection.execute(pragma)
 
 
-def _begin(connection) -> None:
-    """Begin a transaction; take the write lock at once where a write may follow.
+def _begin_transaction(connection) -> None:
+    """Begin a transaction, with the write lock unless the request has a safe method.
 
-    A transaction that reads and then wants to write is refused ("database is locked", without any wait) when
-    another has written in between. One that begins with the lock waits for its turn instead.
+    A transaction that reads first and writes later fails at once ("database is locked") if another transaction has
+    written in between. A transaction that begins with the write lock waits for the lock instead (busy_timeout).
     https://sqlite.org/isolation.html, https://sqlite.org/lang_transaction.html
     """
     only_reads = has_request_context() and request.method in SAFE_METHODS

@@ -1,4 +1,4 @@
-"""Every error has one answer: a page for people, JSON below /api/."""
+"""Error handling: an HTML page for browsers, JSON below /api/."""
 
 from typing import Any
 
@@ -10,82 +10,94 @@ from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
 from werkzeug.exceptions import HTTPException, ServiceUnavailable
 
-# What a person can do about it, unless whoever raised the error says more. Others show Werkzeug's description.
-ADVICE = {
-    403: "This page is not for your account.",
-    404: "There is nothing at this address. It may have moved, or have been mistyped.",
-    405: "This address does not take that kind of request.",
-    413: "That is more than we accept in one go. Please send less.",
-    429: "That was too often in a short time.",
-    500: "Something went wrong on our side. It has been noted; please try again in a moment.",
-    503: "Our database does not answer just now. Nothing that was saved is lost; please try again in a few seconds.",
+# The explanation on the error page, unless the view passed one to abort(). Other statuses show Werkzeug's description.
+EXPLANATIONS = {
+    403: "You don't have permission to view this page.",
+    404: "This page does not exist. It may have been moved or deleted, or the address is mistyped.",
+    405: "This address does not support that kind of request.",
+    413: "The request is too large. Please send less data.",
+    429: "You have sent too many requests.",
+    500: "Something went wrong on our side. The error has been logged. Please try again in a moment.",
+    503: "The database is not available at the moment. No saved data is lost. Please try again in a few seconds.",
 }
 
-RETRY_AFTER = 5  # seconds, with a 503; as Nginx says it (nginx/conf.d/error-texts.conf)
+RETRY_AFTER = 5  # seconds, sent with a 503; the same value as Nginx's (nginx/conf.d/error-texts.conf)
 
 
 class ErrorOut(Schema):
-    """An error as the API tells it; for the OpenAPI description."""
+    """The JSON body of an error, for the OpenAPI description."""
 
     error = String()
-    fields = Dict(keys=String(), values=List(String()), metadata={"description": "field → what is wrong"})
+    fields = Dict(keys=String(), values=List(String()), metadata={"description": "Error messages by field."})
 
 
 def init_app(app: Flask) -> None:
-    """Answer all errors of `app`. HTTPException covers a crash too, which Flask turns into a 500."""
+    """Register the error handlers."""
     app.config.update(HTTP_ERROR_SCHEMA=ErrorOut, VALIDATION_ERROR_SCHEMA=ErrorOut)
-    app.register_error_handler(HTTPException, http_error)
+    app.register_error_handler(HTTPException, http_error)  # includes unhandled exceptions, which Flask turns into 500
     app.register_error_handler(HTTPError, invalid_input)
-    for away in (OperationalError, InterfaceError, TimeoutError):
-        app.register_error_handler(away, database_away)
+    for exception in (OperationalError, InterfaceError, TimeoutError):
+        app.register_error_handler(exception, database_unavailable)
 
 
 def http_error(error: HTTPException) -> Response:
-    """Return the page or the JSON for an HTTP error, and keep its headers (such as Allow of a 405)."""
+    """Return an HTTP error as a page or as JSON, with its headers (for example Allow with a 405)."""
     response = error.get_response()
     if request.path.startswith("/api/"):
-        response.data, response.mimetype = _json(_reason(error)).data, "application/json"
+        response.data = _json_body(_message(error)).data
+        response.mimetype = "application/json"
     else:
-        response.data, response.mimetype = _page(error), "text/html"
+        response.data = _error_page(error)
+        response.mimetype = "text/html"
     return response
 
 
-def database_away(error: DBAPIError | TimeoutError) -> Response:
-    """Return 503: the database is gone, hangs, is locked or full. A person has to do nothing but wait."""
-    # Without the statement and its values, which SQLAlchemy would add.
-    current_app.logger.error("the database failed: %s", getattr(error, "orig", error))
-    # Where Flask-Login keeps who asks. The page names them, for which it would have to ask the database again.
+def database_unavailable(error: DBAPIError | TimeoutError) -> Response:
+    """Return 503 if the database is unreachable, hanging, locked or out of space."""
+    # error.orig is the driver's message. SQLAlchemy's own message would include the statement and its parameters.
+    current_app.logger.error("Database error: %s", getattr(error, "orig", error))
+    # Flask-Login stores the current user in g._login_user. The page must not load the user from the database again.
     g._login_user = AnonymousUserMixin()
     return http_error(ServiceUnavailable(retry_after=RETRY_AFTER))
 
 
 def invalid_input(error: HTTPError) -> tuple[Response, int]:
-    """Return the JSON for input that a schema refused; APIFlask's own exception, no HTTPException."""
-    return _json(error.message, fields=_fields(error.detail)), error.status_code
+    """Return a validation error as JSON. APIFlask's HTTPError is not a subclass of HTTPException."""
+    return _json_body(error.message, fields=_flatten(error.detail)), error.status_code
 
 
-def _reason(error: HTTPException) -> str:
-    """Return what whoever raised `error` has to say, else its plain name; Werkzeug's own texts are for people."""
-    return error.name if error.description == type(error).description else error.description
+def _message(error: HTTPException) -> str:
+    """Return the description passed to abort(), else the name of the status.
+
+    Werkzeug's default descriptions are written for pages, not for APIs.
+    """
+    has_default_description = error.description == type(error).description
+    return error.name if has_default_description else error.description
 
 
-def _json(message: str, fields: dict[str, list[str]] | None = None) -> Response:
+def _json_body(message: str, fields: dict[str, list[str]] | None = None) -> Response:
     return jsonify(error=message, fields=fields or {})
 
 
-def _fields(detail: dict[str, Any]) -> dict[str, list[str]]:
-    """Flatten {"json": {"body": […]}} to {"body": […]}; what concerns no field goes by the location."""
-    flat = {}
+def _flatten(detail: dict[str, Any]) -> dict[str, list[str]]:
+    """Flatten {"json": {"body": […]}} to {"body": […]}. Errors of no single field get the location as their key."""
+    fields = {}
     for location, messages in detail.items():
-        named = messages if isinstance(messages, dict) else {"_schema": messages}
-        flat |= {location if name == "_schema" else name: texts for name, texts in named.items()}
-    return flat
+        if not isinstance(messages, dict):
+            messages = {"_schema": messages}
+        for name, texts in messages.items():
+            key = location if name == "_schema" else name
+            fields[key] = texts
+    return fields
 
 
-def _page(error: HTTPException) -> str:
-    advice = ADVICE.get(error.code, error.description) if _reason(error) == error.name else error.description
+def _error_page(error: HTTPException) -> str:
+    if _message(error) == error.name:
+        explanation = EXPLANATIONS.get(error.code, error.description)
+    else:
+        explanation = error.description
     if isinstance(error, CSRFError):
-        advice += " Go back, reload the page and try again."
-    if wait := getattr(error, "retry_after", None):
-        advice += f" Please wait {wait} second{'s' if wait > 1 else ''}, then try again."
-    return render_template("error.html", error=error, advice=advice)
+        explanation += " Go back, reload the page and try again."
+    if seconds := getattr(error, "retry_after", None):
+        explanation += f" Please try again in {seconds} second{'s' if seconds > 1 else ''}."
+    return render_template("error.html", error=error, explanation=explanation)

@@ -1,4 +1,4 @@
-"""The extensions that modules share, made here so that no module has to import the app. The database's: database.py."""
+"""Flask extensions that several modules use. The database has a module of its own: database.py."""
 
 import click
 from flask import Flask
@@ -9,14 +9,15 @@ from app import database
 from app.mail import Mail
 
 csrf = CSRFProtect()
-security = Security(mail_util_cls=Mail)  # started by app/account/auth.py, which knows the models
+security = Security(mail_util_cls=Mail)  # account/auth.py initializes it, because it needs the models
 
 
 def init_app(app: Flask) -> None:
-    """Start the extensions."""
+    """Initialize the extensions."""
     database.init_app(app)
     csrf.init_app(app)
-    if click.get_current_context(silent=True):  # not in a server: Alembic would be a sixth of its start
+    is_command = click.get_current_context(silent=True) is not None
+    if is_command:  # WSGI servers do not migrate, and importing Alembic takes a sixth of the app's start time
         from app.migrations import migrate
 
         migrate.init_app(app)

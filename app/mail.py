@@ -1,63 +1,76 @@
-"""Mail: by SMTP where SMTP_URL names a server, else into the log and a folder, so that nothing has to be set up."""
+"""Mail: sent by SMTP if SMTP_URL is set, else written to the log and to a folder."""
 
 import logging
 import smtplib
 import ssl
+from collections.abc import Callable
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from pathlib import Path
 from threading import Thread
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from flask import Flask, current_app
 from flask_security import MailUtil
 
-PATIENCE = 10  # seconds for a mail server to answer
-STANDARD_PORTS = {"smtp": 587, "smtps": 465}
+TIMEOUT = 10  # seconds to wait for the mail server
+DEFAULT_PORTS = {"smtp": 587, "smtps": 465}
 
 log = logging.getLogger(__name__)
 
 
 class Mail(MailUtil):
-    """Sends what Flask-Security wants sent, and says how an address is written."""
+    """Sends the mails of Flask-Security and normalizes email addresses."""
 
     def normalize(self, email: str) -> str:
-        return super().normalize(email).lower()  # the same mailbox in practice, so one account
+        """Return the address in lower case: mail servers ignore case, so it is the same account."""
+        return super().normalize(email).lower()
 
     def validate(self, email: str) -> str:
+        """Return the normalized address. Raises ValueError if it is invalid."""
         return super().validate(email).lower()
 
     def send_mail(self, template, subject, recipient, sender, body, html, **context) -> None:
+        """Deliver a mail."""
         deliver(current_app, compose(str(sender), recipient, str(subject), body))
 
 
 def compose(sender: str, recipient: str, subject: str, body: str) -> EmailMessage:
-    """Return a message of plain text."""
+    """Return a plain text message."""
     message = EmailMessage()
-    message["From"], message["To"], message["Subject"] = sender, recipient, subject
-    message["Date"], message["Message-ID"] = formatdate(), make_msgid(domain=sender.rpartition("@")[2])
+    message["From"] = sender
+    message["To"] = recipient
+    message["Subject"] = subject
+    message["Date"] = formatdate()
+    message["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2])
     message.set_content(body.strip() + "\n")
     return message
 
 
 def deliver(app: Flask, message: EmailMessage) -> None:
-    """Hand `message` over, without waiting for it: how long that takes must not tell whether an account exists."""
-    url, folder = app.config["SMTP_URL"], Path(app.config["MAIL_FOLDER"])
-    task = Thread(target=_attempt, args=(send, url, message) if url else (keep, folder, message))
-    task.start()
+    """Deliver `message` in a background thread, so that the response time does not reveal whether a mail is sent."""
+    if url := app.config["SMTP_URL"]:
+        thread = Thread(target=_log_errors, args=(send, url, message))
+    else:
+        thread = Thread(target=_log_errors, args=(save, Path(app.config["MAIL_FOLDER"]), message))
+    thread.start()
     if app.testing:
-        task.join()
+        thread.join()
 
 
 def send(url: str, message: EmailMessage) -> None:
-    """Send `message` by the server of an smtp:// (STARTTLS) or smtps:// URL. Raises OSError, SMTPException.
+    """Send `message` with the server of an smtp:// (STARTTLS) or smtps:// URL. Raises OSError or SMTPException.
 
-    A password is never sent in the clear; without one an smtp:// server need not know TLS.
+    Passwords are never sent without TLS. Without a password, an smtp:// server does not have to support TLS.
     """
     server = urlsplit(url)
-    kind = smtplib.SMTP_SSL if server.scheme == "smtps" else smtplib.SMTP
-    context = {"context": ssl.create_default_context()} if server.scheme == "smtps" else {}
-    with kind(server.hostname, server.port or STANDARD_PORTS[server.scheme], timeout=PATIENCE, **context) as smtp:
+    port = server.port or DEFAULT_PORTS[server.scheme]
+    if server.scheme == "smtps":
+        smtp = smtplib.SMTP_SSL(server.hostname, port, timeout=TIMEOUT, context=ssl.create_default_context())
+    else:
+        smtp = smtplib.SMTP(server.hostname, port, timeout=TIMEOUT)
+    with smtp:
         smtp.ehlo()
         if server.scheme == "smtp" and (server.username or smtp.has_extn("starttls")):
             smtp.starttls(context=ssl.create_default_context())
@@ -66,17 +79,17 @@ def send(url: str, message: EmailMessage) -> None:
         smtp.send_message(message)
 
 
-def keep(folder: Path, message: EmailMessage) -> None:
-    """Write `message` into the log and to a file of its own in `folder`, which only this user can read."""
+def save(folder: Path, message: EmailMessage) -> None:
+    """Write `message` to the log and to a file in `folder` that only the app's user can read."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = folder / f"{message['Message-ID'].strip('<>')}.eml"
     file.touch(mode=0o600)
     file.write_bytes(bytes(message))
-    log.warning("no SMTP_URL, so this mail is only in %s:\n%s", file, message.get_content())
+    log.warning("SMTP_URL is not set; this mail was not sent but saved as %s:\n%s", file, message.get_content())
 
 
-def _attempt(task, *arguments) -> None:
+def _log_errors(task: Callable, *arguments: Any) -> None:
     try:
         task(*arguments)
     except (OSError, smtplib.SMTPException) as error:
-        log.error("mail was not sent: %s", error)
+        log.error("The mail was not sent: %s", error)

@@ -1,4 +1,4 @@
-"""What a WSGI server loads: `app.wsgi:application`."""
+"""The WSGI entry point: `app.wsgi:application`."""
 
 import os
 
@@ -7,6 +7,8 @@ from app.database import db
 
 application = create_app()
 
-# Processes that share a connection get each other's answers. None is open now, but a fork must not depend on that.
+# Forked worker processes must not share database connections: they would read each other's results. No connection is
+# open at this point, but correctness must not depend on that. close=False leaves the parent's connections open.
 with application.app_context():
-    os.register_at_fork(after_in_child=lambda engine=db.engine: engine.dispose(close=False))
+    engine = db.engine
+os.register_at_fork(after_in_child=lambda: engine.dispose(close=False))

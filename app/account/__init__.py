@@ -1,4 +1,4 @@
-"""Accounts: log-in and all around it, one's own profile, tokens for programs."""
+"""Accounts: registration, login, the account page and API tokens."""
 
 from app.account.auth import init_app
 from app.account.views import bp

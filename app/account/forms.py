@@ -1,4 +1,4 @@
-"""The forms of an account. Flask-Security has the ones for passwords; these change or add to them."""
+"""Account forms. The other password forms are Flask-Security's own."""
 
 from flask import current_app
 from flask_security import RegisterFormV2, current_user
@@ -10,61 +10,68 @@ from wtforms.validators import DataRequired, InputRequired, Length
 from app.account.models import USERNAME, User
 from app.database import db, utc_now
 from app.extensions import security
-from app.text import plain_text
+from app.validation import validate_plain_text
 
 
 class LoginForm(SecurityLoginForm):
-    """Asks for email and password; how long a session lasts is the same for all."""
+    """Logs a user in. There is no checkbox "remember me": all sessions have the same lifetime."""
 
     remember = None
 
     def validate_email(self, field: Field) -> None:
-        # Else validate() would look, and others could not write while it hashes a password (database.py).
-        self.ifield, self.user = field, security.datastore.find_user(email=field.data)
+        """Look the user up, and end the transaction if there is none."""
+        # Flask-Security would look the user up in validate(), and then hash a password while the transaction holds
+        # SQLite's write lock (database.py).
+        self.ifield = field
+        self.user = security.datastore.find_user(email=field.data)
         if self.user is None:
             db.session.rollback()
 
 
 class RegisterForm(RegisterFormV2):
-    """Makes an account. That a username is taken is no secret, for it is public; that an email is, is one."""
+    """Creates an account. Usernames are public, so the form says if one is taken. Email addresses are not."""
 
     username = StringField(
         "Username",
-        description="3 to 30 of a–z, 0–9 and _. Everybody sees it.",
+        description="3 to 30 characters: a–z, 0–9 and _. Your username is public.",
         render_kw={"autocomplete": "username", "autocapitalize": "none", "spellcheck": "false"},
     )
 
     def validate_username(self, field: Field) -> None:
+        """Normalize the username. Raises ValidationError if it is invalid or taken."""
         field.data = (field.data or "").strip().lower()
         if not USERNAME.fullmatch(field.data):
-            raise ValidationError("A username has 3 to 30 characters: a to z, 0 to 9 and _.")
-        if User.named(field.data):
+            raise ValidationError("A username has 3 to 30 characters: a–z, 0–9 and _.")
+        if User.by_username(field.data):
             raise ValidationError("This username is taken. Please choose another one.")
 
     def to_dict(self, only_user: bool) -> dict:
-        # Where no mail can be sent nobody could confirm anything.
-        return super().to_dict(only_user) | {"confirmed_at": None if current_app.config["SMTP_URL"] else utc_now()}
+        """Return the new user's attributes. Without a mail server, the email address counts as confirmed."""
+        attributes = super().to_dict(only_user)
+        attributes["confirmed_at"] = None if current_app.config["SMTP_URL"] else utc_now()
+        return attributes
 
 
 class DeactivateForm(FlaskForm):
-    """Closes one's own account."""
+    """Closes the user's own account."""
 
     password = PasswordField(
         "Your password",
-        validators=[InputRequired("Type your password, so that nobody else can do this.")],
+        validators=[InputRequired("Enter your password to confirm.")],
         render_kw={"autocomplete": "current-password"},
     )
 
     def validate_password(self, field: Field) -> None:
+        """Raises ValidationError if the password is wrong."""
         if not current_user.verify_and_update_password(field.data):
-            raise ValidationError("This is not your password.")
+            raise ValidationError("The password is wrong.")
 
 
 class TokenForm(FlaskForm):
-    """Makes a token."""
+    """Creates an API token."""
 
     name = StringField(
-        "What is it for?",
-        description="So that you know it again, such as “backup script”.",
-        validators=[plain_text, DataRequired("Give the token a name."), Length(max=80)],
+        "Name",
+        description="What the token is for, for example “backup script”.",
+        validators=[validate_plain_text, DataRequired("Enter a name for the token."), Length(max=80)],
     )

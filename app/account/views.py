@@ -1,4 +1,4 @@
-"""The pages of one's own account. Those for passwords are Flask-Security's, with our templates."""
+"""Account pages. The views of the password pages are Flask-Security's; templates/security/ has their templates."""
 
 from flask import Blueprint, flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
@@ -14,43 +14,45 @@ bp = Blueprint("account", __name__, url_prefix="/account", template_folder="temp
 @bp.get("")
 @auth_required("session")
 def index() -> ResponseReturnValue:
-    """Show what we know about the user, and what can be changed."""
+    """Show the account page."""
     return render_template("account/index.html")
 
 
 @bp.route("/deactivate", methods=["GET", "POST"])
 @auth_required("session")
 def deactivate() -> ResponseReturnValue:
-    """Close the account, once the password has been given."""
+    """Close the account after the password was confirmed."""
     form = DeactivateForm()
     if not form.validate_on_submit():
         return render_template("account/deactivate.html", form=form), 422 if form.errors else 200
     current_user.deactivate()
     db.session.commit()
     logout_user()
-    flash("Your account is closed. Goodbye.")
+    flash("Your account has been closed.")
     return redirect(url_for("blog.index"), 303)
 
 
 @bp.route("/tokens", methods=["GET", "POST"])
 @auth_required("session")
 def tokens() -> ResponseReturnValue:
-    """List the tokens; make one and show it, this one time."""
-    form, plain_text = TokenForm(), None
+    """List the tokens. POST creates a token and shows it once."""
+    form = TokenForm()
+    plain_text = None
     if form.validate_on_submit():
         _, plain_text = ApiToken.issue(current_user, form.name.data)
         db.session.commit()
         form = TokenForm(formdata=None)
-    page = render_template("account/tokens.html", form=form, plain_text=plain_text, tokens=ApiToken.of(current_user))
+    tokens = ApiToken.for_user(current_user)
+    page = render_template("account/tokens.html", form=form, plain_text=plain_text, tokens=tokens)
     return page, 422 if form.errors else 200
 
 
 @bp.post(f"/tokens/<int(max={ID_MAX}):token_id>/revoke")
 @auth_required("session")
 def revoke(token_id: int) -> ResponseReturnValue:
-    """Delete one of the user's own tokens."""
+    """Revoke one of the user's own tokens."""
     token = ApiToken.own_or_404(current_user, token_id)
     db.session.delete(token)
     db.session.commit()
-    flash(f"The token “{token.name}” is revoked.")
+    flash(f"The token “{token.name}” has been revoked.")
     return redirect(url_for(".tokens"), 303)

@@ -1,6 +1,6 @@
-"""The pages of those who keep order, and the command that makes the first of them."""
+"""Admin pages, and the command that creates the first admin."""
 
-from app.admin import commands  # noqa: F401  (adds the command to bp)
+from app.admin import commands  # noqa: F401  (registers the command)
 from app.admin.views import bp
 
 __all__ = ["bp"]

@@ -1,4 +1,4 @@
-"""What admins can do to users and posts: a line each here, and pages and records follow."""
+"""Actions of admins on users and posts. The pages offer every action in USER_ACTIONS and POST_ACTIONS."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,37 +12,40 @@ from app.extensions import security
 
 @dataclass(frozen=True)
 class Action:
-    """`offered` says whether it makes sense for this target; done nevertheless, it changes nothing."""
+    """An action on a target (a user or a post).
+
+    is_available: whether the page of the target offers the action. Applying an unavailable action changes nothing.
+    """
 
     label: str
-    do: Callable[[Any], None]
-    offered: Callable[[Any], bool]
+    apply: Callable[[Any], None]
+    is_available: Callable[[Any], bool]
 
 
 def activate(user: User) -> None:
-    """Open an account again."""
+    """Reopen a closed account."""
     user.active = True
 
 
 def make_admin(user: User) -> None:
-    """Give the role `admin`, which is made when it is needed first."""
-    role: Role = security.datastore.find_or_create_role(ADMIN, description="may use /admin")
+    """Grant the role `admin`, which is created when it is first needed."""
+    role: Role = security.datastore.find_or_create_role(ADMIN, description="may open /admin")
     security.datastore.add_role_to_user(user, role)
 
 
 def remove_admin(user: User) -> None:
-    """Take the role `admin` away."""
+    """Revoke the role `admin`."""
     if user.is_admin:
         security.datastore.remove_role_from_user(user, ADMIN)
 
 
 def hide(post: Post) -> None:
-    """Let only admins see a post."""
+    """Hide a post from everyone except admins."""
     post.hidden_at = post.hidden_at or utc_now()
 
 
 def restore(post: Post) -> None:
-    """Let everybody see a post again."""
+    """Make a hidden post public again."""
     post.hidden_at = None
 
 
@@ -51,7 +54,7 @@ USER_ACTIONS = {
     "activate": Action("Activate", activate, lambda user: not user.active),
     "unlock": Action("Unlock", User.unlock, lambda user: user.locked),
     "make-admin": Action("Make admin", make_admin, lambda user: not user.is_admin),
-    "remove-admin": Action("Remove as admin", remove_admin, lambda user: user.is_admin),
+    "remove-admin": Action("Remove admin role", remove_admin, lambda user: user.is_admin),
 }
 
 POST_ACTIONS = {

@@ -1,4 +1,4 @@
-"""`flask admin EMAIL`: makes the first admin."""
+"""`flask admin EMAIL`: create an admin."""
 
 import click
 from flask_security import hash_password
@@ -12,33 +12,48 @@ from app.extensions import security
 
 @bp.cli.command("admin")
 @click.argument("email")
-@click.option("--username", help="of a new account; default: the first part of the email")
-@click.option("--password", help="of a new account; default: asked for")
+@click.option("--username", help="Username of a new account. Default: the local part of EMAIL.")
+@click.option("--password", help="Password of a new account. Default: prompt for it.")
 def admin(email: str, username: str | None, password: str | None) -> None:
-    """Make the account of EMAIL an admin; make the account first if there is none."""
-    email = _valid_email(email)
-    user = security.datastore.find_user(email=email) or _create(email, username, password)
+    """Make the user with EMAIL an admin, and create the account if it does not exist."""
+    email = _validate_email(email)
+    user = security.datastore.find_user(email=email)
+    if user is None:
+        user = _create_user(email, username, password)
     make_admin(user)
     db.session.commit()
-    click.echo(f"{email} is an admin, as {user.username}. Log in at /login, then see /admin.")
+    click.echo(f"{email} (username: {user.username}) is an admin. Log in at /login, then open /admin.")
 
 
-def _valid_email(email: str) -> str:
+def _validate_email(email: str) -> str:
     try:
         return security.mail_util.validate(email)
     except ValueError:
-        advice = "People log in with theirs.\nType: flask admin you@example.com"
-        raise click.ClickException(f"{email!r} is not an email address.\n{advice}") from None
+        raise _error(
+            f"{email!r} is not a valid email address.",
+            "Users log in with their email address.",
+            "flask admin you@example.com",
+        ) from None
 
 
-def _create(email: str, username: str | None, password: str | None) -> User:
+def _create_user(email: str, username: str | None, password: str | None) -> User:
     username = username or email.partition("@")[0]
-    if not USERNAME.fullmatch(username) or User.named(username):
-        advice = f"It stands in the address of a user's page.\nChoose one: flask admin {email} --username NAME"
-        raise click.ClickException(f"{username!r} is taken, or not 3 to 30 of a-z, 0-9 and _.\n{advice}")
+    if not USERNAME.fullmatch(username) or User.by_username(username):
+        raise _error(
+            f"The username {username!r} is taken or invalid.",
+            "Usernames are unique and have 3 to 30 characters: a-z, 0-9 and _.",
+            f"flask admin {email} --username NAME",
+        )
     password = password or click.prompt("Password", hide_input=True, confirmation_prompt=True)
     problems, password = security.password_util.validate(password, True)
     if problems:
-        advice = "This account will be able to close all others.\nChoose a longer password."
-        raise click.ClickException(f"{problems[0]}.\n{advice}")
+        raise _error(
+            f"{problems[0]}.",
+            "The password is too weak for an admin.",
+            f"flask admin {email} (with a longer password)",
+        )
     return security.datastore.create_user(email=email, username=username, password=hash_password(password))
+
+
+def _error(error: str, cause: str, fix: str) -> click.ClickException:
+    return click.ClickException(f"{error}\ncause: {cause}\nfix:   {fix}")

@@ -1,13 +1,13 @@
-"""The one form of the admins."""
+"""The form for admin actions."""
 
 from flask_wtf import FlaskForm
 from wtforms import StringField
 from wtforms.validators import Length
 
-from app.text import plain_text
+from app.validation import validate_plain_text
 
 
-class NoteForm(FlaskForm):
-    """Why something is done, for the record."""
+class ReasonForm(FlaskForm):
+    """The reason for an action, which is recorded."""
 
-    note = StringField("Reason, for the record", validators=[plain_text, Length(max=200)])
+    reason = StringField("Reason (will be recorded)", validators=[validate_plain_text, Length(max=200)])

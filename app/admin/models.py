@@ -1,4 +1,4 @@
-"""What admins have done, which all admins can read; and what they look for."""
+"""The record of admin actions, and the queries of the admin pages."""
 
 from datetime import datetime, timedelta
 from typing import Self
@@ -9,49 +9,51 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from app.account.models import User
 from app.blog.models import Follow, Post
 from app.database import UTCDateTime, db, utc_now
-from app.paging import Page, part_of
+from app.pagination import Page, paginate
 
 
 class AdminAction(db.Model):
-    """One action of an admin on a target, such as `hide` on `post 7`."""
+    """A recorded action of an admin on a target, such as `hide` on `post 7`."""
 
     id: Mapped[int] = mapped_column(primary_key=True)
     admin_id: Mapped[int] = mapped_column(ForeignKey("account.id"))
     action: Mapped[str] = mapped_column(String(40))
     target: Mapped[str] = mapped_column(String(80))
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
-    note: Mapped[str | None] = mapped_column(Text)
+    reason: Mapped[str | None] = mapped_column("note", Text)
 
     admin: Mapped[User] = relationship(lazy="joined", innerjoin=True)
 
     @classmethod
     def latest(cls) -> list[Self]:
-        """Return the newest records."""
-        return part_of(cls, None).items
+        """Return the most recent actions."""
+        return paginate(cls, before=None).items
 
 
 def find_users(text: str, before: int | None) -> Page:
-    """Return the users whose name or email contains `text`, newest first."""
-    found = [column.icontains(text, autoescape=True) for column in (User.username, User.email)]
-    return part_of(User, before, or_(*found))
+    """Return a page of the users whose username or email contains `text`, newest first."""
+    in_username = User.username.icontains(text, autoescape=True)
+    in_email = User.email.icontains(text, autoescape=True)
+    return paginate(User, before, or_(in_username, in_email))
 
 
 def find_posts(text: str, before: int | None) -> Page:
-    """Return the posts whose body contains `text`, newest first, hidden ones as well."""
-    return part_of(Post, before, Post.body.icontains(text, autoescape=True))
+    """Return a page of the posts whose body contains `text`, newest first, including hidden posts."""
+    return paginate(Post, before, Post.body.icontains(text, autoescape=True))
 
 
-def figures() -> dict[str, int]:
-    """Return how much there is of what, in one statement."""
+def statistics() -> dict[str, int]:
+    """Return the number of accounts, posts and follows. It takes a single SQL statement."""
     yesterday = utc_now() - timedelta(days=1)
-    counted = {
+    queries = {
         "accounts": select(User.id),
         "active accounts": select(User.id).where(User.active),
-        "accounts with a log-in in the last 24 hours": select(User.id).where(User.current_login_at > yesterday),
-        "notes": select(Post.id),
-        "notes of the last 24 hours": select(Post.id).where(Post.created_at > yesterday),
-        "hidden notes": select(Post.id).where(Post.hidden_at.is_not(None)),
+        "accounts with a login in the last 24 hours": select(User.id).where(User.current_login_at > yesterday),
+        "posts": select(Post.id),
+        "posts in the last 24 hours": select(Post.id).where(Post.created_at > yesterday),
+        "hidden posts": select(Post.id).where(Post.hidden_at.is_not(None)),
         "follows": select(Follow.follower_id),
     }
-    counts = [select(func.count()).select_from(query.subquery()).scalar_subquery() for query in counted.values()]
-    return dict(zip(counted, db.session.execute(select(*counts)).one(), strict=True))
+    counts = [select(func.count()).select_from(query.subquery()).scalar_subquery() for query in queries.values()]
+    row = db.session.execute(select(*counts)).one()
+    return dict(zip(queries, row, strict=True))

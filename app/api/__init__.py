@@ -1,6 +1,6 @@
 """The JSON API, version 1."""
 
-# The modules with views, which register themselves; the order is that of the documentation.
+# Importing the modules registers their views. The documentation lists them in this order.
 from app.api import posts, users, tokens, docs  # isort: skip  # noqa: F401
 from app.api.blueprint import bp
 from app.api.docs import SPEC_PATH, init_app

@@ -1,4 +1,4 @@
-"""Who asks: by a token, by name and password, or by the session of the pages. `g.user` is None for a stranger."""
+"""Authentication of API requests: bearer token, HTTP Basic or session cookie. `g.user` is None if anonymous."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -11,30 +11,41 @@ from sqlalchemy import select, update
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Unauthorized
 
-from app import limits
+from app import rate_limits
 from app.account.models import ApiToken, User
 from app.database import SAFE_METHODS, db, utc_now
 from app.extensions import csrf
-from app.text import NOT_PLAIN
+from app.validation import FORBIDDEN_CHARACTERS
 
-NOTED_EVERY = timedelta(minutes=10)  # how exact ApiToken.last_used_at is; else each read would be a write
+LAST_USED_PRECISION = timedelta(minutes=10)  # of ApiToken.last_used_at; otherwise every read would be a write
 SCHEMES = {
-    "token": {"type": "http", "scheme": "bearer", "description": "A token of yours, made with POST /tokens."},
-    "password": {"type": "http", "scheme": "basic", "description": "Username or email, and password."},
+    "token": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API token, created on the account page or with `POST /api/v1/tokens`.",
+    },
+    "password": {
+        "type": "http",
+        "scheme": "basic",
+        "description": "Username or email address, and password.",
+    },
     "session": {
         "type": "apiKey",
         "in": "cookie",
         "name": "session",
-        "description": "The session of the pages; what writes needs the header X-CSRFToken as well.",
+        "description": "The session cookie of the pages. Writes also require the header `X-CSRFToken`.",
     },
 }
-KNOWN = list(SCHEMES)  # any of them, for the description of what only answers to somebody
+ANY_SCHEME = list(SCHEMES)  # for the OpenAPI description of views that require authentication
 
 
 def authenticate() -> None:
-    """Set `g.user`. Raises Unauthorized for wrong credentials, CSRFError for a write by cookie without its token."""
+    """Set `g.user`.
+
+    Raises Unauthorized for invalid credentials, and CSRFError for a write with a session cookie but no CSRF token.
+    """
     if "Authorization" in request.headers:
-        g.user = _by_header()
+        g.user = _user_from_header()
     elif current_user.is_authenticated:
         if request.method not in SAFE_METHODS:
             csrf.protect()
@@ -44,54 +55,59 @@ def authenticate() -> None:
 
 
 def require_user() -> None:
-    """Raises Unauthorized unless it is known who asks."""
+    """Raise Unauthorized if the request is anonymous."""
     if g.user is None:
         raise _unauthorized()
 
 
 def login_required(view: Callable) -> Callable:
-    """Decorate a view that only answers to somebody, though it only reads: for writes blueprint.py sees to that."""
+    """Require authentication for a view that only reads. blueprint.py requires it for all writes."""
 
     @wraps(view)
-    def guarded(*args, **kwargs):
+    def wrapper(*args, **kwargs):
         require_user()
         return view(*args, **kwargs)
 
-    return guarded
+    return wrapper
 
 
 def _unauthorized() -> Unauthorized:
-    # Not Basic: a browser would ask for the password, and send it by itself from then on, whoever causes the request.
+    # Not Basic: browsers would ask for the password and then add it to all requests, including cross-site requests.
     return Unauthorized(www_authenticate=WWWAuthenticate("bearer", {"realm": "Tripod"}))
 
 
-def _by_header() -> User:
+def _user_from_header() -> User:
+    user = None
     credentials = request.authorization
     if credentials and credentials.type == "bearer":
-        user = _by_token(credentials.token or "")
+        user = _user_by_token(credentials.token or "")
     elif credentials and credentials.type == "basic":
-        user = _by_password(credentials.username or "", credentials.password or "")
-    else:
-        user = None
+        user = _user_by_password(credentials.username or "", credentials.password or "")
     if user is None:
         raise _unauthorized()
     return user
 
 
-def _by_token(plain_text: str) -> User | None:
+def _user_by_token(plain_text: str) -> User | None:
     token = ApiToken.find(plain_text)
-    if token and (token.last_used_at is None or utc_now() - token.last_used_at > NOTED_EVERY):
-        db.session.rollback()  # a transaction that has only read so far could not write (database.py)
+    if token is None:
+        return None
+    if token.last_used_at is None or utc_now() - token.last_used_at > LAST_USED_PRECISION:
+        db.session.rollback()  # on SQLite, a transaction that began as read-only cannot write (database.py)
         db.session.execute(update(ApiToken).where(ApiToken.id == token.id).values(last_used_at=utc_now()))
         db.session.commit()
-    return token and token.user
+    return token.user
 
 
-def _by_password(name: str, password: str) -> User | None:
-    """Return the user whose password this is. Guesses are limited, and take as long where there is no such user."""
-    user = _named(name.strip().lower())
-    for limit, key in zip(limits.LOG_IN, (limits.account(user.email if user else name), limits.address()), strict=True):
-        limits.spend(limit, key)
+def _user_by_password(name: str, password: str) -> User | None:
+    """Return the user with this username or email address and this password, or None.
+
+    Attempts are rate limited, and take the same time if the user does not exist.
+    """
+    user = _find_user(name.strip().lower())
+    account_limit, address_limit = rate_limits.LOGIN_LIMITS
+    rate_limits.hit(account_limit, rate_limits.account_key(user.email if user else name))
+    rate_limits.hit(address_limit, rate_limits.client_address())
     if user is None or user.password is None:
         hash_password(password)
         return None
@@ -100,11 +116,11 @@ def _by_password(name: str, password: str) -> User | None:
         return None
     if user.is_locked() or not user.active or user.confirmed_at is None:
         return None
-    limits.forgive()
+    rate_limits.refund()
     return user
 
 
-def _named(name: str) -> User | None:
-    if NOT_PLAIN.search(name):  # PostgreSQL could not even look for it
+def _find_user(name: str) -> User | None:
+    if FORBIDDEN_CHARACTERS.search(name):  # PostgreSQL rejects queries for text with NUL
         return None
     return db.session.scalar(select(User).where((User.username == name) | (User.email == name)))

@@ -1,4 +1,4 @@
-"""What holds for every address of the API."""
+"""The blueprint of the API: authentication, rate limits and ETags for all of its views."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -7,48 +7,52 @@ from apiflask import APIBlueprint, Schema, abort
 from flask import Response, g, request
 from werkzeug.exceptions import BadRequest
 
-from app import limits
+from app import rate_limits
 from app.api import auth
 from app.database import SAFE_METHODS
 from app.extensions import csrf
 
 bp = APIBlueprint("api", __name__, url_prefix="/api/v1", template_folder="templates")
-csrf.exempt(bp)  # from the check of all forms: auth.py has its own, for those who come by the session's cookie
+csrf.exempt(bp)  # from Flask-WTF's check of all POST requests; auth.py checks requests with a session cookie
 bp.before_request(auth.authenticate)
 
 
 @bp.before_request
 def guard_writes() -> None:
-    """Let nobody write who has not said who they are, nor more often than is reasonable."""
+    """Require authentication for writes, and apply the rate limit."""
     if request.method not in SAFE_METHODS:
         auth.require_user()
-        limits.spend(limits.WRITES, f"user {g.user.id}")
+        rate_limits.hit(rate_limits.WRITE_LIMIT, f"user {g.user.id}")
 
 
 @bp.after_request
-def validate_later(response: Response) -> Response:
-    """Give what was read an ETag, and 304 to who has it already (If-None-Match); no cache may share it."""
+def add_etag(response: Response) -> Response:
+    """Add an ETag, answer 304 if it matches If-None-Match, and prevent shared caches from storing the response."""
     if response.status_code in (200, 201) and response.is_json:
         response.add_etag()
         response.make_conditional(request)
-        response.cache_control.no_cache = response.cache_control.private = True
+        response.cache_control.no_cache = True
+        response.cache_control.private = True
     return response
 
 
-def takes(schema: type[Schema]) -> Callable:
-    """Decorate a view that takes JSON: refuse what is none by its type (415) or its text (422), then by `schema`."""
+def json_input(schema: type[Schema]) -> Callable:
+    """Pass the JSON body, validated by `schema`, to a view as `json_data`.
+
+    Other content types are answered with 415, malformed JSON and validation errors with 422.
+    """
 
     def decorate(view: Callable) -> Callable:
-        view = bp.input(schema)(view)
+        validated_view = bp.input(schema)(view)
 
-        @wraps(view)
-        def checked(*args, **kwargs):
+        @wraps(validated_view)
+        def wrapper(*args, **kwargs):
             try:
                 request.get_json()
-            except BadRequest:  # broken, empty, not UTF-8
-                abort(422, "Validation error", {"json": ["This is not valid JSON in UTF-8."]})
-            return view(*args, **kwargs)
+            except BadRequest:  # malformed, empty or not UTF-8
+                abort(422, "Validation error", {"json": ["The request body is not valid JSON in UTF-8."]})
+            return validated_view(*args, **kwargs)
 
-        return checked
+        return wrapper
 
     return decorate

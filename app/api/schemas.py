@@ -1,7 +1,7 @@
-"""What the API takes and gives, as marshmallow schemas; the OpenAPI description is made from them.
+"""The marshmallow schemas of requests and responses. APIFlask generates the OpenAPI description from them.
 
-APIFlask goes through the addresses from the shortest to the longest, and describes a schema twice that it meets inside
-another one first: so the view that gives one stands before the view that lists them.
+APIFlask processes the views by URL, shortest first, and describes a schema twice if it meets the schema nested in
+another one first. A view that returns a single resource must therefore be defined before the view that lists them.
 """
 
 from apiflask import Schema
@@ -11,30 +11,31 @@ from marshmallow import ValidationError
 
 from app.blog.models import BODY_MAX, clean_body
 from app.database import ID_MAX
-from app.paging import PER_PAGE
-from app.text import NOT_PLAIN
+from app.pagination import PER_PAGE
+from app.validation import FORBIDDEN_CHARACTERS, FORBIDDEN_CHARACTERS_MESSAGE
 
-MOMENT = {"description": "UTC"}
+UTC = {"description": "In UTC."}
 
 
 class PostBody(String):
-    """The text of a post, cleaned and checked by the model's own rule."""
+    """The text of a post, cleaned and validated by the rules of the model."""
 
     def _deserialize(self, value, attr, data, **kwargs) -> str:
+        text = super()._deserialize(value, attr, data, **kwargs)
         try:
-            return clean_body(super()._deserialize(value, attr, data, **kwargs))
+            return clean_body(text)
         except ValueError as error:
             raise ValidationError(str(error)) from error
 
 
-def plain(text: str) -> None:
-    """Raises ValidationError if no database could store, or look for, this text."""
-    if NOT_PLAIN.search(text):
-        raise ValidationError("This text contains characters that cannot be stored.")
+def validate_characters(text: str) -> None:
+    """Raise ValidationError if `text` contains characters that the database cannot store or search for."""
+    if FORBIDDEN_CHARACTERS.search(text):
+        raise ValidationError(FORBIDDEN_CHARACTERS_MESSAGE)
 
 
 class PostIn(Schema):
-    """What makes a post."""
+    """A new or edited post."""
 
     body = PostBody(required=True, metadata={"minLength": 1, "maxLength": BODY_MAX})
 
@@ -44,72 +45,81 @@ class PostOut(Schema):
 
     id = Integer()
     body = String()
-    author = String(attribute="author.username")
-    created_at = DateTime(metadata=MOMENT)
-    updated_at = DateTime(allow_none=True, metadata=MOMENT)
+    author = String(attribute="author.username", metadata={"description": "The author's username."})
+    created_at = DateTime(metadata=UTC)
+    updated_at = DateTime(allow_none=True, metadata=UTC)
 
 
 class PageIn(Schema):
-    """Which part of a list is wanted."""
+    """The requested page of a list."""
 
-    before = Integer(validate=Range(1, ID_MAX), metadata={"description": "The `older` of the part before this one."})
-    limit = Integer(load_default=PER_PAGE, validate=Range(1, 100))
+    before = Integer(
+        validate=Range(1, ID_MAX), metadata={"description": "The value of `older` from the previous page."}
+    )
+    limit = Integer(
+        load_default=PER_PAGE, validate=Range(1, 100), metadata={"description": "The maximum number of items."}
+    )
 
 
 class SearchIn(PageIn):
-    """Which of all posts are wanted."""
+    """The requested page of a list of posts, with filters."""
 
     author = String(validate=Length(1, 30), metadata={"description": "A username."})
-    search = String(validate=[Length(1, 100), plain], metadata={"description": "Text, in lower or upper case."})
+    search = String(
+        validate=[Length(1, 100), validate_characters],
+        metadata={"description": "Text that the posts contain. Case is ignored."},
+    )
 
 
 class PageOut(Schema):
-    """A part of a list, newest first; the header `Link` has the address of the next (`rel="next"`), if any."""
+    """A page of a list, newest first. The header `Link` contains the URL of the next page (`rel="next"`)."""
 
-    older = Integer(allow_none=True, metadata={"description": "The `before` of the next part; null at the end."})
+    older = Integer(
+        allow_none=True, metadata={"description": "The value of `before` for the next page; null on the last page."}
+    )
 
 
 class PostsOut(PageOut):
-    """A part of a timeline."""
+    """A page of a list of posts."""
 
     posts = List(Nested(PostOut), attribute="items")
 
 
 class UserOut(Schema):
-    """A person. All but the first two is only told to that person, by /me."""
+    """A user. Only /me includes the private fields, which are all except the first two."""
 
     username = String()
-    created_at = DateTime(metadata=MOMENT)
+    created_at = DateTime(metadata=UTC)
     email = String(attribute="own.email")
     is_admin = Boolean(attribute="own.is_admin")
     login_count = Integer(attribute="own.login_count", allow_none=True)
-    last_login_at = DateTime(attribute="own.last_login_at", allow_none=True, metadata=MOMENT)
+    last_login_at = DateTime(attribute="own.last_login_at", allow_none=True, metadata=UTC)
     last_login_ip = String(attribute="own.last_login_ip", allow_none=True)
 
 
 class UsersOut(PageOut):
-    """A part of all people."""
+    """A page of a list of users."""
 
     users = List(Nested(UserOut), attribute="items")
 
 
 class TokenIn(Schema):
-    """What makes a token."""
+    """A new token."""
 
-    name = String(required=True, validate=[Length(1, 80), plain])
+    name = String(required=True, validate=[Length(1, 80), validate_characters])
 
 
 class TokenOut(Schema):
-    """A token. Its text is not stored, and only told when it is made."""
+    """A token. `token`, its plain text, is only included when the token is created."""
 
     id = Integer()
     name = String()
-    created_at = DateTime(metadata=MOMENT)
-    last_used_at = DateTime(allow_none=True, metadata=MOMENT)
+    created_at = DateTime(metadata=UTC)
+    last_used_at = DateTime(allow_none=True, metadata=UTC)
     token = String(attribute="plain_text")
 
 
 class TokensOut(Schema):
-    """All tokens of a user, the newest first."""
+    """All tokens of a user, newest first."""
 
     tokens = List(Nested(TokenOut))

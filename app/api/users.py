@@ -1,49 +1,52 @@
-"""People, and whom one follows."""
+"""API views for users and follows."""
 
 from flask import g
 from werkzeug.exceptions import Conflict
 
 from app.account.models import User
 from app.api import schemas
-from app.api.auth import KNOWN, login_required
+from app.api.auth import ANY_SCHEME, login_required
 from app.api.blueprint import bp
-from app.api.paging import with_links
+from app.api.pagination import with_links
 from app.blog.models import Follow, Post
-from app.paging import Page, part_of
+from app.pagination import Page, paginate
 
 
 @bp.get("/users")
 @bp.input(schemas.PageIn, location="query")
 @bp.output(schemas.UsersOut)
 def list_users(query_data: dict) -> tuple[Page, int, dict]:
-    """List people, the newest first."""
-    before = query_data.get("before")
-    return with_links(part_of(User, before, User.active.is_(True), limit=query_data["limit"]))
+    """List users, newest first."""
+    page = paginate(User, query_data.get("before"), User.active.is_(True), limit=query_data["limit"])
+    return with_links(page)
 
 
 @bp.get("/users/<username>")
 @bp.output(schemas.UserOut)
 def read_user(username: str) -> User:
-    """Read about a person."""
-    return User.named_or_404(username)
+    """Get a user."""
+    return User.by_username_or_404(username)
 
 
 @bp.get("/users/<username>/posts")
 @bp.input(schemas.PageIn, location="query")
 @bp.output(schemas.PostsOut)
-def list_posts_of(username: str, query_data: dict) -> tuple[Page, int, dict]:
-    """List what a person has written, newest first."""
-    return with_links(Post.timeline(author=User.named_or_404(username), **query_data))
+def list_user_posts(username: str, query_data: dict) -> tuple[Page, int, dict]:
+    """List a user's posts, newest first."""
+    author = User.by_username_or_404(username)
+    return with_links(Post.timeline(author=author, **query_data))
 
 
 @bp.put("/users/<username>/follow")
 @bp.output({}, status_code=204)
-@bp.doc(responses={409: "Oneself, or an account that is closed"})
+@bp.doc(responses={409: "The user is the current user, or the account is closed"})
 def follow(username: str) -> str:
-    """Follow a person; to do it twice does no harm."""
-    user = User.named_or_404(username)
-    if user.id == g.user.id or not user.active:
-        raise Conflict("Nobody can follow this account.")
+    """Follow a user. The request is idempotent."""
+    user = User.by_username_or_404(username)
+    if user.id == g.user.id:
+        raise Conflict("You can't follow yourself.")
+    if not user.active:
+        raise Conflict("This account is closed, so you can't follow it.")
     Follow.add(g.user, user)
     return ""
 
@@ -51,16 +54,16 @@ def follow(username: str) -> str:
 @bp.delete("/users/<username>/follow")
 @bp.output({}, status_code=204)
 def unfollow(username: str) -> str:
-    """Follow a person no longer."""
-    Follow.remove(g.user, User.named_or_404(username))
+    """Unfollow a user. The request is idempotent."""
+    Follow.remove(g.user, User.by_username_or_404(username))
     return ""
 
 
 @bp.get("/me")
 @login_required
 @bp.output(schemas.UserOut)
-@bp.doc(security=KNOWN)
+@bp.doc(security=ANY_SCHEME)
 def me() -> User:
-    """Read about oneself."""
-    g.user.own = g.user
+    """Get the current user."""
+    g.user.own = g.user  # for the private fields of schemas.UserOut
     return g.user

@@ -1,4 +1,4 @@
-"""The front page: short notes, newest first, and the form that adds one."""
+"""The blog: timelines, posts, profiles and search."""
 
 from app.blog.views import bp
 

@@ -1,4 +1,4 @@
-"""The forms of the blog."""
+"""The form for posts."""
 
 from flask_wtf import FlaskForm
 from wtforms import Field, TextAreaField, ValidationError
@@ -7,16 +7,17 @@ from app.blog.models import BODY_MAX, clean_body
 
 
 class PostForm(FlaskForm):
-    """Writes or edits a post. The text is cleaned on the way, so `body.data` is what may be stored."""
+    """Creates or edits a post. Validation cleans the text, so `body.data` can be stored as it is."""
 
-    # No maxlength: a browser would cut off what is pasted, and say nothing.
+    # No maxlength attribute: browsers would silently truncate pasted text.
     body = TextAreaField(
-        "Your note",
+        "Your post",
         description=f"Plain text, up to {BODY_MAX} characters.",
         render_kw={"rows": 3, "required": True},
     )
 
     def validate_body(self, field: Field) -> None:
+        """Clean the text. Raises ValidationError if it is invalid."""
         try:
             field.data = clean_body(field.data or "")
         except ValueError as error:

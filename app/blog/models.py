@@ -1,4 +1,4 @@
-"""Posts, who follows whom, and the rules for a post's text: form, API and database all follow these."""
+"""Posts and follows. The rules for the text of a post apply to the form, the API and the database."""
 
 from datetime import datetime
 
@@ -8,14 +8,14 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.account.models import User
 from app.database import UTCDateTime, db, utc_now
-from app.paging import PER_PAGE, Page, part_of
-from app.text import NOT_PLAIN
+from app.pagination import PER_PAGE, Page, paginate
+from app.validation import FORBIDDEN_CHARACTERS, FORBIDDEN_CHARACTERS_MESSAGE
 
 BODY_MAX = 500  # characters
 
 
 class Follow(db.Model):
-    """`follower` wants to read what `followed` writes."""
+    """`follower` sees the posts of `followed` in their timeline."""
 
     __table_args__ = (CheckConstraint("follower_id <> followed_id", name="not_oneself"), Index(None, "followed_id"))
 
@@ -29,29 +29,29 @@ class Follow(db.Model):
 
     @classmethod
     def add(cls, follower: User, followed: User) -> None:
-        """Let `follower` follow `followed`, and commit; no harm if that is so already."""
+        """Make `follower` follow `followed`, and commit. Idempotent."""
         try:
             db.session.merge(cls(follower_id=follower.id, followed_id=followed.id))
             db.session.commit()
-        except IntegrityError:  # another request was faster
+        except IntegrityError:  # a concurrent request has added the same follow
             db.session.rollback()
 
     @classmethod
     def remove(cls, follower: User, followed: User) -> None:
-        """Let `follower` no longer follow `followed`, and commit."""
+        """Make `follower` unfollow `followed`, and commit. Idempotent."""
         db.session.execute(delete(cls).where(cls.follower_id == follower.id, cls.followed_id == followed.id))
         db.session.commit()
 
     @classmethod
     def counts(cls, user: User) -> tuple[int, int]:
-        """Return how many follow `user`, and how many `user` follows."""
+        """Return the number of followers of `user` and the number of users that `user` follows."""
         followers = select(func.count()).where(cls.followed_id == user.id).scalar_subquery()
         following = select(func.count()).where(cls.follower_id == user.id).scalar_subquery()
         return tuple(db.session.execute(select(followers, following)).one())
 
 
 class Post(db.Model):
-    """A short note. Ids rise with time, so they order a timeline and page through it."""
+    """A post. Ids increase with time, so timelines are ordered and paginated by id."""
 
     __table_args__ = (
         CheckConstraint(f"length(body) BETWEEN 1 AND {BODY_MAX}", name="body_length"),
@@ -63,7 +63,7 @@ class Post(db.Model):
     author_id: Mapped[int] = mapped_column(ForeignKey("account.id"))
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
     updated_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    hidden_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # by an admin
+    hidden_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # set by an admin
 
     author: Mapped[User] = relationship(lazy="joined", innerjoin=True)
 
@@ -71,15 +71,15 @@ class Post(db.Model):
     def timeline(
         cls,
         before: int | None = None,
-        limit=PER_PAGE,
+        limit: int = PER_PAGE,
         author: User | None = None,
         followed_by: User | None = None,
         search: str | None = None,
     ) -> Page:
-        """Return the posts that are not hidden, newest first: older than the id `before`, and as the rest says.
+        """Return a page of the posts that are not hidden, newest first. It takes a single SQL statement.
 
-        `followed_by`: only of those whom this user follows, and this user's own. `search`: only with this text
-        in the body, in lower or upper case. One statement, whatever is asked.
+        before: only posts with a lower id. author: only posts by this user. followed_by: only posts by this user and
+        by the users they follow. search: only posts that contain this text, ignoring case.
         """
         conditions = [cls.hidden_at.is_(None)]
         if author:
@@ -89,30 +89,33 @@ class Post(db.Model):
             conditions.append(cls.author_id.in_(followed) | (cls.author_id == followed_by.id))
         if search:
             conditions.append(cls.body.icontains(search, autoescape=True))
-        return part_of(cls, before, *conditions, limit=limit)
+        return paginate(cls, before, *conditions, limit=limit)
 
     @classmethod
-    def visible(cls, post_id: int, lock: bool = False) -> "Post":
-        """Return the post of this id, locked if need be. Raises NotFound if there is none, or it is hidden."""
+    def visible_or_404(cls, post_id: int, lock: bool = False) -> "Post":
+        """Return a post, optionally with a row lock. Raises NotFound if it does not exist or is hidden."""
         query = select(cls).where(cls.id == post_id, cls.hidden_at.is_(None))
-        return db.one_or_404(query.with_for_update(of=cls) if lock else query)
+        if lock:
+            query = query.with_for_update(of=cls)
+        return db.one_or_404(query)
 
     def edit(self, body: str) -> None:
-        """Change the text, which must have been cleaned."""
-        self.body, self.updated_at = body, utc_now()
+        """Replace the text with `body`, which must be cleaned already."""
+        self.body = body
+        self.updated_at = utc_now()
 
 
 def clean_body(text: str) -> str:
-    """Return `text` as it may be stored: stripped, each line ending in one newline.
+    """Return `text` as it is stored: without surrounding whitespace, with lines that end in a single newline.
 
-    Raises ValueError, with a message for the user, if it is empty, too long or not plain text.
+    Raises ValueError, with a message for the user, if it is empty, too long or contains forbidden characters.
     """
-    text = text.replace("\r\n", "\n").replace("\r", "\n")  # browsers send CRLF and count it as one
-    if NOT_PLAIN.search(text):
-        raise ValueError("This text contains characters that cannot be stored.")
+    text = text.replace("\r\n", "\n").replace("\r", "\n")  # browsers send CRLF; it counts as one character
+    if FORBIDDEN_CHARACTERS.search(text):
+        raise ValueError(FORBIDDEN_CHARACTERS_MESSAGE)
     text = text.strip()
     if not text:
         raise ValueError("Write something first.")
     if len(text) > BODY_MAX:
-        raise ValueError(f"This is {len(text)} characters long; {BODY_MAX} is the most.")
+        raise ValueError(f"The text is {len(text)} characters long. The maximum is {BODY_MAX}.")
     return text

@@ -1,6 +1,6 @@
-"""The database's schema, as steps from one release to the next.
+"""Migrations: the changes of the database schema, in order.
 
-`python3 -m app.migrations` brings a database up to date. `flask --app app.wsgi db` can do all that Flask-Migrate can.
+`python3 -m app.migrations` applies them. `flask --app app.wsgi db` provides all commands of Flask-Migrate.
 """
 
 from flask_migrate import Migrate

@@ -1,6 +1,6 @@
-"""Brings the database up to date, as `flask --app app.wsgi db upgrade` does, but without loading the whole app.
+"""Migrate the database like `flask --app app.wsgi db upgrade`, but without loading the whole app.
 
-It is the release command, and nobody is served before it has ended.
+This is the default release command. It runs before a new container is promoted, so its start time delays every release.
 """
 
 from flask import Flask

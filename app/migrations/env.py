@@ -1,4 +1,7 @@
-"""Runs the migrations, for the `flask db` commands: one process at a time, all or nothing."""
+"""Alembic's environment: runs migrations in one process at a time and in a single transaction.
+
+https://alembic.sqlalchemy.org/en/latest/tutorial.html
+"""
 
 import logging
 
@@ -6,41 +9,44 @@ from alembic import context
 from flask import current_app
 from sqlalchemy import Connection, TypeDecorator
 
-LOCK = 7_470_746_172  # any number that nothing else locks in this database
+LOCK_ID = 7_470_746_172  # an arbitrary number that nothing else in this database locks
 
-logging.basicConfig(format="%(message)s")  # does nothing where logging is set up already
+logging.basicConfig(format="%(message)s")  # no effect if logging is configured already
 logging.getLogger("alembic").setLevel(logging.INFO)
 db = current_app.extensions["migrate"].db
 
 
-def hold_the_lock(connection: Connection) -> None:
-    """Make a second replica that migrates at the same time wait; it will then find nothing left to do.
+def prepare(connection: Connection) -> None:
+    """Take the migration lock and relax the timeouts of this connection.
 
-    The lock and the settings last until the connection is closed, even when this process is killed.
-    SQLite needs no lock but its own, for the transaction begins with BEGIN IMMEDIATE.
+    A second process that migrates at the same time waits for the lock and then has nothing left to do. The lock and
+    the settings last until the connection is closed, even if this process is killed.
     """
-    connection.detach()  # from the pool, so that the connection is closed at the end and not used again
+    connection.detach()  # from the pool, so that the connection is closed at the end instead of being used again
     if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("SET statement_timeout = 0; SET lock_timeout = 0")  # a migration may take long
-        connection.exec_driver_sql(f"SELECT pg_advisory_lock({LOCK})")
+        connection.exec_driver_sql("SET statement_timeout = 0; SET lock_timeout = 0")  # migrations may take long
+        connection.exec_driver_sql(f"SELECT pg_advisory_lock({LOCK_ID})")
         connection.commit()
     else:
-        # To alter a table SQLite must copy and drop it, and the drop would delete the rows that refer to it.
+        # SQLite alters a table by copying and dropping it. With foreign keys on, the drop would delete referring rows.
         connection.connection.execute("PRAGMA foreign_keys = OFF")
-        connection.connection.execute("PRAGMA busy_timeout = 600000")  # milliseconds: another's migration may take long
+        # SQLite's own lock is enough (database.py begins with BEGIN IMMEDIATE), but another migration may take long.
+        connection.connection.execute("PRAGMA busy_timeout = 600000")  # milliseconds
 
 
 def render_item(kind, item, autogen_context):
-    """Write our own column types as the SQL types behind them: old migrations must outlive today's code."""
-    return f"sa.{item.impl!r}" if kind == "type" and isinstance(item, TypeDecorator) else False
+    """Render the app's column types as the underlying SQL types, so that migrations do not depend on the app's code."""
+    if kind == "type" and isinstance(item, TypeDecorator):
+        return f"sa.{item.impl!r}"
+    return False  # Alembic's default
 
 
 with db.engine.connect() as connection:
-    hold_the_lock(connection)
+    prepare(connection)
     context.configure(
         connection=connection,
         target_metadata=db.metadata,
-        transactional_ddl=True,  # on SQLite too, where Alembic would commit each step by itself
+        transactional_ddl=True,  # Default on SQLite: False, which commits each step separately.
         render_item=render_item,
         **current_app.extensions["migrate"].configure_args,
     )

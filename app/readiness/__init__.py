@@ -1,4 +1,4 @@
-"""Readiness: may this app be given traffic?"""
+"""The readiness check."""
 
 from app.readiness.views import bp
 

@@ -1,4 +1,4 @@
-"""`GET /readyz`: can this app do its work now? Asked by whoever decides where traffic goes."""
+"""`GET /readyz`: reports whether the app can serve requests. Health checks and load balancers use it."""
 
 from collections.abc import Callable
 
@@ -6,40 +6,41 @@ from flask import Blueprint, current_app
 from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.database import db, listen
+from app.database import configure_engine, db
 
-bp = Blueprint("health", __name__)
+bp = Blueprint("readiness", __name__)
 
 
 @bp.get("/readyz")
 def readyz() -> tuple[dict, int, dict]:
-    """Answer 200 if all dependencies work, else 503 with the names of those that do not, within seconds."""
-    checks = {name: _result(name, check) for name, check in CHECKS.items()}
-    ready = set(checks.values()) == {"ok"}
-    body = {"status": "ok" if ready else "unavailable", "checks": checks}
-    return body, 200 if ready else 503, {"Cache-Control": "no-store"}
+    """Return 200 if all dependencies work, else 503, with the state of each dependency. Takes a few seconds at most."""
+    results = {name: _run_check(name, check) for name, check in CHECKS.items()}
+    is_ready = all(result == "ok" for result in results.values())
+    body = {"status": "ok" if is_ready else "unavailable", "checks": results}
+    return body, 200 if is_ready else 503, {"Cache-Control": "no-store"}
 
 
 def check_database() -> None:
-    """Raise SQLAlchemyError unless the database answers and its tables are there.
+    """Raise SQLAlchemyError unless the database responds and is migrated.
 
-    Over a connection of its own: a busy pool is no reason to stop the traffic.
+    The check opens its own connection: an exhausted connection pool does not make the app unready.
     """
     connect_args = current_app.config["SQLALCHEMY_ENGINE_OPTIONS"].get("connect_args", {})
     engine = create_engine(db.engine.url, poolclass=NullPool, connect_args=connect_args)
-    listen(engine)
+    configure_engine(engine)
     with engine.connect() as connection:
         connection.execute(text("SELECT version_num FROM alembic_version")).one()
 
 
-CHECKS: dict[str, Callable[[], None]] = {"database": check_database}  # name → raises SQLAlchemyError if down
+# Name → function that raises SQLAlchemyError if the dependency is down.
+CHECKS: dict[str, Callable[[], None]] = {"database": check_database}
 
 
-def _result(name: str, check: Callable[[], None]) -> str:
+def _run_check(name: str, check: Callable[[], None]) -> str:
     try:
         check()
     except SQLAlchemyError as error:
-        # The reason goes to the log alone: it names hosts and users.
+        # The response does not include the reason, because it contains host and user names.
         current_app.logger.warning("not ready: %s: %s", name, error)
         return "down"
     return "ok"

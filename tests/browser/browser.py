@@ -1,4 +1,4 @@
-"""Headless Chromium as a person uses it: pages by address, links and buttons by their words, fields by their labels."""
+"""A wrapper of headless Chromium: visit pages by path, find links and buttons by their text, and fields by name."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -8,7 +8,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
-PATIENCE = 15  # seconds; a page comes in milliseconds, on a busy machine later
+TIMEOUT = 15  # seconds; pages load in milliseconds, but more slowly on a busy machine
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text()
 SERIOUS = {"serious", "critical"}
 HEIGHT = 900
@@ -16,96 +16,96 @@ MOBILE_BELOW = 600
 
 
 class Browser:
-    """One window. `url` is the site's address; `visit` and the like take paths."""
+    """A browser window. `url` is the base URL of the site."""
 
     def __init__(self, url: str):
         self.url = url
         options = ChromeOptions()
         options.binary_location = "/usr/bin/chromium"
-        # Root may not use the sandbox; a container's /dev/shm is too small.
+        # Root cannot use the sandbox, and a container's /dev/shm is too small.
         for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--hide-scrollbars"):
             options.add_argument(argument)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        # Debian's driver by its path, so that Selenium looks for none on the internet.
+        # The path of Debian's driver; otherwise Selenium would download one.
         self.driver = Chrome(options, ChromeService("/usr/bin/chromedriver"))
 
     def visit(self, path: str) -> None:
         self.driver.get(f"{self.url}{path}")
 
     def find(self, css: str) -> WebElement:
-        """The first element, as soon as it is there."""
-        return WebDriverWait(self.driver, PATIENCE).until(lambda driver: driver.find_element(By.CSS_SELECTOR, css))
+        """Return the first element that matches. Wait until it exists."""
+        return WebDriverWait(self.driver, TIMEOUT).until(lambda driver: driver.find_element(By.CSS_SELECTOR, css))
 
     def fill(self, **fields: str) -> None:
-        """Type into fields by their names; what was in them is gone."""
+        """Replace the text of fields, given by their names."""
         for name, text in fields.items():
             field = self.find(f'[name="{name}"]')
             field.clear()
             field.send_keys(text)
 
     def press(self, label: str) -> None:
-        """Press the button of these words, and wait for the page that follows."""
-        self._leave(f'//button[normalize-space()="{label}"]')
+        """Click the button with this text, and wait for the next page."""
+        self._click_and_wait(f'//button[normalize-space()="{label}"]')
 
     def follow(self, label: str) -> None:
-        """Follow the link that begins with these words."""
-        self._leave(f'//a[starts-with(normalize-space(), "{label}")]')
+        """Click the link that begins with this text, and wait for the next page."""
+        self._click_and_wait(f'//a[starts-with(normalize-space(), "{label}")]')
 
-    def _leave(self, xpath: str) -> None:
-        self.driver.execute_script("window.left = false")
+    def _click_and_wait(self, xpath: str) -> None:
+        self.driver.execute_script("window.isPreviousPage = true")
         self.driver.find_element(By.XPATH, xpath).click()
-        arrived = "return window.left === undefined && document.readyState == 'complete'"
-        WebDriverWait(self.driver, PATIENCE).until(lambda driver: driver.execute_script(arrived))
+        has_loaded = "return !window.isPreviousPage && document.readyState == 'complete'"
+        WebDriverWait(self.driver, TIMEOUT).until(lambda driver: driver.execute_script(has_loaded))
 
     def open_menu(self) -> None:
-        """Show what one's own account can do."""
+        """Open the account menu."""
         self.find("details.menu summary").click()
 
     @property
     def text(self) -> str:
-        """What can be read on the page."""
+        """The visible text of the page."""
         return self.find("body").text
 
-    def look(self, width: int, theme: str) -> None:
-        """Be a window of so many CSS pixels on a `light` or `dark` desktop."""
+    def emulate(self, width: int, theme: str) -> None:
+        """Emulate a window width in CSS pixels and a preferred color scheme (`light` or `dark`)."""
         screen = {"width": width, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": width < MOBILE_BELOW}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-        wishes = {"prefers-color-scheme": theme, "prefers-reduced-motion": "reduce"}  # else colours fade over
-        features = [{"name": name, "value": value} for name, value in wishes.items()]
+        preferences = {"prefers-color-scheme": theme, "prefers-reduced-motion": "reduce"}  # no color transitions
+        features = [{"name": name, "value": value} for name, value in preferences.items()]
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
     def violations(self, rules: tuple[str, ...] = ()) -> list[str]:
-        """What axe-core finds on this page that is serious or critical: the rule, and the elements.
+        """Return the serious and critical findings of axe-core on this page, each with its rule and elements.
 
-        By all its rules, or only those given.
+        rules: the rules to check. Default: all.
         """
         self.driver.execute_script(f"if (!window.axe) {{ {AXE} }}")
         options = {"resultTypes": ["violations"], **({"runOnly": rules} if rules else {})}
         run = "axe.run(document, arguments[0]).then(arguments[1])"
-        found = self.driver.execute_async_script(run, options)
+        result = self.driver.execute_async_script(run, options)
         return [
-            f"{one['id']}: {' '.join(node['html'] for node in one['nodes'])}"
-            for one in found["violations"]
-            if one["impact"] in SERIOUS
+            f"{violation['id']}: {' '.join(node['html'] for node in violation['nodes'])}"
+            for violation in result["violations"]
+            if violation["impact"] in SERIOUS
         ]
 
     def overflow(self) -> int:
-        """How many pixels one would have to scroll sideways."""
+        """Return by how many pixels the page is wider than the window."""
         return self.driver.execute_script(
             "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
         )
 
     def screenshot(self, file: Path) -> None:
-        """Save the window as a PNG."""
+        """Save a screenshot as a PNG file."""
         self.driver.save_screenshot(str(file))
 
-    def complaints(self) -> list[str]:
-        """What the console has said since the last call: errors and warnings, such as a refused script."""
-        said = self.driver.get_log("browser")
-        return [entry["message"] for entry in said if entry["level"] in {"SEVERE", "WARNING"}]
+    def console_errors(self) -> list[str]:
+        """Return the errors and warnings in the console since the last call, for example blocked scripts."""
+        entries = self.driver.get_log("browser")
+        return [entry["message"] for entry in entries if entry["level"] in {"SEVERE", "WARNING"}]
 
-    def forget(self) -> None:
-        """Be a new visitor."""
+    def delete_cookies(self) -> None:
+        """Delete all cookies: the next request is anonymous."""
         self.driver.delete_all_cookies()
 
     def quit(self) -> None:

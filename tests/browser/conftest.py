@@ -1,4 +1,4 @@
-"""A stack with a demo in it and a browser, for all tests of the folder; a failed test leaves a picture."""
+"""Fixtures of the browser tests: a live stack with demo data, and a browser."""
 
 from pathlib import Path
 
@@ -6,18 +6,18 @@ import pytest
 
 from tests.browser.browser import Browser
 from tests.browser.site import Site
-from tests.live.conftest import pytest_runtest_makereport  # noqa: F401  (shows what the containers said)
+from tests.live.conftest import pytest_runtest_makereport  # noqa: F401  (adds the containers' logs to failures)
 
 ADMIN = {"email": "chief@example.com", "password": "correct horse battery"}
 
 
 def pytest_addoption(parser):
-    parser.addoption("--screenshots", metavar="FOLDER", type=Path, help="tests/browser: save pictures of every page")
+    parser.addoption("--screenshots", metavar="FOLDER", type=Path, help="tests/browser: save screenshots of every page")
 
 
 @pytest.fixture(scope="session")
 def site():
-    """A live stack with people, notes, and an admin whose password is known."""
+    """A live stack with demo data and the admin ADMIN."""
     stack = Site(WEB_CONCURRENCY="1")
     try:
         stack.up()
@@ -30,7 +30,7 @@ def site():
 
 @pytest.fixture(scope="session")
 def window(site):
-    """Chromium, started once."""
+    """A browser that all tests share."""
     browser = Browser(site.url)
     yield browser
     browser.quit()
@@ -38,7 +38,7 @@ def window(site):
 
 @pytest.fixture
 def browser(window, request):
-    """The window; after each test its console must have had nothing to complain about."""
-    window.complaints()
+    """The browser. A test fails if the console contains errors after it."""
+    window.console_errors()
     yield window
-    assert window.complaints() == []
+    assert window.console_errors() == []

@@ -1,4 +1,4 @@
-"""The stack under test as its administrator sees it: the app's commands, and the mails that it kept."""
+"""The stack under test, with access to the app's commands and saved mails."""
 
 import email
 import email.policy
@@ -10,14 +10,14 @@ MAIL = "/var/lib/tripod/mail"  # app/config.py: without SMTP_URL, in the state d
 
 
 class Site(Stack):
-    """A live stack with a demo in it."""
+    """A live stack with demo data."""
 
     def flask(self, *words: str) -> str:
-        """Run one of the app's commands; returns what it says."""
+        """Run a command of the app and return its output."""
         return self.compose("exec", "-T", "web", "deploy/exec", "flask", "--app", "app.wsgi", *words).stdout
 
     def mailed_link(self, recipient: str, path: str) -> str:
-        """The path of the link that begins with `path` in the newest mail to somebody."""
+        """Return the path of the link that begins with `path` in the newest mail to `recipient`."""
         newest_first = self.compose("exec", "-T", "web", "sh", "-c", f"ls -t {MAIL}/*.eml").stdout.split()
         for file in newest_first:
             text = self.compose("exec", "-T", "web", "cat", file).stdout
@@ -25,4 +25,4 @@ class Site(Stack):
             if message["To"] == recipient:
                 [link] = re.findall(rf"{self.url}({path}\S+)", message.get_content())
                 return link
-        raise AssertionError(f"no mail to {recipient} among {len(newest_first)}")
+        raise AssertionError(f"None of the {len(newest_first)} saved mails is addressed to {recipient}.")

@@ -1,5 +1,6 @@
-"""What a person does in the app, in a real browser, from joining to being an admin. Each test goes on where the one
-before has stopped.
+"""A user's way through the app in a real browser, from the registration to the admin pages.
+
+Each test continues where the previous one ended.
 """
 
 import pytest
@@ -9,9 +10,9 @@ OLD, NEW = "a password of robin", "another password of robin"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def new_visitor(window):
-    window.look(1280, "light")
-    window.forget()
+def anonymous(window):
+    window.emulate(1280, "light")
+    window.delete_cookies()
 
 
 def log_in(browser, email: str, password: str) -> None:
@@ -21,28 +22,28 @@ def log_in(browser, email: str, password: str) -> None:
 
 
 def test_register(browser):
-    """Somebody joins, and can log in."""
+    """A new user can register and log in."""
     browser.visit("/")
-    browser.follow("Join")
+    browser.follow("Register")
     browser.fill(username="robin", email=EMAIL, password=OLD, password_confirm=OLD)
-    browser.press("Join")
+    browser.press("Register")
     assert "Thank you" in browser.text
     log_in(browser, EMAIL, OLD)
     assert "robin" in browser.find("details.menu summary").text
 
 
-def test_wrong_input_keeps_what_was_typed(browser):
-    """An empty note is answered with what is wrong, at the field, which has the focus."""
+def test_error_is_shown_at_the_field(browser):
+    """An empty post shows an error at the field, which has the focus."""
     browser.visit("/")
     browser.press("Publish")
     assert "Write something first." in browser.text
     assert browser.driver.switch_to.active_element.get_attribute("name") == "body"
-    # The browser tells its console about the status 422.
-    assert all("422" in complaint for complaint in browser.complaints())
+    # The console reports the status 422.
+    assert all("422" in error for error in browser.console_errors())
 
 
 def test_post(browser):
-    """A note is on the first page, its address a link, its HTML only text."""
+    """A post appears on the home page. Its URL is a link, and its HTML is escaped."""
     browser.visit("/")
     browser.fill(body="<b>Look</b> at https://example.com/page")
     browser.press("Publish")
@@ -51,7 +52,7 @@ def test_post(browser):
 
 
 def test_edit(browser):
-    """One's own note can be changed, and says so."""
+    """A user can edit their own post, and it is marked as edited."""
     browser.visit("/")
     browser.follow("Edit")
     browser.fill(body="Second thoughts")
@@ -60,7 +61,7 @@ def test_edit(browser):
 
 
 def test_follow(browser):
-    """The notes of somebody who is followed are under Following."""
+    """The page Following contains the posts of a followed user."""
     browser.visit("/")
     other = next(author for author in authors(browser) if author != "robin")
     browser.visit("/following")
@@ -73,37 +74,39 @@ def test_follow(browser):
 
 
 def authors(browser) -> list[str]:
-    return browser.driver.execute_script("return [...document.querySelectorAll('.author')].map(one => one.textContent)")
+    return browser.driver.execute_script(
+        "return [...document.querySelectorAll('.author')].map(author => author.textContent)"
+    )
 
 
 def test_log_out(browser):
-    """After logging out the header offers a way in again, and one's own pages ask for it."""
+    """After the logout, the header shows Register, and account pages require a login."""
     browser.open_menu()
     browser.press("Log out")
-    assert "Join" in browser.text
+    assert "Register" in browser.text
     browser.visit("/account")
     assert "/login" in browser.driver.current_url
 
 
 def test_reset_password(browser, site):
-    """The link in the mail lets its reader choose a new password; the old one is refused from then on."""
+    """The mailed link sets a new password. The old password is rejected."""
     browser.visit("/reset")
     browser.fill(email=EMAIL)
-    browser.press("Send the link")
+    browser.press("Send link")
     browser.visit(site.mailed_link(EMAIL, "/reset/"))
     browser.fill(password=NEW, password_confirm=NEW)
     browser.press("Change password")
     log_in(browser, EMAIL, OLD)
-    assert "do not match" in browser.text
+    assert "password is wrong" in browser.text
     log_in(browser, EMAIL, NEW)
     assert "robin" in browser.find("details.menu summary").text
 
 
 def test_admin(browser, site):
-    """Nobody else gets to the admin's pages; who is made an admin does, hides a note, and that is on record."""
+    """Only admins can open the admin pages. A new admin hides a post, and the action is recorded."""
     browser.visit("/admin")
     assert "Admin" not in browser.find("h1").text
-    browser.complaints()  # about the status 403
+    browser.console_errors()  # discards the report of the status 403
     site.flask("admin", EMAIL)
     browser.visit("/admin/posts")
     browser.follow("Second thoughts")

@@ -1,7 +1,7 @@
 """accounts
 
-Posts that are already there get an author: an account that nobody can log in to. Going down keeps all posts, which
-makes hidden ones public again, and forgets who wrote them.
+Upgrade: existing posts get an author, an account that cannot log in.
+Downgrade: all posts are kept, but their authors are lost and hidden posts become public.
 """
 
 import uuid
@@ -12,19 +12,76 @@ from alembic import op
 revision = "0002"
 down_revision = "0001"
 
-# Alembic does not find CHECK constraints when it copies a table for SQLite.
-POST_CHECKS = (sa.CheckConstraint("length(body) BETWEEN 1 AND 500", name=op.f("ck_post_body_length")),)
+# Alembic does not reflect CHECK constraints when it copies a table on SQLite.
+POST_CHECKS = [sa.CheckConstraint("length(body) BETWEEN 1 AND 500", name=op.f("ck_post_body_length"))]
 
 
 def upgrade():
-    create_accounts()
-    create_what_belongs_to_accounts()
+    op.create_table(
+        "account",
+        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("email", sa.String(255), nullable=False, unique=True),
+        sa.Column("username", sa.String(30), nullable=False, unique=True),
+        sa.Column("password", sa.String(255), nullable=True),
+        sa.Column("active", sa.Boolean(), nullable=False),
+        sa.Column("fs_uniquifier", sa.String(64), nullable=False, unique=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("confirmed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("failed_logins", sa.Integer(), nullable=False),
+        sa.Column("locked_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("login_count", sa.Integer(), nullable=True),
+        sa.Column("last_login_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("last_login_ip", sa.String(64), nullable=True),
+        sa.Column("current_login_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("current_login_ip", sa.String(64), nullable=True),
+        sa.CheckConstraint("length(username) BETWEEN 3 AND 30", name="username_length"),
+        sa.CheckConstraint("username = lower(username)", name="username_lower"),
+        sa.CheckConstraint("email = lower(email)", name="email_lower"),
+    )
+    op.create_table(
+        "role",
+        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("name", sa.String(80), nullable=False, unique=True),
+        sa.Column("description", sa.String(255), nullable=True),
+    )
+    op.create_table(
+        "roles_users",
+        sa.Column("user_id", sa.Integer(), sa.ForeignKey("account.id", ondelete="CASCADE"), primary_key=True),
+        sa.Column("role_id", sa.Integer(), sa.ForeignKey("role.id", ondelete="CASCADE"), primary_key=True),
+    )
+    op.create_table(
+        "api_token",
+        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("user_id", sa.Integer(), sa.ForeignKey("account.id", ondelete="CASCADE"), nullable=False, index=True),
+        sa.Column("name", sa.String(80), nullable=False),
+        sa.Column("digest", sa.String(64), nullable=False, unique=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True),
+    )
+    op.create_table(
+        "follow",
+        sa.Column("follower_id", sa.Integer(), sa.ForeignKey("account.id", ondelete="CASCADE"), primary_key=True),
+        sa.Column(
+            "followed_id", sa.Integer(), sa.ForeignKey("account.id", ondelete="CASCADE"), primary_key=True, index=True
+        ),
+        sa.CheckConstraint("follower_id <> followed_id", name="not_oneself"),
+    )
+    op.create_table(
+        "admin_action",
+        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("admin_id", sa.Integer(), sa.ForeignKey("account.id"), nullable=False),
+        sa.Column("action", sa.String(40), nullable=False),
+        sa.Column("target", sa.String(80), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("note", sa.Text(), nullable=True),
+    )
+
     with op.batch_alter_table("post", table_args=POST_CHECKS) as post:
-        post.drop_index(op.f("ix_post_created_at"))  # posts are ordered by id now
+        post.drop_index(op.f("ix_post_created_at"))  # from now on, posts are ordered by id
         post.add_column(sa.Column("author_id", sa.Integer()))
-        post.add_column(moment("updated_at"))
-        post.add_column(moment("hidden_at"))
-    give_posts_an_author()
+        post.add_column(sa.Column("updated_at", sa.DateTime(timezone=True)))
+        post.add_column(sa.Column("hidden_at", sa.DateTime(timezone=True)))
+    add_author_to_existing_posts()
     with op.batch_alter_table("post", table_args=POST_CHECKS) as post:
         post.alter_column("author_id", nullable=False, existing_type=sa.Integer())
         post.create_foreign_key(op.f("fk_post_author_id"), "account", ["author_id"], ["id"])
@@ -35,73 +92,27 @@ def downgrade():
     with op.batch_alter_table("post", table_args=POST_CHECKS) as post:
         post.drop_index(op.f("ix_post_author_id_id"))
         post.drop_constraint(op.f("fk_post_author_id"), type_="foreignkey")
-        for name in ("author_id", "updated_at", "hidden_at"):
-            post.drop_column(name)
+        post.drop_column("author_id")
+        post.drop_column("updated_at")
+        post.drop_column("hidden_at")
         post.create_index(op.f("ix_post_created_at"), ["created_at"])
-    for table in ("admin_action", "follow", "api_token", "roles_users", "role", "account"):
-        op.drop_table(table)
+    op.drop_table("admin_action")
+    op.drop_table("follow")
+    op.drop_table("api_token")
+    op.drop_table("roles_users")
+    op.drop_table("role")
+    op.drop_table("account")
 
 
-def moment(name, nullable=True):
-    return sa.Column(name, sa.DateTime(timezone=True), nullable=nullable)
-
-
-def integer(name, **options):
-    return sa.Column(name, sa.Integer(), **{"nullable": False} | options)
-
-
-def string(name, length, **options):
-    return sa.Column(name, sa.String(length), **{"nullable": False} | options)
-
-
-def reference(name, table="account", ondelete="CASCADE", **options):
-    return sa.Column(name, sa.Integer(), sa.ForeignKey(f"{table}.id", ondelete=ondelete), nullable=False, **options)
-
-
-def create_accounts():
-    op.create_table(
-        "account",
-        integer("id", primary_key=True),
-        string("email", 255, unique=True),
-        string("username", 30, unique=True),
-        string("password", 255, nullable=True),
-        sa.Column("active", sa.Boolean(), nullable=False),
-        string("fs_uniquifier", 64, unique=True),
-        moment("created_at", nullable=False),
-        moment("confirmed_at"),
-        integer("failed_logins"),
-        moment("locked_until"),
-        integer("login_count", nullable=True),
-        moment("last_login_at"),
-        string("last_login_ip", 64, nullable=True),
-        moment("current_login_at"),
-        string("current_login_ip", 64, nullable=True),
-        sa.CheckConstraint("length(username) BETWEEN 3 AND 30", name="username_length"),
-        sa.CheckConstraint("username = lower(username)", name="username_lower"),
-        sa.CheckConstraint("email = lower(email)", name="email_lower"),
-    )
-
-
-def create_what_belongs_to_accounts():
-    identity = integer("id", primary_key=True)
-    op.create_table("role", identity, string("name", 80, unique=True), string("description", 255, nullable=True))
-    role, user = reference("role_id", "role", primary_key=True), reference("user_id", primary_key=True)
-    op.create_table("roles_users", user, role)
-    created = moment("created_at", nullable=False)
-    user, digest = reference("user_id", index=True), string("digest", 64, unique=True)
-    op.create_table("api_token", identity, user, string("name", 80), digest, created, moment("last_used_at"))
-    follower = reference("follower_id", primary_key=True)
-    followed = reference("followed_id", primary_key=True, index=True)
-    op.create_table("follow", follower, followed, sa.CheckConstraint("follower_id <> followed_id", name="not_oneself"))
-    admin, note = reference("admin_id", ondelete=None), sa.Column("note", sa.Text())
-    op.create_table("admin_action", identity, admin, string("action", 40), string("target", 80), created, note)
-
-
-def give_posts_an_author():
+def add_author_to_existing_posts():
     connection = op.get_bind()
     if not connection.scalar(sa.text("SELECT count(*) FROM post")):
         return
-    columns = "email, username, active, fs_uniquifier, created_at, failed_logins"
-    values = "'anonymous@localhost', 'anonymous', false, :unique, CURRENT_TIMESTAMP, 0"
-    connection.execute(sa.text(f"INSERT INTO account ({columns}) VALUES ({values})"), {"unique": uuid.uuid4().hex})
+    connection.execute(
+        sa.text(
+            "INSERT INTO account (email, username, active, fs_uniquifier, created_at, failed_logins)"
+            " VALUES ('anonymous@localhost', 'anonymous', false, :fs_uniquifier, CURRENT_TIMESTAMP, 0)"
+        ),
+        {"fs_uniquifier": uuid.uuid4().hex},
+    )
     connection.execute(sa.text("UPDATE post SET author_id = (SELECT id FROM account)"))

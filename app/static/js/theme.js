@@ -1,4 +1,4 @@
-// Bootstrap reads its theme from an attribute; keep that attribute in step with the browser's wish.
+// Bootstrap's theme is set by an attribute. Keep it in sync with the browser's preferred color scheme.
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
 
 function followBrowser() {

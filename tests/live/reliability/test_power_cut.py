@@ -12,7 +12,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from app.database import SQLITE
+from app.database import SQLITE_PRAGMAS
 
 SECTION = "Database faults"
 COMMITS = 60  # at most, before the power cut
@@ -131,7 +131,7 @@ def memory(tmp_path_factory) -> Path:
 def test_nothing_acknowledged_is_lost(memory, is_long, record):
     """With the app's settings, no power cut loses an acknowledged commit or corrupts the database."""
     times = 2000 if is_long else 200
-    commits, lost, broken = many(memory, SQLITE, times)
+    commits, lost, broken = many(memory, SQLITE_PRAGMAS, times)
     record(
         SECTION,
         f"commits acknowledged before {times:,} simulated power cuts, SQLite",
@@ -145,6 +145,6 @@ def test_nothing_acknowledged_is_lost(memory, is_long, record):
 
 def test_weaker_settings_lose_commits(memory):
     """With synchronous = NORMAL, the same simulation loses commits: it can fail, and FULL is necessary."""
-    weaker = tuple(setting.replace("FULL", "NORMAL") for setting in SQLITE)
+    weaker = tuple(setting.replace("FULL", "NORMAL") for setting in SQLITE_PRAGMAS)
     _, lost, broken = many(memory, weaker, 50)
-    assert weaker != SQLITE and lost > 50 and broken == 0
+    assert weaker != SQLITE_PRAGMAS and lost > 50 and broken == 0

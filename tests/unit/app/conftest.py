@@ -1,4 +1,4 @@
-"""What the unit tests share: an app on a migrated database, a client, and a real PostgreSQL server."""
+"""Shared fixtures: an app on a migrated database, clients, users, and real PostgreSQL and Redis servers."""
 
 import os
 import shutil
@@ -29,15 +29,15 @@ from app.config import database_url
 from app.database import db, utc_now
 from app.extensions import security
 from app.migrations import migrate
-from tests.unit.app.web import PASSWORD, csrf_token, log_in
+from tests.unit.app.helpers import PASSWORD, csrf_token, log_in
 
-# What production uses takes the most of a test's time.
+# The parameters of production would take most of the test time.
 CHEAP_ARGON2 = {"argon2__memory_cost": 8, "argon2__time_cost": 1, "argon2__parallelism": 1}
 
 
 @pytest.fixture
 def make_app(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Flask]]:
-    """Return a function that makes an app for a database URL; its connections are closed after the test."""
+    """Return a function that creates an app for a database URL. Its connections are closed after the test."""
     apps = []
 
     def make(url: str, **overrides) -> Flask:
@@ -50,7 +50,7 @@ def make_app(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         }
         app = create_app(settings | overrides)
         migrate.init_app(app)
-        # Each app would compile the templates again, which takes longer than most tests.
+        # Without a cache, each app would compile the templates again, which takes longer than most tests.
         app.jinja_env.bytecode_cache = FileSystemBytecodeCache(tmp_path_factory.getbasetemp())
         apps.append(app)
         return app
@@ -62,7 +62,7 @@ def make_app(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a SQLite file that the real migrations have made, to be copied: migrating takes its time."""
+    """Return a migrated SQLite file. Tests copy it, because migrating is slow."""
     file = tmp_path_factory.mktemp("migrated") / "app.db"
     app = create_app({"TESTING": True, "SQLALCHEMY_DATABASE_URI": f"sqlite:///{file}"})
     migrate.init_app(app)
@@ -74,7 +74,7 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def sqlite_url(migrated: Path, tmp_path: Path) -> str:
-    """Return the URL of a migrated SQLite database of this test's own."""
+    """Return the URL of a migrated SQLite database that only this test uses."""
     return f"sqlite:///{shutil.copy(migrated, tmp_path)}"
 
 
@@ -86,13 +86,13 @@ def app(make_app: Callable[..., Flask], sqlite_url: str) -> Flask:
 
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
-    """Return a browser's stand-in for `app`."""
+    """Return a test client of `app`."""
     return app.test_client()
 
 
 @pytest.fixture
 def add_user(app: Flask) -> Callable[..., int]:
-    """Return a function that adds a user `name`, whose email is name@example.com, and returns the id."""
+    """Return a function that adds a user with the email address NAME@example.com and returns the user's id."""
 
     def add(name: str, admin: bool = False, **columns) -> int:
         with app.app_context():
@@ -108,7 +108,7 @@ def add_user(app: Flask) -> Callable[..., int]:
 
 @pytest.fixture
 def log_in_as(app: Flask, add_user: Callable[..., int]) -> Callable[..., FlaskClient]:
-    """Return a function that adds a user, logs in, and returns the browser's stand-in."""
+    """Return a function that adds a user and returns a test client that is logged in as this user."""
 
     def log_in_as(name: str, **options) -> FlaskClient:
         add_user(name, **options)
@@ -121,7 +121,7 @@ def log_in_as(app: Flask, add_user: Callable[..., int]) -> Callable[..., FlaskCl
 
 @pytest.fixture
 def publish(log_in_as: Callable[..., FlaskClient]) -> Callable:
-    """Return a function that fills in the form with a body (text or raw form bytes) and sends it, as `writer`."""
+    """Return a function that submits the form for a post (text or raw form bytes) as the user `writer`."""
     writer = log_in_as("writer")
 
     def send(body: str | bytes, **options) -> TestResponse:
@@ -136,7 +136,7 @@ def publish(log_in_as: Callable[..., FlaskClient]) -> Callable:
 
 @pytest.fixture
 def add_posts(app: Flask, add_user: Callable[..., int]) -> Callable[..., None]:
-    """Return a function that adds so many posts of a new user: "post 1", "post 2", …"""
+    """Return a function that adds `count` posts by a new user: "post 1", "post 2", …"""
 
     def add(count: int, name: str = "author") -> None:
         author_id = add_user(name)
@@ -151,7 +151,7 @@ def add_posts(app: Flask, add_user: Callable[..., int]) -> Callable[..., None]:
 
 @pytest.fixture
 def mails(app: Flask) -> Callable[[], list[EmailMessage]]:
-    """Return a function that returns the mails that were sent since it was last called, and forgets them."""
+    """Return a function that returns the mails that were sent since its last call."""
     folder = Path(app.config["MAIL_FOLDER"])
 
     def take() -> list[EmailMessage]:
@@ -165,8 +165,8 @@ def mails(app: Flask) -> Callable[[], list[EmailMessage]]:
 
 
 @pytest.fixture
-def join(app: Flask) -> Callable[..., dict[str, str]]:
-    """Return a function that makes an account and returns the header by which the API knows it."""
+def add_api_user(app: Flask) -> Callable[..., dict[str, str]]:
+    """Return a function that adds a user and returns the API headers that authenticate this user."""
 
     def make(username: str, within: Flask = app, **more) -> dict[str, str]:
         with within.app_context():
@@ -187,22 +187,22 @@ def join(app: Flask) -> Callable[..., dict[str, str]]:
 
 
 @pytest.fixture
-def alice(join: Callable[..., dict[str, str]]) -> dict[str, str]:
-    """Return the header of somebody with an account."""
-    return join("alice")
+def alice(add_api_user: Callable[..., dict[str, str]]) -> dict[str, str]:
+    """Return the API headers of the user alice."""
+    return add_api_user("alice")
 
 
 @pytest.fixture
-def bob(join: Callable[..., dict[str, str]]) -> dict[str, str]:
-    """Return the header of somebody else with an account."""
-    return join("bob")
+def bob(add_api_user: Callable[..., dict[str, str]]) -> dict[str, str]:
+    """Return the API headers of the user bob."""
+    return add_api_user("bob")
 
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
-    """Start a PostgreSQL server of our own, on a Unix socket alone, and return its URL."""
+    """Start a PostgreSQL server that listens only on a Unix socket, and return its URL."""
     programs = _postgresql_programs()
-    # Not pytest's own folder: that is closed to others, and its path is too long for a socket.
+    # Not pytest's own folder: other users cannot read it, and its path is too long for a socket.
     with tempfile.TemporaryDirectory(prefix="pg-") as folder:
         # PostgreSQL refuses to run as root.
         user = "nobody" if os.geteuid() == 0 else None
@@ -223,7 +223,7 @@ def postgresql() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
-    """Start a Redis of our own, on a Unix socket alone, and return its URL."""
+    """Start a Redis server that listens only on a Unix socket, and return its URL."""
     with tempfile.TemporaryDirectory(prefix="redis-") as folder:
         command = ["redis-server", "--port", "0", "--unixsocket", f"{folder}/s", "--save", "", "--dir", folder]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
@@ -236,15 +236,16 @@ def redis_url() -> Iterator[str]:
 def _await_redis(socket: str) -> None:
     for _ in range(200):
         try:
-            return redis.Redis(unix_socket_path=socket).ping() and None
+            redis.Redis(unix_socket_path=socket).ping()
+            return
         except redis.ConnectionError:
             time.sleep(0.05)
-    pytest.fail("redis-server has not answered within 10 s")
+    pytest.fail("redis-server did not respond within 10 s.")
 
 
 @pytest.fixture
 def postgresql_url(postgresql: str, make_app: Callable[..., Flask]) -> str:
-    """Return the URL of the PostgreSQL server, emptied; with the driver in it, as the app wants it."""
+    """Return the URL, with the driver, of an empty PostgreSQL database."""
     url = database_url(postgresql)
     app = make_app(url)
     with app.app_context(), db.engine.begin() as connection:
@@ -255,7 +256,7 @@ def postgresql_url(postgresql: str, make_app: Callable[..., Flask]) -> str:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Return the URL of a database without tables: what uses it runs on SQLite and on PostgreSQL."""
+    """Return the URL of a database without tables. Tests that use it run on SQLite and on PostgreSQL."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/empty.db"
     return request.getfixturevalue("postgresql_url")
@@ -265,7 +266,7 @@ def _postgresql_programs() -> Path:
     found = Path("/usr/lib/postgresql").glob("*/bin")
     newest = max(found, key=lambda folder: int(folder.parent.name), default=None)
     if newest is None:
-        pytest.fail("No PostgreSQL server in /usr/lib/postgresql. Install one: apt-get install postgresql")
+        pytest.fail("There is no PostgreSQL server in /usr/lib/postgresql. Run: apt-get install postgresql")
     return newest
 
 

@@ -1,4 +1,4 @@
-"""Accounts: joining, logging in and out, passwords, tokens; and what strangers must not find out by them."""
+"""Accounts: registration, login, logout, passwords and tokens, without user enumeration."""
 
 import re
 import sqlite3
@@ -8,22 +8,22 @@ import pytest
 from flask import session
 
 from app.account import auth
-from app.account.models import FAILED_LOGINS_MAX, LOCKED_FOR, ApiToken, User
+from app.account.models import LOCK_DURATION, MAX_FAILED_LOGINS, ApiToken, User
 from app.database import db, utc_now
 from app.extensions import security
-from tests.unit.app.web import PASSWORD, bodies, csrf_token, log_in, messages, submit
+from tests.unit.app.helpers import PASSWORD, bodies, csrf_token, log_in, messages, submit
 
 NEW = {"username": "ann", "email": "ann@example.com", "password": PASSWORD, "password_confirm": PASSWORD}
-WRONG = ["Email and password do not match an account."]
+WRONG = ["The email address or the password is wrong."]
 
 
 @pytest.fixture
 def user(app):
-    """Return a function that returns a user's columns by name."""
+    """Return a function that returns a user's columns as a dictionary, or None."""
 
     def read(name: str) -> dict:
         with app.app_context():
-            found = User.named(name)
+            found = User.by_username(name)
             return found and {column.name: getattr(found, column.name) for column in User.__table__.columns}
 
     return read
@@ -31,7 +31,7 @@ def user(app):
 
 @pytest.fixture
 def hashes(app, monkeypatch):
-    """Return the list that each hashed or verified password adds to: what takes the time of an answer."""
+    """Return a list with one entry for each hashed or verified password, which dominate the response time."""
     found = []
     context = security.pwd_context
     for name in ("hash", "verify"):
@@ -45,7 +45,7 @@ def is_logged_in(client) -> bool:
 
 
 def only_link(mails) -> str:
-    """The path of the one link in the one mail."""
+    """Return the path of the only link in the only mail."""
     (mail,) = mails()
     (path,) = re.findall(r"http://localhost(/(?:reset|confirm)/\S+)", mail.get_content())
     return path
@@ -53,8 +53,8 @@ def only_link(mails) -> str:
 
 @pytest.mark.parametrize("email", ["ann@example.com", "nobody@example.com"])
 @pytest.mark.parametrize("password", [PASSWORD, "wrong"])
-def test_others_write_while_a_password_is_hashed(client, add_user, sqlite_url, monkeypatch, email, password):
-    """A log-in does not hold SQLite's write lock for the time of its hash, whether there is such an account or not."""
+def test_login_does_not_hold_the_write_lock_while_hashing(client, add_user, sqlite_url, monkeypatch, email, password):
+    """A login does not hold SQLite's write lock while it hashes, whether the account exists or not."""
     add_user("ann")
     token, wrote, file = csrf_token(client, "/login"), [], sqlite_url.removeprefix("sqlite:///")
 
@@ -75,11 +75,11 @@ def test_others_write_while_a_password_is_hashed(client, add_user, sqlite_url, m
     assert is_logged_in(client) == (email == "ann@example.com" and password == PASSWORD)
 
 
-# --- Joining ------------------------------------------------------------------------------------------------
+# --- Registration -----------------------------------------------------------------------------------------------------
 
 
-def test_joining_makes_an_account(client, user, mails):
-    """Who joins gets a welcome by mail and can log in; the email is kept in lower case, the password as argon2id."""
+def test_registration_creates_an_account(client, user, mails):
+    """A new user gets a welcome mail and can log in. The email is stored in lower case, the password as argon2id."""
     response = submit(client, "/register", **NEW | {"username": " Ann ", "email": "Ann@Example.COM"})
     assert (response.status_code, response.location) == (302, "/login")
     assert user("ann")["email"] == "ann@example.com"
@@ -101,24 +101,24 @@ def test_joining_makes_an_account(client, user, mails):
         ("username", "é_é", "3 to 30"),
         ("username", "<b>x</b>", "3 to 30"),
         ("username", "taken", "is taken"),
-        ("email", "", "Type your email"),
-        ("email", "ann", "not an email"),
-        ("email", "a\0@example.com", "not an email"),
-        ("password", "", "Type a password"),
+        ("email", "", "Enter your email"),
+        ("email", "ann", "not a valid email"),
+        ("email", "a\0@example.com", "not a valid email"),
+        ("password", "", "Enter a password"),
         ("password", "short", "at least 8"),
-        ("password_confirm", "other", "not the same"),
+        ("password_confirm", "other", "do not match"),
     ],
 )
-def test_bad_input_is_refused_at_its_field(client, add_user, user, field, value, message):
-    """What cannot be an account is refused beside its field, and makes none."""
+def test_invalid_input_is_rejected_at_its_field(client, add_user, user, field, value, message):
+    """Invalid input shows an error at its field and creates no account."""
     add_user("taken")
     page = submit(client, "/register", **NEW | {field: value})
     assert re.search(rf'id="{field}-error"[^>]*>[^<]*{message}', page.text), messages(page)
     assert user("ann") is None
 
 
-def test_joining_tells_nobody_whether_an_email_has_an_account(app, client, add_user, mails, hashes):
-    """The answer to a known and to a new address is the same to the byte, and takes one hash; the mail differs."""
+def test_registration_does_not_reveal_accounts(app, client, add_user, mails, hashes):
+    """The responses for a registered and a new address are identical and take one hash. Only the mails differ."""
     add_user("ann")
     answers = []
     for name, email in (("bob", "bob@example.com"), ("carl", "ann@example.com")):
@@ -134,11 +134,11 @@ def test_joining_tells_nobody_whether_an_email_has_an_account(app, client, add_u
     assert answers[0][3] == 1
     welcome, warning = mails()
     assert "Welcome" in welcome.get_content()
-    assert "has an account already" in warning.get_content()
+    assert "already has an account" in warning.get_content()
 
 
-def test_with_smtp_an_address_has_to_be_confirmed(make_app, sqlite_url, mails, monkeypatch, tmp_path):
-    """Where mail can be sent, a new account opens by the mailed link alone: that link works, and only it."""
+def test_with_smtp_an_address_must_be_confirmed(make_app, sqlite_url, mails, monkeypatch, tmp_path):
+    """If mail can be sent, a new user can only log in after opening the mailed link. Altered links do not work."""
     app = make_app(sqlite_url, SMTP_URL="smtp://mail.example.com")
     sent = []
     monkeypatch.setattr("app.mail.send", lambda url, message: sent.append(message))
@@ -152,8 +152,8 @@ def test_with_smtp_an_address_has_to_be_confirmed(make_app, sqlite_url, mails, m
     assert log_in(client, NEW["email"]).location == "/"
 
 
-def test_asking_for_the_confirmation_again_tells_nothing(make_app, sqlite_url, monkeypatch):
-    """Whether the address waits to be confirmed, is confirmed or unknown: the answer is the same."""
+def test_resending_the_confirmation_does_not_reveal_accounts(make_app, sqlite_url, monkeypatch):
+    """The response is the same for an unconfirmed and an unknown address."""
     app = make_app(sqlite_url, SMTP_URL="smtp://mail.example.com")
     sent = []
     monkeypatch.setattr("app.mail.send", lambda url, message: sent.append(message["To"]))
@@ -162,15 +162,15 @@ def test_asking_for_the_confirmation_again_tells_nothing(make_app, sqlite_url, m
     sent.clear()
     for email in (NEW["email"], "nobody@example.com"):
         said = messages(submit(client, "/confirm", email=email))
-        assert said == [f"If {email} waits to be confirmed, we have sent a link there."]
+        assert said == [f"If {email} needs to be confirmed, we have sent it a link."]
     assert sent == [NEW["email"]]
 
 
-# --- Logging in ---------------------------------------------------------------------------------------------
+# --- Login and logout -------------------------------------------------------------------------------------------------
 
 
-def test_log_ins_are_tracked_for_their_owner(app, add_user, user):
-    """The account page shows when and from where the last log-ins came, and how many there were."""
+def test_account_page_shows_logins(app, add_user, user):
+    """The account page shows the time and address of the last two logins, and their total number."""
     add_user("ann")
     for address in ("192.0.2.1", "192.0.2.2"):
         browser = app.test_client()
@@ -182,8 +182,8 @@ def test_log_ins_are_tracked_for_their_owner(app, add_user, user):
     assert (utc_now() - user("ann")["current_login_at"]).total_seconds() < 60
 
 
-def test_a_wrong_log_in_tells_nothing(app, client, add_user, hashes):
-    """An unknown address, a wrong password, a closed and an unconfirmed account: same text, one hash each."""
+def test_failed_login_does_not_reveal_accounts(app, client, add_user, hashes):
+    """Unknown address, wrong password, closed and unconfirmed account: the same text, and one hash each."""
     add_user("ann")
     add_user("gone", active=False)
     add_user("new", confirmed_at=None)
@@ -208,8 +208,8 @@ def test_a_wrong_log_in_tells_nothing(app, client, add_user, hashes):
     assert len(pages) == 1
 
 
-def test_a_log_in_leads_back_and_never_away(app, add_user):
-    """?next= leads to a page of the site; an address elsewhere, in any disguise, is not followed."""
+def test_login_redirects_only_within_the_site(app, add_user):
+    """`next` can be a page of this site. URLs of other sites are ignored, however they are disguised."""
     add_user("ann")
     for target in ("//evil.example", "/\\evil.example", "https://evil.example", "///evil.example", "http:evil"):
         browser = app.test_client()
@@ -224,8 +224,8 @@ def test_a_log_in_leads_back_and_never_away(app, add_user):
     assert response.location == "/account/tokens"
 
 
-def test_a_log_in_takes_over_no_prepared_session(app, client, add_user):
-    """A CSRF token that was known before the log-in is refused after it: whoever planted it gains nothing."""
+def test_login_invalidates_earlier_csrf_tokens(app, client, add_user):
+    """A CSRF token from before the login is rejected after it (session fixation)."""
     add_user("ann")
     planted = csrf_token(client, "/login")
     log_in(client, "ann@example.com")
@@ -233,8 +233,8 @@ def test_a_log_in_takes_over_no_prepared_session(app, client, add_user):
     assert bodies(client.get("/")) == []
 
 
-def test_a_copied_cookie_from_before_the_log_in_stays_anonymous(app, client, add_user):
-    """Whoever has fixed a visitor's cookie is not logged in by that visitor's log-in."""
+def test_session_cookie_from_before_the_login_stays_anonymous(app, client, add_user):
+    """A copy of the session cookie from before the login does not become authenticated (session fixation)."""
     add_user("ann")
     client.get("/login")
     attacker = app.test_client()
@@ -245,16 +245,16 @@ def test_a_copied_cookie_from_before_the_log_in_stays_anonymous(app, client, add
 
 
 @pytest.mark.parametrize(("scheme", "secure"), [("http", False), ("https", True)])
-def test_the_cookie_is_as_safe_as_the_connection(client, scheme, secure):
-    """The session cookie is HttpOnly and SameSite=Lax, and Secure as soon as the connection is."""
+def test_session_cookie_attributes(client, scheme, secure):
+    """The session cookie is HttpOnly and SameSite=Lax, and Secure over HTTPS."""
     cookie = client.get("/login", base_url=f"{scheme}://localhost").headers["Set-Cookie"]
     assert "HttpOnly" in cookie
     assert "SameSite=Lax" in cookie
     assert ("Secure" in cookie) is secure
 
 
-def test_logging_out_takes_a_post(log_in_as):
-    """A link cannot log anybody out, and a POST without the token cannot either; the button can."""
+def test_logout_requires_a_post(log_in_as):
+    """GET and POST without the CSRF token do not log out. The button does."""
     ann = log_in_as("ann")
     assert ann.get("/logout").status_code == 405
     assert ann.post("/logout").status_code == 400
@@ -264,46 +264,46 @@ def test_logging_out_takes_a_post(log_in_as):
 
 
 @pytest.mark.parametrize("path", ["/login", "/register", "/reset", "/confirm"])
-def test_no_form_works_without_its_token(client, path):
-    """Every form of a stranger is refused without the token of the page."""
+def test_anonymous_forms_require_the_csrf_token(client, path):
+    """Forms that anonymous clients can submit are rejected without the CSRF token."""
     assert client.post(path, data=NEW).status_code == 400
 
 
 @pytest.mark.parametrize(
     "path", ["/change", "/account", "/account/deactivate", "/account/tokens", "/following", "/admin"]
 )
-def test_ones_own_pages_ask_for_a_log_in(client, path):
-    """Pages of an account lead a stranger to the log-in and back."""
+def test_account_pages_require_a_login(client, path):
+    """Account pages redirect anonymous clients to the login page, which redirects back."""
     response = client.get(path)
     assert (response.status_code, response.location) == (302, f"/login?next={path}")
 
 
 @pytest.mark.parametrize("path", ["/login", "/register", "/reset", "/account"])
-def test_password_pages_are_kept_by_no_cache(log_in_as, client, path):
-    """No page with a form for a password stays in a cache."""
+def test_password_pages_are_not_cached(log_in_as, client, path):
+    """Pages with password forms are not cached."""
     browser = log_in_as("ann") if path == "/account" else client
     assert "no-" in browser.get(path).headers["Cache-Control"]
     assert "=True" not in browser.get(path).headers["Cache-Control"]
 
 
-def test_many_wrong_passwords_lock_an_account(make_app, sqlite_url, app, add_user, user):
-    """After twenty wrong passwords in a row even the right one is refused, with the same words; then it ends."""
+def test_wrong_passwords_lock_an_account(make_app, sqlite_url, app, add_user, user):
+    """After 20 wrong passwords, the correct one is rejected with the same message until the lock expires."""
     app.config["RATE_LIMITS"] = False
     add_user("ann")
     client = app.test_client()
-    for _ in range(FAILED_LOGINS_MAX):
+    for _ in range(MAX_FAILED_LOGINS):
         assert messages(log_in(client, "ann@example.com", "wrong")) == WRONG
     assert messages(log_in(client, "ann@example.com")) == WRONG
     assert user("ann")["locked_until"] > utc_now()
     with app.app_context():
-        User.named("ann").locked_until -= LOCKED_FOR
+        User.by_username("ann").locked_until -= LOCK_DURATION
         db.session.commit()
     assert log_in(client, "ann@example.com").location == "/"
     assert user("ann")["locked_until"] is None
 
 
-def test_a_log_in_forgets_the_wrong_ones_before(app, client, add_user, user):
-    """Only wrong passwords in a row count."""
+def test_login_resets_failed_logins(app, client, add_user, user):
+    """Only consecutive wrong passwords count."""
     add_user("ann")
     log_in(client, "ann@example.com", "wrong")
     assert user("ann")["failed_logins"] == 1
@@ -311,12 +311,12 @@ def test_a_log_in_forgets_the_wrong_ones_before(app, client, add_user, user):
     assert user("ann")["failed_logins"] == 0
 
 
-def test_strangers_do_not_shut_out_the_owner(app, log_in_as, mails):
-    """While an account is locked, its owner's own browser may log in, and a mailed link unlocks it for others."""
+def test_password_reset_unlocks_an_account(app, log_in_as, mails):
+    """While an account is locked, a password reset with a mailed link unlocks it."""
     known = log_in_as("ann")
     submit(known, "/logout", "/account")
     with app.app_context():
-        User.named("ann").locked_until = utc_now() + LOCKED_FOR
+        User.by_username("ann").locked_until = utc_now() + LOCK_DURATION
         db.session.commit()
     other = app.test_client()
     assert messages(log_in(other, "ann@example.com")) == WRONG
@@ -326,21 +326,21 @@ def test_strangers_do_not_shut_out_the_owner(app, log_in_as, mails):
     assert log_in(other, "ann@example.com", "a new horse").location == "/"
 
 
-def test_the_owners_browser_passes_a_lock(app, log_in_as):
-    """A browser that was logged in before is let in while strangers guess."""
+def test_device_cookie_bypasses_a_lock(app, log_in_as):
+    """A browser with a device cookie can log in while the account is locked."""
     known = log_in_as("ann")
     submit(known, "/logout", "/account")
     with app.app_context():
-        User.named("ann").locked_until = utc_now() + LOCKED_FOR
+        User.by_username("ann").locked_until = utc_now() + LOCK_DURATION
         db.session.commit()
     assert log_in(known, "ann@example.com").location == "/"
 
 
-# --- Passwords ----------------------------------------------------------------------------------------------
+# --- Passwords --------------------------------------------------------------------------------------------------------
 
 
-def test_passwords_cost_what_owasp_advises(make_app, sqlite_url):
-    """In production a hash is argon2id with the memory and time that OWASP asks for at least."""
+def test_password_hashes_meet_the_owasp_minimum(make_app, sqlite_url):
+    """In production, hashes are argon2id with at least the memory and time that OWASP recommends."""
     app = make_app(sqlite_url, SECURITY_PASSWORD_HASH_PASSLIB_OPTIONS=auth.ARGON2)
     with app.app_context():
         hashed = security.pwd_context.hash(PASSWORD)
@@ -349,51 +349,51 @@ def test_passwords_cost_what_owasp_advises(make_app, sqlite_url):
     assert memory >= 19 * 1024 and time >= 2
 
 
-def test_changing_the_password_ends_other_sessions(app, log_in_as, mails):
-    """The session that changes it goes on, all others end, the page says so and a mail tells the owner."""
+def test_password_change_ends_other_sessions(app, log_in_as, mails):
+    """The current session continues, all others end, and the page and a mail report the change."""
     ann = log_in_as("ann")
     other = app.test_client()
     log_in(other, "ann@example.com")
     fields = {"new_password": "a new horse", "new_password_confirm": "a new horse"}
-    assert messages(submit(ann, "/change", password="wrong", **fields)) == ["This is not your password."]
+    assert messages(submit(ann, "/change", password="wrong", **fields)) == ["The password is wrong."]
     assert is_logged_in(other)
     assert submit(ann, "/change", password=PASSWORD, **fields).location == "/account"
-    assert "Everywhere else you are logged out now." in ann.get("/account").text
+    assert "All other sessions have been logged out." in ann.get("/account").text
     assert not is_logged_in(other)
-    assert "has just been changed" in mails()[-1].get_content()
+    assert "your password has been changed" in mails()[-1].get_content()
     assert messages(log_in(other, "ann@example.com")) == WRONG
     assert log_in(other, "ann@example.com", "a new horse").location == "/"
 
 
-def test_a_forgotten_password_is_reset_once(app, log_in_as, mails):
-    """The mailed link sets a new password, ends all sessions, and is worth nothing after that."""
+def test_reset_link_works_once(app, log_in_as, mails):
+    """The mailed link sets a new password and ends all sessions. Afterwards it is invalid."""
     ann = log_in_as("ann")
-    stranger = app.test_client()
-    submit(stranger, "/reset", email="Ann@example.com")
+    visitor = app.test_client()
+    submit(visitor, "/reset", email="Ann@example.com")
     link = only_link(mails)
     fields = {"password": "a new horse", "password_confirm": "a new horse"}
-    assert submit(stranger, link, **fields).location == "/login"
+    assert submit(visitor, link, **fields).location == "/login"
     assert not is_logged_in(ann)
-    assert "just been reset" in mails()[0].get_content()
-    assert stranger.get(link).location == "/reset"
-    assert "has been used" in stranger.get("/reset").text
-    assert log_in(stranger, "ann@example.com", "a new horse").location == "/"
+    assert "your password has been reset" in mails()[0].get_content()
+    assert visitor.get(link).location == "/reset"
+    assert "has already been used" in visitor.get("/reset").text
+    assert log_in(visitor, "ann@example.com", "a new horse").location == "/"
 
 
-def test_a_reset_link_is_for_two_hours(app, add_user, mails, monkeypatch):
-    """An old link is refused, and the page says how long they last."""
+def test_reset_link_expires(app, add_user, mails, monkeypatch):
+    """An expired link is rejected."""
     add_user("ann")
     client = app.test_client()
     submit(client, "/reset", email="ann@example.com")
     link = only_link(mails)
-    app.config["SECURITY_RESET_PASSWORD_WITHIN"] *= -1  # everything is too old now
+    app.config["SECURITY_RESET_PASSWORD_WITHIN"] *= -1  # all links are expired now
     assert client.get(link).location == "/reset"
     app.config["SECURITY_RESET_PASSWORD_WITHIN"] *= -1
     assert client.get(link).status_code == 200
 
 
-def test_resetting_tells_nobody_whether_an_email_has_an_account(app, add_user, mails, hashes):
-    """Known, unknown and closed: the same words, one hash each, and a mail to the known alone."""
+def test_password_reset_does_not_reveal_accounts(app, add_user, mails, hashes):
+    """Open, unknown and closed accounts: the same text and one hash each. Only the open account gets a mail."""
     add_user("ann")
     add_user("gone", active=False)
     for name in ("ann", "nobody", "gone"):
@@ -402,32 +402,32 @@ def test_resetting_tells_nobody_whether_an_email_has_an_account(app, add_user, m
         hashes.clear()
         email = f"{name}@example.com"
         page = browser.post("/reset", data={"csrf_token": token, "email": email})
-        assert messages(page) == [f"If {email} has an account, we have sent a link there."]
+        assert messages(page) == [f"If {email} has an account, we have sent it a link."]
         assert len(hashes) == 1, name
     assert [mail["To"] for mail in mails()] == ["ann@example.com"]
 
 
-def test_links_in_mail_are_as_the_proxy_says(app, add_user, mails):
-    """A mailed link has the scheme and host that the visitor used, as the middleware has put them into environ."""
+def test_mailed_links_use_the_clients_host(app, add_user, mails):
+    """Mailed links have the scheme and host of the request, which the middleware puts into the WSGI environ."""
     add_user("ann")
     client = app.test_client()
-    options = {"base_url": "https://notes.example.com"}
+    options = {"base_url": "https://blog.example.com"}
     token = csrf_token(client, "/reset", **options)
     form = {"csrf_token": token, "email": "ann@example.com"}
-    client.post("/reset", data=form, headers={"Referer": "https://notes.example.com/reset"}, **options)
-    assert "https://notes.example.com/reset/" in mails()[0].get_content()
+    client.post("/reset", data=form, headers={"Referer": "https://blog.example.com/reset"}, **options)
+    assert "https://blog.example.com/reset/" in mails()[0].get_content()
 
 
-# --- Closing an account -------------------------------------------------------------------------------------
+# --- Closing accounts -------------------------------------------------------------------------------------------------
 
 
-def test_closing_an_account_takes_its_password(app, log_in_as, user):
-    """A wrong password closes nothing; the right one ends every session and every token at once."""
+def test_closing_an_account_requires_the_password(app, log_in_as, user):
+    """A wrong password does not close the account. The correct one ends all sessions and tokens immediately."""
     ann = log_in_as("ann")
     other = app.test_client()
     log_in(other, "ann@example.com")
     with app.app_context():
-        _, token = ApiToken.issue(User.named("ann"), "x")
+        _, token = ApiToken.issue(User.by_username("ann"), "x")
         db.session.commit()
     assert submit(ann, "/account/deactivate", password="wrong").status_code == 422
     assert is_logged_in(other)
@@ -439,20 +439,20 @@ def test_closing_an_account_takes_its_password(app, log_in_as, user):
         assert ApiToken.find(token) is None
 
 
-def test_a_deactivated_users_session_ends_at_once(app, log_in_as):
-    """The next request after somebody has set `active` off is a stranger's."""
+def test_deactivation_ends_sessions(app, log_in_as):
+    """The first request after a deactivation is anonymous."""
     ann = log_in_as("ann")
     with app.app_context():
-        User.named("ann").active = False
+        User.by_username("ann").active = False
         db.session.commit()
     assert not is_logged_in(ann)
 
 
-# --- Tokens -------------------------------------------------------------------------------------------------
+# --- Tokens -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_token_is_shown_once(app, log_in_as):
-    """Making a token shows it on that page alone; the database has only its hash."""
+def test_token_is_shown_once(app, log_in_as):
+    """A new token is shown once. The database contains only its hash."""
     ann = log_in_as("ann")
     page = submit(ann, "/account/tokens", name="backup script")
     (plain_text,) = re.findall(r"tripod_[\w-]{43}", page.text)
@@ -466,16 +466,16 @@ def test_a_token_is_shown_once(app, log_in_as):
 
 
 @pytest.mark.parametrize("name", ["", "  ", "x" * 81, "nul \0"])
-def test_a_token_has_a_name(app, log_in_as, name):
-    """A token without a fitting name is refused at the field."""
+def test_token_name_is_validated(app, log_in_as, name):
+    """A token without a valid name is rejected."""
     ann = log_in_as("ann")
     assert submit(ann, "/account/tokens", name=name).status_code == 422
     with app.app_context():
         assert db.session.query(ApiToken).count() == 0
 
 
-def test_tokens_are_revoked_by_their_owner_alone(app, log_in_as):
-    """The owner's button ends a token; for anybody else it is not there."""
+def test_only_the_owner_revokes_a_token(app, log_in_as):
+    """The owner can revoke a token. For other users it does not exist."""
     ann, bob = log_in_as("ann"), log_in_as("bob")
     submit(ann, "/account/tokens", name="mine")
     assert submit(bob, "/account/tokens/1/revoke", "/account/tokens").status_code == 404
@@ -484,8 +484,8 @@ def test_tokens_are_revoked_by_their_owner_alone(app, log_in_as):
         assert db.session.query(ApiToken).count() == 0
 
 
-def test_a_session_lasts_two_weeks(app, client, add_user):
-    """A log-in outlives the browser's window, and not for ever."""
+def test_session_lasts_two_weeks(app, client, add_user):
+    """A session survives closing the browser, and ends after 14 days."""
     add_user("ann")
     with client:
         log_in(client, "ann@example.com")

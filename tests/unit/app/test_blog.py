@@ -1,4 +1,4 @@
-"""The pages of the blog: timelines, notes, the people who write them, and who may do what."""
+"""Blog pages: timelines, posts, profiles, search, permissions and caching."""
 
 import re
 
@@ -9,37 +9,37 @@ from hypothesis.strategies import text
 from sqlalchemy import event
 
 from app.blog.models import BODY_MAX, Follow, Post, clean_body
-from app.blog.views import FOR_STRANGERS, mark_for_caches
+from app.blog.views import ANONYMOUS_CACHE_CONTROL, add_cache_control
 from app.database import db, utc_now
-from tests.unit.app.web import PASSWORD, bodies, csrf_token, messages, submit
+from tests.unit.app.helpers import PASSWORD, bodies, csrf_token, messages, submit
 
 
 @pytest.fixture
 def statements(app):
-    """Return the list that every SQL statement is added to, but for the begin of a transaction."""
+    """Return a list to which every SQL statement is added, except BEGIN."""
     found = []
 
-    def note(connection, cursor, statement, *arguments):
+    def record(connection, cursor, statement, *arguments):
         if not statement.startswith("BEGIN"):
             found.append(statement)
 
     with app.app_context():
-        event.listen(db.engine, "before_cursor_execute", note)
+        event.listen(db.engine, "before_cursor_execute", record)
     return found
 
 
-def test_an_empty_page_invites(client, log_in_as):
-    """Without notes the page says so, shows the way to the first one and how to get demo data."""
+def test_empty_timeline(client, log_in_as):
+    """Without posts, the page links to the registration (or the form) and shows how to add demo data."""
     page = client.get("/")
     assert page.status_code == 200
-    assert "Nothing here yet" in page.text
+    assert "No posts yet" in page.text
     assert 'href="/register"' in page.text
     assert "./stack flask seed" in page.text
     assert 'href="#body"' in log_in_as("ann").get("/").text
 
 
-def test_a_stranger_gets_no_form(client, add_posts):
-    """Only who is logged in can write; a stranger's form is answered with the log-in page."""
+def test_anonymous_clients_get_no_form(client, add_posts):
+    """Only authenticated users can post. Forms of anonymous clients are redirected to the login page."""
     add_posts(1)
     assert "<textarea" not in client.get("/").text
     client.get("/login")
@@ -48,8 +48,8 @@ def test_a_stranger_gets_no_form(client, add_posts):
     assert bodies(client.get("/")) == ["post 1"]
 
 
-def test_a_strangers_timeline_sets_no_cookie(client, add_posts):
-    """What strangers see is marked for a cache: no cookie, no CSRF token, and it varies by the cookie."""
+def test_anonymous_pages_are_cacheable(client, add_posts):
+    """Anonymous pages can be cached: no cookie, no CSRF token, and `Vary: Cookie`."""
     add_posts(60)
     for path in ("/", "/?before=5", "/users/author", "/posts/3", "/search?q=post"):
         response = client.get(path)
@@ -57,40 +57,40 @@ def test_a_strangers_timeline_sets_no_cookie(client, add_posts):
         assert "Set-Cookie" not in response.headers
         assert "csrf" not in response.text
         assert response.headers["Vary"] == "Cookie"
-        assert response.headers["Cache-Control"] == FOR_STRANGERS
+        assert response.headers["Cache-Control"] == ANONYMOUS_CACHE_CONTROL
 
 
 @pytest.mark.parametrize("path", ["/users/nobody", "/posts/999", "/login", "/following", "/healthz"])
-def test_what_is_no_page_for_strangers_is_not_marked(client, path):
-    """Errors, redirects and forms are made anew for everybody."""
+def test_errors_redirects_and_forms_are_not_cacheable(client, path):
+    """Errors, redirects and forms are not marked as cacheable."""
     assert "public" not in client.get(path).headers.get("Cache-Control", "")
 
 
-def test_a_page_with_a_message_that_was_all_of_a_session_is_not_marked(app):
-    """Nor is a page that has used up all that the session had."""
+def test_page_with_the_last_message_of_a_session_is_not_cacheable(app):
+    """A page that shows a flash message is not cacheable, even if the session is empty afterwards."""
     with app.test_request_context("/"):
         flash("Only for you.")
         assert get_flashed_messages() and not session
-        assert "Cache-Control" not in mark_for_caches(Response()).headers
+        assert "Cache-Control" not in add_cache_control(Response()).headers
 
 
-def test_a_page_with_a_message_is_not_marked(log_in_as):
-    """What is said once, to somebody who is logged out, is in no cache; nor is anything while there is a session."""
+def test_page_with_a_message_is_not_cacheable(log_in_as):
+    """An anonymous page with a flash message is not cacheable, nor is any page while there is a session."""
     browser = log_in_as("ann")
     submit(browser, "/account/deactivate", password=PASSWORD)
     goodbye, after = browser.get("/"), browser.get("/")
-    assert (messages(goodbye), messages(after)) == (["Your account is closed. Goodbye."], [])
+    assert (messages(goodbye), messages(after)) == (["Your account has been closed."], [])
     assert "Cache-Control" not in goodbye.headers
-    assert "Cache-Control" not in after.headers  # the session has the token of the form
+    assert "Cache-Control" not in after.headers  # the session contains the CSRF token
 
 
-def test_a_users_pages_are_not_for_caches(log_in_as):
-    """What somebody who is logged in sees must not be kept for others."""
+def test_authenticated_pages_are_private(log_in_as):
+    """Pages of authenticated users must not be stored in shared caches."""
     assert log_in_as("ann").get("/").headers["Cache-Control"] == "private, no-cache"
 
 
-def test_a_note_is_published(client, publish):
-    """A good note is answered by 303 See Other, and then stands on the page, which says so once."""
+def test_post_is_published(client, publish):
+    """A valid post is answered with 303 See Other and appears on the home page."""
     response = publish("Hello")
     assert (response.status_code, response.location) == (303, "/")
     assert bodies(client.get("/")) == ["Hello"]
@@ -98,7 +98,7 @@ def test_a_note_is_published(client, publish):
 
 
 def test_text_is_escaped_and_keeps_its_newlines(client, publish):
-    """HTML in a note is shown, not run, and a browser's CRLF is stored as one newline."""
+    """HTML in a post is escaped, and a browser's CRLF is stored as a newline."""
     publish("  <script>alert(1)</script>\r\n& two  ")
     assert bodies(client.get("/")) == ["&lt;script&gt;alert(1)&lt;/script&gt;\n&amp; two"]
 
@@ -116,8 +116,8 @@ def test_text_is_escaped_and_keeps_its_newlines(client, publish):
         (b"surrogate %ED%A0%80", "cannot be stored"),
     ],
 )
-def test_a_bad_note_is_refused_at_the_field(client, publish, body, message):
-    """A note that cannot be stored gets 422 and a message tied to the field, and nothing is stored."""
+def test_invalid_post_is_rejected_at_the_field(client, publish, body, message):
+    """An invalid post gets 422 and an error at the field, and is not stored."""
     response = publish(body)
     assert response.status_code == 422
     assert re.search(rf'id="body-error"[^>]*>[^<]*{message}', response.text)
@@ -125,20 +125,20 @@ def test_a_bad_note_is_refused_at_the_field(client, publish, body, message):
     assert bodies(client.get("/")) == []
 
 
-def test_a_refused_text_is_kept(publish):
-    """What was typed stays in the form when it is refused."""
+def test_rejected_text_stays_in_the_form(publish):
+    """The form keeps the text of a rejected post."""
     typed = "too long <&> " * 50
     assert typed.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") in publish(typed).text
 
 
-def test_the_longest_note_fits(client, publish):
-    """500 characters are accepted, counted as characters and not as bytes."""
+def test_longest_post(client, publish):
+    """500 characters are accepted. Characters are counted, not bytes."""
     assert publish("é" * BODY_MAX).status_code == 303
     assert bodies(client.get("/")) == ["é" * BODY_MAX]
 
 
-def test_timelines_are_paged_by_id(client, add_posts):
-    """110 notes fill three pages, newest first, with links that survive new notes in between."""
+def test_pagination(client, add_posts):
+    """110 posts fill three pages, newest first. The links contain ids, so new posts do not shift the pages."""
     add_posts(110)
     seen, url = [], "/"
     while url:
@@ -152,14 +152,14 @@ def test_timelines_are_paged_by_id(client, add_posts):
 
 
 @pytest.mark.parametrize("before", ["", "x", "0", "-1", "1.5", "9" * 5000, str(2**31), "%FF"])
-def test_a_page_that_makes_no_sense_is_the_first(client, add_posts, before):
-    """A cursor that is no id shows the newest notes."""
+def test_invalid_cursor(client, add_posts, before):
+    """An invalid cursor shows the newest posts."""
     add_posts(1)
     assert bodies(client.get(f"/?before={before}")) == ["post 1"]
 
 
-def test_the_number_of_statements_is_constant(app, client, add_posts, log_in_as, statements):
-    """A timeline takes one SQL statement at 10 notes and at 1,000, whoever wrote them; with a log-in two."""
+def test_number_of_statements_is_constant(app, client, add_posts, log_in_as, statements):
+    """A timeline takes one SQL statement for 10 posts and for 1,000 posts, and two for authenticated users."""
     counts = set()
     for number, name in ((10, "few"), (990, "many")):
         add_posts(number, name)
@@ -174,8 +174,8 @@ def test_the_number_of_statements_is_constant(app, client, add_posts, log_in_as,
     assert len(statements) == 2
 
 
-def test_a_timeline_needs_no_sorting(app, add_posts):
-    """SQLite finds the newest notes, and those of one author, by an index: it reads no more than it shows."""
+def test_timelines_use_indexes(app, add_posts):
+    """SQLite finds the newest posts, and those of one author, without sorting: it reads no more rows than it shows."""
     add_posts(10)
     with app.app_context():
         for query, index in (
@@ -189,8 +189,8 @@ def test_a_timeline_needs_no_sorting(app, add_posts):
             assert index in plan and "TEMP B-TREE" not in plan
 
 
-def test_one_edits_ones_own_notes(client, publish, log_in_as):
-    """The writer of a note can change it, and it says so; a bad text is refused at the field."""
+def test_author_can_edit_a_post(client, publish, log_in_as):
+    """The author of a post can edit it, and the post is marked as edited. An invalid text is rejected."""
     publish("first")
     writer = log_in_as("editor")
     submit(writer, "/", body="mine")
@@ -203,19 +203,19 @@ def test_one_edits_ones_own_notes(client, publish, log_in_as):
     assert "edited" in page.text
 
 
-def test_one_deletes_ones_own_notes(client, log_in_as):
-    """A note is deleted by POST, after a page that asks; then its address is 404."""
+def test_author_can_delete_a_post(client, log_in_as):
+    """A post is deleted by a POST request after a confirmation page. Then its URL is 404."""
     writer = log_in_as("ann")
     submit(writer, "/", body="gone soon")
-    assert "Delete your note?" in writer.get("/posts/1/delete").text
+    assert "Delete your post?" in writer.get("/posts/1/delete").text
     assert bodies(client.get("/")) == ["gone soon"]
     assert submit(writer, "/posts/1/delete").location == "/"
     assert client.get("/posts/1").status_code == 404
 
 
 @pytest.mark.parametrize("action", ["edit", "delete"])
-def test_nobody_changes_what_others_write(client, publish, log_in_as, action):
-    """Another user gets 403, an admin as well, and a stranger the log-in; the page offers it to neither."""
+def test_only_the_author_can_change_a_post(client, publish, log_in_as, action):
+    """Other users and admins get 403, anonymous clients the login page. Pages do not offer the action to them."""
     publish("not yours")
     for other in (log_in_as("other"), log_in_as("boss", admin=True)):
         assert other.get(f"/posts/1/{action}").status_code == 403
@@ -225,12 +225,12 @@ def test_nobody_changes_what_others_write(client, publish, log_in_as, action):
     assert bodies(client.get("/posts/1")) == ["not yours"]
 
 
-def test_following_shows_whom_one_follows(app, add_posts, log_in_as):
-    """The timeline of /following has the notes of the followed and one's own, and no others."""
+def test_following_timeline(app, add_posts, log_in_as):
+    """The timeline at /following contains the posts of followed users and the user's own, and no others."""
     add_posts(2, "liked")
     add_posts(1, "ignored")
     ann = log_in_as("ann")
-    assert "Nothing here yet" in ann.get("/following").text
+    assert "No posts yet" in ann.get("/following").text
     submit(ann, "/", body="my own")
     response = submit(ann, "/users/liked/follow", "/users/liked")
     assert (response.status_code, response.location) == (303, "/users/liked")
@@ -241,8 +241,8 @@ def test_following_shows_whom_one_follows(app, add_posts, log_in_as):
     assert bodies(ann.get("/following")) == ["my own"]
 
 
-def test_following_twice_does_no_harm(app, log_in_as, add_user):
-    """Following twice, and unfollowing whom one does not follow, changes nothing."""
+def test_following_is_idempotent(app, log_in_as, add_user):
+    """Following a user twice, and unfollowing a user who is not followed, changes nothing."""
     add_user("bob")
     ann = log_in_as("ann")
     for action, count in (("follow", 1), ("follow", 1), ("unfollow", 0), ("unfollow", 0)):
@@ -251,24 +251,24 @@ def test_following_twice_does_no_harm(app, log_in_as, add_user):
             assert db.session.query(Follow).count() == count
 
 
-def test_nobody_follows_themselves_or_a_closed_account(log_in_as, add_user):
-    """To follow oneself, or somebody who has left, is 409; nobody by that name is 404."""
+def test_users_that_cannot_be_followed(log_in_as, add_user):
+    """Following oneself or a closed account is 409. Following an unknown user is 404."""
     ann = log_in_as("ann")
     add_user("gone", active=False)
     for name, code in (("ann", 409), ("gone", 409), ("nobody", 404)):
         assert submit(ann, f"/users/{name}/follow", "/account/tokens").status_code == code
 
 
-def test_following_takes_a_post(log_in_as, add_user):
-    """A link cannot make anybody follow: GET is 405, and a POST without the token is 400."""
+def test_following_requires_a_post(log_in_as, add_user):
+    """GET is 405, and POST without the CSRF token is 400."""
     add_user("bob")
     ann = log_in_as("ann")
     assert ann.get("/users/bob/follow").status_code == 405
     assert ann.post("/users/bob/follow").status_code == 400
 
 
-def test_search_finds_text_in_any_case(client, publish):
-    """Search finds a part of a note, in lower or upper case; % and _ are letters like others."""
+def test_search_ignores_case(client, publish):
+    """Search finds a part of a post and ignores case. % and _ are not wildcards."""
     for body in ("Apples 100%", "pears_x", "pearsix"):
         publish(body)
     assert bodies(client.get("/search?q=aPPle")) == ["Apples 100%"]
@@ -278,24 +278,24 @@ def test_search_finds_text_in_any_case(client, publish):
 
 
 @pytest.mark.parametrize("text", ["", "%20", "%00", "%FF"])
-def test_a_search_for_nothing_finds_nothing(client, publish, text):
-    """Without a text, or with one that no note can have, there is only the form."""
-    publish("note")
+def test_empty_search(client, publish, text):
+    """Without a text, or with text that no post can contain, the page shows only the form."""
+    publish("post")
     page = client.get(f"/search?q={text}")
     assert page.status_code == 200
     assert bodies(page) == []
 
 
-def test_search_keeps_its_text_over_pages(client, add_posts):
-    """The link to older results carries the text along."""
+def test_search_pagination(client, add_posts):
+    """The link to older results contains the search text."""
     add_posts(60)
     page = client.get("/search?q=post")
     link = re.search(r'rel="next" href="([^"]+)"', page.text)[1].replace("&amp;", "&")
     assert bodies(client.get(link)) == [f"post {n}" for n in range(10, 0, -1)]
 
 
-def test_hidden_notes_are_nowhere(app, client, log_in_as, add_posts):
-    """A hidden note is on no page and at no address, not even for its author."""
+def test_hidden_posts(app, client, log_in_as, add_posts):
+    """A hidden post is on no page, and its URLs are 404, even for its author."""
     writer = log_in_as("ann")
     submit(writer, "/", body="bad words")
     with app.app_context():
@@ -308,14 +308,14 @@ def test_hidden_notes_are_nowhere(app, client, log_in_as, add_posts):
 
 
 @pytest.mark.parametrize("path", ["/users/nobody", "/posts/9", f"/posts/{2**31}", "/posts/x", "/users/ANN"])
-def test_what_is_not_there_is_404(client, add_user, path):
-    """Addresses of users and notes that do not exist are 404."""
+def test_unknown_users_and_posts_are_404(client, add_user, path):
+    """URLs of users and posts that do not exist are 404."""
     add_user("ann")
     assert client.get(path).status_code == 404
 
 
-def test_a_kept_note_follows_its_changes(client, log_in_as):
-    """The HTML of a note is kept between requests, and yet never shows an old text."""
+def test_cached_post_is_updated(client, log_in_as):
+    """The HTML of a post is cached between requests, but an edited post is never shown with its old text."""
     ann = log_in_as("ann")
     submit(ann, "/", body="one")
     client.get("/")
@@ -323,8 +323,8 @@ def test_a_kept_note_follows_its_changes(client, log_in_as):
     assert bodies(client.get("/")) == ["two"]
 
 
-def test_a_form_without_its_token_is_refused(client, log_in_as):
-    """Another site cannot post for a user: without the token there is a styled 400 with advice."""
+def test_form_requires_the_csrf_token(client, log_in_as):
+    """Without the CSRF token, a form gets a styled 400 page that explains what to do."""
     response = log_in_as("ann").post("/", data={"body": "forged"})
     assert response.status_code == 400
     assert "CSRF token is missing" in response.text
@@ -332,36 +332,36 @@ def test_a_form_without_its_token_is_refused(client, log_in_as):
     assert bodies(client.get("/")) == []
 
 
-def test_a_token_of_another_session_is_refused(log_in_as):
-    """The token of one session is worth nothing in another."""
+def test_csrf_token_of_another_session(log_in_as):
+    """The CSRF token of one session is invalid in another session."""
     token = csrf_token(log_in_as("bob"), "/")
     assert log_in_as("ann").post("/", data={"csrf_token": token, "body": "forged"}).status_code == 400
 
 
-def test_a_secure_form_needs_its_own_site_as_referrer(publish):
-    """Over https a form that comes from another site is refused even with a token."""
+def test_form_over_https_requires_a_referer(publish):
+    """Over HTTPS, a form without a Referer of this site is rejected even with a CSRF token."""
     assert publish("x", base_url="https://localhost").status_code == 400
 
 
-def test_a_message_is_shown_once(log_in_as):
-    """What happened is said on the next page, and on that alone."""
+def test_message_is_shown_once(log_in_as):
+    """A flash message is shown on the next page, and only there."""
     ann = log_in_as("ann")
     submit(ann, "/", body="x")
-    assert messages(ann.get("/")) == ["Your note is published."]
+    assert messages(ann.get("/")) == ["Your post has been published."]
     assert messages(ann.get("/")) == []
 
 
-@pytest.mark.parametrize("typed", ["a\x00b", "a\x85b", "\x1f", "\ud800", "\ufffd", "\x7f"])
-def test_no_control_character_passes(typed):
-    """No control character but newline and tab, lone surrogate or replacement character is ever stored."""
+@pytest.mark.parametrize("text", ["a\x00b", "a\x85b", "\x1f", "\ud800", "\ufffd", "\x7f"])
+def test_forbidden_characters(text):
+    """Control characters except newline and tab, lone surrogates and U+FFFD are rejected."""
     with pytest.raises(ValueError, match="cannot be stored"):
-        clean_body(typed)
+        clean_body(text)
 
 
 @settings(max_examples=50)
 @given(text(max_size=BODY_MAX + 50))
-def test_what_passes_can_be_stored(typed):
-    """Whatever is typed is refused with a reason, or becomes text that the database and UTF-8 can hold."""
+def test_cleaned_text_can_be_stored(typed):
+    """Any text is either rejected with a message or becomes text that the database can store."""
     try:
         body = clean_body(typed)
     except ValueError as error:
@@ -373,6 +373,6 @@ def test_what_passes_can_be_stored(typed):
     assert clean_body(body) == body
 
 
-def test_plain_text_of_any_script_passes():
-    """Tabs, newlines, emoji and every script are plain text."""
+def test_all_scripts_are_accepted():
+    """Tabs, newlines, emoji and all scripts are accepted."""
     assert clean_body("\tTab\r\n日本語\rعربى 👩‍👩‍👧 ") == "Tab\n日本語\nعربى 👩‍👩‍👧"

@@ -1,4 +1,4 @@
-"""Static files: gathered at build time, found under hashed names, there without any build in development."""
+"""Static files: copied at build time, served under hashed names, and served without a build in development."""
 
 import json
 import re
@@ -14,7 +14,7 @@ def static_urls(page: str) -> list[str]:
 
 
 def test_development_needs_no_build(client):
-    """Every file that a page mentions is served, with its type, although nothing was built."""
+    """Without a build, every file that a page refers to is served with the right content type."""
     urls = static_urls(client.get("/").text)
     assert "/static/vendor/bootstrap.min.css" in urls
     for url in urls:
@@ -25,13 +25,13 @@ def test_development_needs_no_build(client):
 
 
 def test_other_files_of_the_packages_are_not_served(client):
-    """Only the files of the table leave the installed packages."""
+    """Only the files in VENDORED are served from installed packages."""
     assert client.get("/static/vendor/nothing.css").status_code == 404
     assert client.get("/static/vendor/..%2f__init__.py").status_code == 404
 
 
-def test_the_command_gathers_all_files(app, tmp_path):
-    """`flask assets DEST` copies ours and the vendored files under plain names; twice does no harm."""
+def test_command_copies_all_files(app, tmp_path):
+    """`flask assets DEST` copies the app's own and vendored files under their source names. It is idempotent."""
     for _ in range(2):
         result = app.test_cli_runner().invoke(args=["assets", str(tmp_path / "built")])
         assert result.exit_code == 0, result.output
@@ -39,8 +39,8 @@ def test_the_command_gathers_all_files(app, tmp_path):
     assert built == {"css/site.css", "js/theme.js", "img/icon.svg", *VENDORED}
 
 
-def test_vendored_files_mention_no_source_map(app, tmp_path):
-    """A file that is not shipped is not mentioned: the deploy tool and the browser would look for it."""
+def test_vendored_files_have_no_source_map(app, tmp_path):
+    """Vendored files have no source map comment, because the build and browsers would look for the missing file."""
     app.test_cli_runner().invoke(args=["assets", str(tmp_path)])
     for name in VENDORED:
         text = (tmp_path / name).read_text()
@@ -48,8 +48,8 @@ def test_vendored_files_mention_no_source_map(app, tmp_path):
         assert text.startswith('@charset "UTF-8";/*!\n * Bootstrap')
 
 
-def test_pages_use_the_hashed_names(make_app, sqlite_url, tmp_path):
-    """With a manifest in STATIC_ROOT url_for() gives hashed names, and the app serves them without Nginx."""
+def test_pages_use_hashed_names(make_app, sqlite_url, tmp_path):
+    """With a manifest in STATIC_ROOT, url_for() returns hashed names, and the app can serve them without Nginx."""
     (tmp_path / "css").mkdir()
     (tmp_path / "css" / "site.1a2b3c4d.css").write_text("body {}")
     (tmp_path / ".manifest.json").write_text(json.dumps({"css/site.css": "css/site.1a2b3c4d.css"}))
@@ -59,15 +59,15 @@ def test_pages_use_the_hashed_names(make_app, sqlite_url, tmp_path):
         assert (response.status_code, response.text) == (200, "body {}")
 
 
-def test_names_without_an_entry_stay_plain(make_app, sqlite_url, tmp_path):
-    """A built folder without a manifest works as well, under plain names."""
+def test_names_without_manifest(make_app, sqlite_url, tmp_path):
+    """Without a manifest in STATIC_ROOT, url_for() returns the source names."""
     app = make_app(sqlite_url, STATIC_ROOT=str(tmp_path))
     with app.test_request_context():
         assert url_for("static", filename="css/site.css") == "/static/css/site.css"
 
 
-def test_the_build_needs_no_secret(monkeypatch, tmp_path):
-    """Image builds know no secrets: the command runs without SECRET_KEY and without a database."""
+def test_build_needs_no_secret(monkeypatch, tmp_path):
+    """The command works without SECRET_KEY and without a database, because image builds have neither."""
     from click.testing import CliRunner
     from flask.cli import FlaskGroup
 

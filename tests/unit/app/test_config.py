@@ -1,31 +1,31 @@
-"""The environment becomes Flask's configuration, or a message that says what to type."""
+"""Configuration: environment variables become Flask's configuration, or an error with a fix."""
 
 import pytest
 
 from app import create_app
-from app.config import ConfigError, database_url, from_environment, size
+from app.config import ConfigError, database_url, from_environment, parse_size
 
 
-def test_production_refuses_to_start_without_a_secret_key(monkeypatch):
-    """Without SECRET_KEY the app does not start, and says what is wrong, why, and what to type."""
+def test_production_requires_a_secret_key(monkeypatch):
+    """Without SECRET_KEY, the app does not start. The message contains error, cause and fix."""
     monkeypatch.delenv("SECRET_KEY", raising=False)
     with pytest.raises(ConfigError) as error:
         create_app()
-    what, why, *command = str(error.value).splitlines()
-    assert what == "SECRET_KEY is not set."
-    assert "signs the session cookie" in why
-    assert "export SECRET_KEY=" in command[-1]
+    error, cause, fix = str(error.value).splitlines()
+    assert error == "error: SECRET_KEY is not set."
+    assert "signs the session cookie" in cause
+    assert "export SECRET_KEY=" in fix
 
 
-def test_an_empty_secret_key_is_none(monkeypatch):
-    """SECRET_KEY set to nothing is as bad as no SECRET_KEY."""
+def test_empty_secret_key_is_rejected(monkeypatch):
+    """An empty SECRET_KEY counts as not set."""
     monkeypatch.setenv("SECRET_KEY", "")
     with pytest.raises(ConfigError):
         create_app()
 
 
 def test_development_needs_no_secret_key(monkeypatch, sqlite_url):
-    """`flask run --debug` on a fresh clone works: the key is made up, and differs at each start."""
+    """`flask run --debug` works in a fresh clone: a new random key is generated at each start."""
     monkeypatch.delenv("SECRET_KEY", raising=False)
     monkeypatch.setenv("FLASK_DEBUG", "1")
     monkeypatch.setenv("DATABASE_URL", sqlite_url)
@@ -33,8 +33,8 @@ def test_development_needs_no_secret_key(monkeypatch, sqlite_url):
     assert first.secret_key and first.secret_key != second.secret_key
 
 
-def test_the_environment_reaches_flask(monkeypatch, tmp_path):
-    """Every variable of the environment ends up under Flask's name for it."""
+def test_environment_variables_are_mapped(monkeypatch, tmp_path):
+    """Environment variables are mapped to Flask's config names."""
     monkeypatch.setenv("SECRET_KEY", "from the environment")
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/env.db")
     monkeypatch.setenv("MAX_BODY_SIZE", "2m")
@@ -46,50 +46,50 @@ def test_the_environment_reaches_flask(monkeypatch, tmp_path):
     assert config["STATIC_ROOT"] == str(tmp_path)
 
 
-def test_an_empty_environment_has_defaults():
-    """A laptop needs no variable for development: a SQLite file and 10 MiB of body."""
+def test_defaults():
+    """Without environment variables, the app uses a SQLite file and accepts bodies of 10 MiB."""
     config = from_environment({})
     assert config["SQLALCHEMY_DATABASE_URI"] == "sqlite:///app.db"
     assert config["MAX_CONTENT_LENGTH"] == 10 * 1024 * 1024
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
-def test_every_postgresql_address_gets_the_installed_driver(scheme):
-    """`postgres://` and `postgresql://` both become `postgresql+psycopg://`; the rest stays as it is."""
+def test_postgresql_urls_get_the_installed_driver(scheme):
+    """`postgres://` and `postgresql://` become `postgresql+psycopg://`. The rest of the URL does not change."""
     assert database_url(f"{scheme}://u:p%40@db:5432/x?a=b") == "postgresql+psycopg://u:p%40@db:5432/x?a=b"
 
 
-def test_other_databases_are_left_alone():
-    """Only PostgreSQL addresses are rewritten."""
+def test_other_database_urls_are_not_changed():
+    """Only PostgreSQL URLs are rewritten."""
     assert database_url("sqlite:////var/lib/postgres://x.db") == "sqlite:////var/lib/postgres://x.db"
 
 
-@pytest.mark.parametrize(("text", "found"), [("on", True), ("off", False)])
-def test_a_switch_is_on_or_off(text, found):
-    """RATE_LIMITS is one of two words; any other is refused, for it could leave a protection away unnoticed."""
-    assert from_environment({"RATE_LIMITS": text})["RATE_LIMITS"] is found
+@pytest.mark.parametrize(("text", "value"), [("on", True), ("off", False)])
+def test_switch_is_on_or_off(text, value):
+    """RATE_LIMITS is `on` or `off`. Other values are rejected, because a wrong guess could disable a protection."""
+    assert from_environment({"RATE_LIMITS": text})["RATE_LIMITS"] is value
     with pytest.raises(ConfigError, match=r"(?s)RATE_LIMITS is 'no'.*RATE_LIMITS=on"):
         from_environment({"RATE_LIMITS": "no"})
 
 
-def test_origins_are_a_list():
-    """CORS_ORIGINS is separated by commas or blanks; nobody is named by default."""
+def test_cors_origins_are_a_list():
+    """CORS_ORIGINS is separated by commas or spaces. Default: no origins."""
     assert from_environment({})["CORS_ORIGINS"] == []
-    found = from_environment({"CORS_ORIGINS": "https://a.example, https://b.example"})["CORS_ORIGINS"]
-    assert found == ["https://a.example", "https://b.example"]
+    origins = from_environment({"CORS_ORIGINS": "https://a.example, https://b.example"})["CORS_ORIGINS"]
+    assert origins == ["https://a.example", "https://b.example"]
 
 
 @pytest.mark.parametrize(
-    ("text", "bytes_"),
+    ("text", "number"),
     [("512", 512), ("64k", 65536), ("10m", 10485760), ("10M", 10485760), ("1g", 1073741824), ("0", None)],
 )
-def test_sizes_are_read_as_nginx_reads_them(text, bytes_):
-    """k, m and g in either case mean powers of 1024, and 0 means no limit."""
-    assert size(text) == bytes_
+def test_sizes_use_nginx_notation(text, number):
+    """k, m and g, in upper or lower case, are powers of 1024. 0 means no limit."""
+    assert parse_size(text) == number
 
 
 @pytest.mark.parametrize("text", ["", "10mb", "-1", "1.5m", "ten", "m", "²"])
-def test_a_size_that_is_none_is_refused(text):
-    """A size that Nginx would not take is refused, naming the variable and an example."""
+def test_invalid_sizes_are_rejected(text):
+    """A size that Nginx does not accept is rejected. The message contains the variable and an example."""
     with pytest.raises(ConfigError, match=r"(?s)MAX_BODY_SIZE is .*MAX_BODY_SIZE=10m"):
-        size(text)
+        parse_size(text)

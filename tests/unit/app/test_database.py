@@ -1,4 +1,4 @@
-"""SQLite's settings and transactions, PostgreSQL's limits, and the migrations on both."""
+"""The database: SQLite's pragmas and transactions, PostgreSQL's timeouts, and migrations on both."""
 
 import multiprocessing
 import sqlite3
@@ -21,15 +21,15 @@ from app.account.models import User
 from app.blog.models import Follow, Post
 from app.database import db
 from tests.support.wsgi import CLEAN, python
-from tests.unit.app.web import PASSWORD, bodies, log_in, submit
+from tests.unit.app.helpers import PASSWORD, bodies, log_in, submit
 
 
 def tables() -> set[str]:
     return set(inspect(db.engine).get_table_names()) - {"alembic_version"}
 
 
-def test_migrations_go_up_and_down(make_app, empty_database):
-    """The migrations make the tables that the models describe, and take them away again."""
+def test_upgrade_and_downgrade(make_app, empty_database):
+    """The upgrade creates the tables that the models describe. The downgrade drops them again."""
     with make_app(empty_database).app_context():
         upgrade()
         assert tables() == set(db.metadata.tables)
@@ -41,31 +41,32 @@ def test_migrations_go_up_and_down(make_app, empty_database):
 
 
 def test_release_command(make_app, empty_database):
-    """The release command does what `flask db upgrade` does, a second time nothing, and loads little of the app."""
+    """The release command migrates like `flask db upgrade`, is idempotent, and imports only a small part of the app."""
     release = [sys.executable, "-X", "importtime", "-m", "app.migrations"]
     for expected in ("Running upgrade", ""):
         done = subprocess.run(release, env=CLEAN | {"DATABASE_URL": empty_database}, capture_output=True, text=True)
         assert done.returncode == 0 and expected in done.stderr, done.stderr[-2000:]
     assert "Running upgrade" not in done.stderr
-    assert [name for name in ("flask_security", "apiflask", "app.blog") if f" {name}\n" in done.stderr] == []
+    for module in ("flask_security", "apiflask", "app.blog"):
+        assert f" {module}\n" not in done.stderr
     with make_app(empty_database).app_context():
         check()
 
 
-def test_server_does_without_alembic():
-    """Migrations are for commands: a server would load them for nothing, at each start."""
+def test_server_does_not_import_alembic():
+    """WSGI servers do not migrate, so they do not import Alembic."""
     done = python("import sys, app.wsgi; print('alembic' in sys.modules)", SECRET_KEY="only for tests")
     assert done.stdout == "False\n", done.stderr
 
 
 def test_replicas_migrate_one_at_a_time(make_app, empty_database):
-    """Four replicas that start at once migrate once, and all of them succeed."""
+    """Of four replicas that start at the same time, one migrates, and all succeed."""
 
     def migrate():
         with make_app(empty_database).app_context():
             upgrade()
 
-    # Processes, for Alembic keeps its state in globals; forked, because the app is imported already.
+    # Processes, because Alembic keeps its state in global variables. Forked, because the app is imported already.
     replicas = [multiprocessing.get_context("fork").Process(target=migrate) for _ in range(4)]
     run_together(replicas)
     assert [replica.exitcode for replica in replicas] == [0, 0, 0, 0]
@@ -73,8 +74,8 @@ def test_replicas_migrate_one_at_a_time(make_app, empty_database):
         assert tables() == set(db.metadata.tables)
 
 
-def test_a_failed_migration_leaves_nothing_behind(make_app, empty_database, monkeypatch):
-    """A migration that fails half-way is undone, so that it can be run again once it is mended."""
+def test_failed_migration_is_rolled_back(make_app, empty_database, monkeypatch):
+    """A migration that fails is rolled back completely, so that it can run again after it was repaired."""
     monkeypatch.setattr("alembic.op.create_index", lambda *arguments: 1 / 0)
     with make_app(empty_database).app_context():
         with pytest.raises(ZeroDivisionError):
@@ -85,24 +86,24 @@ def test_a_failed_migration_leaves_nothing_behind(make_app, empty_database, monk
         assert tables() == set(db.metadata.tables)
 
 
-def test_altering_a_table_deletes_no_rows_elsewhere(make_app, tmp_path, monkeypatch):
-    """While SQLite migrates, foreign keys are off: it alters a table by dropping it, and a drop cascades."""
-    found = []
+def test_foreign_keys_are_off_during_migrations(make_app, tmp_path, monkeypatch):
+    """SQLite migrates with foreign keys off: it alters a table by dropping it, which would delete referring rows."""
+    states = []
     create_table = op.create_table
 
-    def look(*arguments, **options):
-        found.append(op.get_bind().exec_driver_sql("PRAGMA foreign_keys").scalar())
+    def record_state(*arguments, **options):
+        states.append(op.get_bind().exec_driver_sql("PRAGMA foreign_keys").scalar())
         return create_table(*arguments, **options)
 
-    monkeypatch.setattr("alembic.op.create_table", look)
+    monkeypatch.setattr("alembic.op.create_table", record_state)
     with make_app(f"sqlite:///{tmp_path}/app.db").app_context():
         upgrade()
-        assert set(found) == {0}
+        assert set(states) == {0}
         assert db.session.execute(text("PRAGMA foreign_keys")).scalar() == 1
 
 
-def test_notes_outlive_the_migration_to_accounts(make_app, empty_database):
-    """Notes from before there were accounts get an author who cannot log in; they survive the way down and up."""
+def test_posts_survive_the_migration_to_accounts(make_app, empty_database):
+    """Posts from before the accounts get an author who cannot log in. They survive a downgrade and an upgrade."""
     old = {"body": "old", "created_at": datetime(2026, 1, 1, tzinfo=timezone.utc)}
     app = make_app(empty_database)
     with app.app_context():
@@ -119,8 +120,8 @@ def test_notes_outlive_the_migration_to_accounts(make_app, empty_database):
             downgrade(revision="0001")
 
 
-def test_an_empty_database_gets_no_author(make_app, empty_database):
-    """Without notes the migration makes no account: the first one is the first person's."""
+def test_migration_of_an_empty_database_adds_no_user(make_app, empty_database):
+    """Without posts, the migration creates no account."""
     with make_app(empty_database).app_context():
         upgrade()
         assert db.session.query(User).count() == 0
@@ -134,18 +135,18 @@ def test_an_empty_database_gets_no_author(make_app, empty_database):
         (lambda ann: Post(body="x", author_id=999), "fk_post_author_id|FOREIGN KEY"),
         (lambda ann: Post(body="x"), "NOT NULL|not-null"),
         (lambda ann: Follow(follower_id=ann.id, followed_id=ann.id), "ck_follow_not_oneself"),
-        (lambda ann: person("an"), "ck_account_username_length"),
-        (lambda ann: person("Bob", email="b@example.com"), "ck_account_username_lower"),
-        (lambda ann: person("bob", email="Bob@example.com"), "ck_account_email_lower"),
-        (lambda ann: person("ann", email="b@example.com"), "uq_account_username|UNIQUE"),
-        (lambda ann: person("bob", email="ann@example.com"), "uq_account_email|UNIQUE"),
+        (lambda ann: make_user("an"), "ck_account_username_length"),
+        (lambda ann: make_user("Bob", email="b@example.com"), "ck_account_username_lower"),
+        (lambda ann: make_user("bob", email="Bob@example.com"), "ck_account_email_lower"),
+        (lambda ann: make_user("ann", email="b@example.com"), "uq_account_username|UNIQUE"),
+        (lambda ann: make_user("bob", email="ann@example.com"), "uq_account_email|UNIQUE"),
     ],
 )
-def test_the_database_refuses_what_the_app_would(make_app, empty_database, row, constraint):
-    """What the app checks is a constraint of the database too."""
+def test_constraints(make_app, empty_database, row, constraint):
+    """The rules of the app are also constraints of the database."""
     with make_app(empty_database).app_context():
         upgrade()
-        ann = person("ann")
+        ann = make_user("ann")
         db.session.add(ann)
         db.session.commit()
         db.session.add(row(ann))
@@ -154,20 +155,20 @@ def test_the_database_refuses_what_the_app_would(make_app, empty_database, row, 
         db.session.rollback()
 
 
-def person(name: str, email: str | None = None) -> User:
+def make_user(name: str, email: str | None = None) -> User:
     return User(username=name, email=email or f"{name}@example.com", fs_uniquifier=name)
 
 
-def test_the_app_works_on_either_database(make_app, empty_database):
-    """Joining, logging in, writing, following, searching and locking work on either database."""
+def test_app_works_on_both_databases(make_app, empty_database):
+    """Registration, login, posts, follows, search and admin actions work on SQLite and on PostgreSQL."""
     app = make_app(empty_database)
     with app.app_context():
         upgrade()
-        db.session.add(person("bob"))
+        db.session.add(make_user("bob"))
         db.session.commit()
     client = app.test_client()
-    fields = {"username": "ann", "email": "ann@example.com", "password": PASSWORD, "password_confirm": PASSWORD}
-    submit(client, "/register", **fields)
+    form = {"username": "ann", "email": "ann@example.com", "password": PASSWORD, "password_confirm": PASSWORD}
+    submit(client, "/register", **form)
     log_in(client, "ann@example.com", "wrong")
     assert log_in(client, "ann@example.com").location == "/"
     submit(client, "/", body="é 👋\n\tx")
@@ -188,23 +189,23 @@ def test_the_app_works_on_either_database(make_app, empty_database):
     assert client.get("/readyz").status_code == 200
 
 
-def test_sqlite_is_set_up_for_production(app):
-    """Every SQLite connection has WAL, full synchronisation, less than 2 s of patience and foreign keys."""
+def test_sqlite_pragmas(app):
+    """Every SQLite connection uses WAL, full synchronization, a busy timeout below 2 s, and foreign keys."""
     expected = {"journal_mode": "wal", "synchronous": 2, "busy_timeout": 1800, "foreign_keys": 1}
     with app.app_context():
-        found = {name: db.session.execute(text(f"PRAGMA {name}")).scalar() for name in expected}
-    assert found == expected
+        actual = {name: db.session.execute(text(f"PRAGMA {name}")).scalar() for name in expected}
+    assert actual == expected
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_a_safe_request_reads_while_another_writes(app, method):
-    """A request that only reads waits for no writer."""
-    with app.app_context(), db.engine.begin():  # outside of a request: this holds the write lock
+def test_safe_requests_do_not_wait_for_writers(app, method):
+    """A request with a safe method reads while another transaction holds the write lock."""
+    with app.app_context(), db.engine.begin():  # outside of a request, a transaction takes the write lock
         assert app.test_client().open("/", method=method).status_code == 200
 
 
-def test_an_unsafe_request_takes_the_write_lock_at_once(app):
-    """A request that may write has the lock before it reads, so nobody can write in between."""
+def test_unsafe_requests_take_the_write_lock_immediately(app):
+    """A request with an unsafe method takes the write lock before it reads, so nothing else can write in between."""
     with app.test_request_context(method="POST"):
         db.session.execute(text("SELECT body FROM post"))
         with closing(sqlite3.connect(db.engine.url.database, timeout=0)) as other:
@@ -212,13 +213,13 @@ def test_an_unsafe_request_takes_the_write_lock_at_once(app):
                 other.execute("DELETE FROM post")
 
 
-def test_reading_and_then_writing_never_fails_for_the_lock(app, monkeypatch):
-    """Eight threads that read and then write the same row lose no update and meet no locked database."""
-    # A deferred transaction would be refused at once. Who waits may wait here, for as long as a busy disk needs.
-    monkeypatch.setattr(database, "SQLITE", (*database.SQLITE, "PRAGMA busy_timeout = 60000"))
+def test_concurrent_updates(app, monkeypatch):
+    """Eight threads that read and then write the same row lose no update and get no lock error."""
+    # A deferred transaction would fail immediately. The longer timeout allows for a slow disk.
+    monkeypatch.setattr(database, "SQLITE_PRAGMAS", (*database.SQLITE_PRAGMAS, "PRAGMA busy_timeout = 60000"))
     with app.app_context():
         db.engine.dispose()
-        ann = person("ann")
+        ann = make_user("ann")
         db.session.add(ann)
         db.session.flush()
         db.session.add(Post(body="0", author_id=ann.id))
@@ -226,7 +227,7 @@ def test_reading_and_then_writing_never_fails_for_the_lock(app, monkeypatch):
 
     def count_up():
         post = db.session.get(Post, 1)
-        time.sleep(0.001)  # between reading and writing: here a deferred transaction would lose
+        time.sleep(0.001)  # between reading and writing, where a deferred transaction would lose updates
         post.body = str(int(post.body) + 1)
         db.session.commit()
         return {}
@@ -244,25 +245,25 @@ def test_reading_and_then_writing_never_fails_for_the_lock(app, monkeypatch):
         assert db.session.get(Post, 1).body == "80"
 
 
-def test_postgresql_gives_up_on_endless_statements(make_app, postgresql_url):
-    """No statement may run for longer than a request may."""
+def test_postgresql_statement_timeout(make_app, postgresql_url):
+    """Statements are canceled before the request timeout."""
     with make_app(postgresql_url).app_context():
         assert db.session.execute(text("SHOW statement_timeout")).scalar() == "8s"
 
 
-def test_postgresql_may_restart(make_app, postgresql_url):
-    """A connection that died in the pool is replaced, and no request notices."""
+def test_postgresql_restart(make_app, postgresql_url):
+    """A broken connection in the pool is replaced without an error."""
     pid = text("SELECT pg_backend_pid()")
     with make_app(postgresql_url).app_context():
         lost = db.session.execute(pid).scalar()
-        db.session.rollback()  # gives the connection back to the pool
+        db.session.rollback()  # returns the connection to the pool
         with closing(psycopg.connect(db.engine.url.set(drivername="postgresql").render_as_string())) as killer:
             killer.execute("SELECT pg_terminate_backend(%s)", [lost])
         assert db.session.execute(pid).scalar() != lost
 
 
 def run_together(tasks) -> None:
-    """Start all threads or processes, then wait for all."""
+    """Start all threads or processes, then wait for all of them."""
     for task in tasks:
         task.start()
     for task in tasks:

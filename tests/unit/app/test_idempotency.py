@@ -1,4 +1,4 @@
-"""Idempotency-Key: a POST that is sent again does nothing twice, on both databases, with workers side by side."""
+"""Idempotency-Key: retried POST requests are executed once, on both databases and with concurrent workers."""
 
 import threading
 from collections import Counter
@@ -8,7 +8,7 @@ import pytest
 from flask_migrate import upgrade
 from sqlalchemy import func, select, text, update
 
-from app.api.idempotency import KEPT, Answer
+from app.api.idempotency import RETENTION, StoredResponse
 from app.blog.models import Post
 from app.database import db, utc_now
 
@@ -17,7 +17,7 @@ POSTS = "/api/v1/posts"
 
 @pytest.fixture
 def app(make_app, empty_database):
-    """Return an app on each database in turn; it replaces the one of all other tests."""
+    """Return an app on each database. It overrides the fixture in conftest.py."""
     app = make_app(empty_database)
     with app.app_context():
         upgrade()
@@ -33,8 +33,8 @@ def count(app, model=Post) -> int:
         return db.session.scalar(select(func.count()).select_from(model))
 
 
-def test_the_same_request_is_answered_the_same(app, alice):
-    """Status, body, Location and ETag are the first answer's, however often it is asked, and one post is made."""
+def test_retry_returns_the_stored_response(app, alice):
+    """A retried request gets the status, body, Location and ETag of the first response. One post is created."""
     first, second = send(app, alice), send(app, alice)
     assert (first.status_code, second.status_code) == (201, 201)
     assert second.data == first.data
@@ -43,47 +43,47 @@ def test_the_same_request_is_answered_the_same(app, alice):
     assert count(app) == 1
 
 
-def test_another_request_with_the_same_key_is_refused(app, alice):
-    """A key that comes with another request is a mistake of the client: 422, and nothing is done."""
+def test_key_of_a_different_request(app, alice):
+    """A different request with the same key is rejected with 422."""
     send(app, alice)
     refused = send(app, alice, body="another")
     assert (refused.status_code, list(refused.json["fields"])) == (422, ["Idempotency-Key"])
     assert count(app) == 1
 
 
-def test_a_key_belongs_to_its_user(app, alice, bob):
-    """Two users who happen to choose the same key do not see each other's answers."""
+def test_keys_are_separate_for_each_user(app, alice, bob):
+    """Two users with the same key do not get each other's responses."""
     assert send(app, alice).json["author"] == "alice"
     assert send(app, bob).json["author"] == "bob"
 
 
 @pytest.mark.parametrize("key", ["", '""', "x" * 256])
-def test_a_bad_key_is_refused(app, alice, key):
-    """A key is 1 to 255 characters: 422 and the header's name."""
+def test_invalid_key(app, alice, key):
+    """A key has 1 to 255 characters. Otherwise the response is 422 with an error for the header."""
     refused = send(app, alice, key=key)
     assert (refused.status_code, list(refused.json["fields"])) == (422, ["Idempotency-Key"])
 
 
-def test_a_refused_request_can_be_mended(app, alice):
-    """What was refused has done nothing, so its key is still free."""
+def test_key_of_a_rejected_request_can_be_used_again(app, alice):
+    """A rejected request stores no response, so a corrected request can use the same key."""
     assert send(app, alice, body="").status_code == 422
-    assert send(app, alice, body="mended").status_code == 201
+    assert send(app, alice, body="corrected").status_code == 201
 
 
-def test_a_key_is_forgotten_after_a_day(app, alice):
-    """An answer is kept for 24 hours; then the key is new, and old answers are removed."""
+def test_keys_expire(app, alice):
+    """After 24 hours, a key can be used again, and expired responses are deleted."""
     send(app, alice)
     send(app, alice, key="another")
     with app.app_context():
-        db.session.execute(update(Answer).values(created_at=utc_now() - KEPT - timedelta(seconds=1)))
+        db.session.execute(update(StoredResponse).values(created_at=utc_now() - RETENTION - timedelta(seconds=1)))
         db.session.commit()
     assert send(app, alice).status_code == 201
-    assert (count(app), count(app, Answer)) == (3, 1)
+    assert (count(app), count(app, StoredResponse)) == (3, 1)
 
 
-def test_a_crash_in_between_doubles_nothing(app, alice, monkeypatch):
-    """Post and answer are stored together: a crash before both are leaves neither, and the next try makes one."""
-    monkeypatch.setattr(Answer, "keep", lambda *arguments: 1 / 0)
+def test_crash_before_the_commit(app, alice, monkeypatch):
+    """The post and the response are stored in one transaction: after a crash neither exists, and a retry works."""
+    monkeypatch.setattr(StoredResponse, "store", lambda *arguments: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         send(app, alice)
     monkeypatch.undo()
@@ -93,8 +93,8 @@ def test_a_crash_in_between_doubles_nothing(app, alice, monkeypatch):
     assert count(app) == 1
 
 
-def test_requests_at_the_same_time_make_one_post(app, alice):
-    """Of eight at once each gets the one answer, or 409 because another is at work; there is one post."""
+def test_concurrent_requests_create_one_post(app, alice):
+    """Eight concurrent requests get the same response, or 409 because one is in progress. One post is created."""
     together, answers = threading.Barrier(8), []
 
     def work():
@@ -112,17 +112,17 @@ def test_requests_at_the_same_time_make_one_post(app, alice):
     assert count(app) == 1
 
 
-def test_a_request_in_progress_is_409_on_postgresql(make_app, postgresql_url, join):
-    """While one is being answered another with its key is 409, at once; when the first has died, it is done."""
+def test_request_in_progress_is_409_on_postgresql(make_app, postgresql_url, add_api_user):
+    """While a request is in progress, another one with its key is 409. If the first one is killed, a retry works."""
     app = make_app(postgresql_url)
     with app.app_context():
         upgrade()
-    alice = join("alice", app)
+    alice = add_api_user("alice", app)
     with app.app_context(), db.engine.connect() as other:
         lock = text("SELECT pg_advisory_lock(hashtextextended((SELECT id FROM account)::text || ' 8e03978e', 0))")
         other.execute(lock)
         refused = send(app, alice)
         assert (refused.status_code, refused.headers["Retry-After"]) == (409, "1")
         assert count(app) == 0
-        other.invalidate()  # the connection is closed, as when its process is killed
+        other.invalidate()  # closes the connection, as if the process were killed
         assert send(app, alice).status_code == 201

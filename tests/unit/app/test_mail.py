@@ -1,4 +1,4 @@
-"""Mail: by SMTP, or into the log and a folder."""
+"""Mail: sent by SMTP, or written to the log and to a folder."""
 
 import logging
 import smtplib
@@ -14,7 +14,7 @@ MESSAGE = ("tripod@example.com", "ann@example.com", "Sübject", "Höllo\n\nhttps
 
 
 class Server(threading.Thread):
-    """A mail server of few words on a port of its own, which keeps what it is told."""
+    """A minimal SMTP server that records the lines it receives."""
 
     def __init__(self, *extensions: str):
         super().__init__(daemon=True)
@@ -52,8 +52,8 @@ class Server(threading.Thread):
         stream.flush()
 
 
-def test_mail_goes_to_the_server():
-    """A message reaches the server of SMTP_URL with its sender, recipient and text."""
+def test_mail_is_sent():
+    """A message is sent to the server in SMTP_URL, with its sender and recipient."""
     server = Server()
     mail.send(f"smtp://{server.url}", mail.compose(*MESSAGE))
     server.join(5)
@@ -62,8 +62,8 @@ def test_mail_goes_to_the_server():
     assert any(line.startswith("Message-ID: <") and line.endswith("@example.com>") for line in server.lines)
 
 
-def test_no_password_goes_out_in_the_clear():
-    """A server without TLS gets no password, though it asks for one: sending fails instead."""
+def test_password_is_not_sent_without_tls():
+    """If the server does not support TLS, the password is not sent, and sending fails."""
     server = Server("AUTH PLAIN LOGIN")
     with pytest.raises(smtplib.SMTPNotSupportedError):
         mail.send(f"smtp://ann:hunter2@{server.url}", mail.compose(*MESSAGE))
@@ -71,9 +71,9 @@ def test_no_password_goes_out_in_the_clear():
     assert not any(line.upper().startswith("AUTH") for line in server.lines)
 
 
-def test_without_a_server_mail_is_kept(tmp_path, caplog):
-    """Without SMTP_URL a message is in the log, and in a file that only the app's own user can read."""
-    mail.keep(tmp_path / "state" / "mail", mail.compose(*MESSAGE))
+def test_mail_is_saved_without_a_server(tmp_path, caplog):
+    """Without SMTP_URL, a message is written to the log and to a file that only the app's user can read."""
+    mail.save(tmp_path / "state" / "mail", mail.compose(*MESSAGE))
     (file,) = (tmp_path / "state" / "mail").iterdir()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
@@ -81,26 +81,26 @@ def test_without_a_server_mail_is_kept(tmp_path, caplog):
     assert str(file) in caplog.text
 
 
-def test_mail_that_fails_is_logged_and_breaks_nothing(make_app, sqlite_url, caplog):
-    """A page is answered also while the mail server is down; the log has the reason and no password."""
+def test_failed_delivery_is_logged(make_app, sqlite_url, caplog):
+    """If the mail server is down, delivery does not raise. The log contains the reason but no password."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     app = make_app(sqlite_url, SMTP_URL=f"smtp://ann:hunter2@127.0.0.1:{port}")
     with app.app_context(), caplog.at_level(logging.ERROR):
         mail.deliver(app, mail.compose(*MESSAGE))
-    assert "mail was not sent" in caplog.text
+    assert "The mail was not sent" in caplog.text
     assert "hunter2" not in caplog.text
 
 
-def test_nobody_writes_headers_by_an_address():
-    """A line break in a recipient or subject is refused: it could add headers, and with them recipients."""
-    for bad in (("a@b.c", "x@y.z\nBcc: all@y.z", "s", "b"), ("a@b.c", "x@y.z", "s\r\nBcc: all@y.z", "b")):
+def test_header_injection():
+    """A line break in a recipient or subject is rejected, because it could add headers and recipients."""
+    for arguments in (("a@b.c", "x@y.z\nBcc: all@y.z", "s", "b"), ("a@b.c", "x@y.z", "s\r\nBcc: all@y.z", "b")):
         with pytest.raises(ValueError, match="linefeed"):
-            mail.compose(*bad)
+            mail.compose(*arguments)
 
 
-def test_development_says_where_mail_goes(make_app, sqlite_url):
-    """Only in development do the forms say that mail goes to a folder."""
+def test_forms_show_the_mail_folder_in_development(make_app, sqlite_url):
+    """Forms show where mails are written, but only in development."""
     for debug in (True, False):
         page = make_app(sqlite_url, DEBUG=debug).test_client().get("/reset").text
-        assert ("there is no SMTP_URL" in page) is debug
+        assert ("SMTP_URL is not set" in page) is debug

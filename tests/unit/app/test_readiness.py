@@ -1,4 +1,4 @@
-"""/readyz says whether the app can do its work, quickly and without secrets."""
+"""/readyz reports readiness quickly and without secrets."""
 
 import socket
 import time
@@ -7,26 +7,26 @@ UNAVAILABLE = {"status": "unavailable", "checks": {"database": "down"}}
 
 
 def test_ready_with_a_migrated_database(client):
-    """With its database and its tables the app is ready."""
+    """With a migrated database, the app is ready."""
     response = client.get("/readyz")
     assert (response.status_code, response.json) == (200, {"status": "ok", "checks": {"database": "ok"}})
 
 
 def test_not_ready_before_the_migrations(make_app, tmp_path):
-    """A database without tables is no database: the app would fail every request."""
+    """With a database without tables, the app is not ready, because every request would fail."""
     response = make_app(f"sqlite:///{tmp_path}/empty.db").test_client().get("/readyz")
     assert (response.status_code, response.json) == (503, UNAVAILABLE)
 
 
-def test_not_ready_without_a_server(make_app):
-    """A PostgreSQL that cannot be reached is named at once, and nothing else is told."""
+def test_not_ready_without_a_database_server(make_app):
+    """If PostgreSQL is unreachable, only the name of the dependency is reported."""
     app = make_app("postgresql+psycopg://user:hunter2@127.0.0.1:1/x")
     response = app.test_client().get("/readyz")
     assert (response.status_code, response.json) == (503, UNAVAILABLE)
 
 
-def test_not_ready_while_the_server_hangs(make_app, caplog):
-    """A PostgreSQL that takes connections and never answers is given up after some 2 seconds."""
+def test_not_ready_while_the_database_server_hangs(make_app, caplog):
+    """If PostgreSQL accepts connections but does not respond, the check fails after about 2 seconds."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         app = make_app(f"postgresql+psycopg://user:hunter2@127.0.0.1:{silent.getsockname()[1]}/x")
         started = time.monotonic()

@@ -1,4 +1,4 @@
-"""`flask seed`: a demo to look at."""
+"""`flask seed`: demo data."""
 
 import re
 
@@ -13,7 +13,7 @@ from app.database import db
 
 @pytest.fixture
 def demo(make_app, empty_database):
-    """An app on either kind of database, with tables and nobody in them."""
+    """An app on SQLite and on PostgreSQL, with empty tables."""
     app = make_app(empty_database)
     with app.app_context():
         upgrade()
@@ -32,23 +32,23 @@ def bodies() -> list[str]:
     return list(db.session.scalars(select(Post.body).order_by(Post.id)))
 
 
-def test_fills_the_database(demo):
-    """So many people and notes as were asked for, follows among them, the newest note the last; one is an admin."""
+def test_adds_demo_data(demo):
+    """The command adds the requested numbers of users and posts, in chronological order, follows, and an admin."""
     done = seed(demo, "--posts", "300", "--users", "20")
     assert done.exit_code == 0, done.output
     assert (count(User), count(Post)) == (20, 300) and count(Follow) >= 10
     moments = list(db.session.scalars(select(Post.created_at).order_by(Post.id)))
     assert moments == sorted(moments)
     assert all(clean_body(body) == body and len(body) <= BODY_MAX for body in bodies())
-    said = re.search(r"as (\S+) \(an admin\) or (\S+);.*: (\S+)$", done.output.strip(), re.DOTALL)
-    admin, member, password = said.groups()
-    found = {user.email: user for user in db.session.scalars(select(User))}
-    assert found[admin].is_admin and not found[member].is_admin
-    assert all(user.verify_and_update_password(password) for user in (found[admin], found[member]))
+    login = re.search(r"as (\S+) \(an admin\) or (\S+)\.$.*: (\S+)$", done.output.strip(), re.DOTALL | re.MULTILINE)
+    admin, member, password = login.groups()
+    users = {user.email: user for user in db.session.scalars(select(User))}
+    assert users[admin].is_admin and not users[member].is_admin
+    assert all(user.verify_and_update_password(password) for user in (users[admin], users[member]))
 
 
-def test_refuses_where_there_are_people(demo):
-    """A database with people in it is left alone, unless --force says otherwise; then nobody is changed."""
+def test_requires_force_if_there_are_users(demo):
+    """A database with users is not changed without --force. With --force, existing users are kept."""
     assert seed(demo, "--posts", "10", "--users", "2").exit_code == 0
     names = set(db.session.scalars(select(User.username)))
     refused = seed(demo)
@@ -58,8 +58,8 @@ def test_refuses_where_there_are_people(demo):
     assert names < set(db.session.scalars(select(User.username)))
 
 
-def test_same_number_same_demo(demo):
-    """--random-seed makes the same notes again, another number others."""
+def test_random_seed_is_reproducible(demo):
+    """The same --random-seed creates the same posts. A different number creates other posts."""
     for number in ("7", "7", "8"):
         assert seed(demo, "--posts", "40", "--users", "3", "--force", "--random-seed", number).exit_code == 0
     texts = bodies()

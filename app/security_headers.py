@@ -1,9 +1,9 @@
-"""The headers and the cookie that make a browser defend the app's own pages."""
+"""Security headers and the attributes of the session cookie."""
 
 from flask import Flask, Response, g, request
 from flask.sessions import SecureCookieSessionInterface
 
-# Nothing is allowed that is not listed, and nothing inline is. Bootstrap's own icons are data: images.
+# Everything that is not listed is forbidden, including inline scripts and styles. Bootstrap's icons are data: URLs.
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -13,22 +13,23 @@ HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "same-origin",  # not no-referrer: Flask-WTF checks the referrer of forms sent by https
+    "Referrer-Policy": "same-origin",  # not no-referrer: Flask-WTF checks the Referer of forms sent over HTTPS
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
 
 
-class Sessions(SecureCookieSessionInterface):
-    """Flask's sessions, whose cookie is `Secure` whenever the request came by https."""
+class SessionInterface(SecureCookieSessionInterface):
+    """Flask's cookie sessions, with the attribute `Secure` if the request was sent over HTTPS."""
 
     def get_cookie_secure(self, app: Flask) -> bool:
+        """Return whether the session cookie gets the attribute `Secure`."""
         return request.is_secure
 
 
 def init_app(app: Flask) -> None:
-    """Defend every response of `app`. A view that sets one of the headers itself has the last word."""
-    app.session_interface = Sessions()
+    """Add the security headers to every response. A view can override a header by setting it."""
+    app.session_interface = SessionInterface()
     app.config.update(SESSION_COOKIE_HTTPONLY=True, SESSION_COOKIE_SAMESITE="Lax")
     app.after_request(_add_headers)
 
@@ -36,6 +37,7 @@ def init_app(app: Flask) -> None:
 def _add_headers(response: Response) -> Response:
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
-    if getattr(g.get("_login_user"), "is_authenticated", False):  # where Flask-Login keeps who asks, once it is known
-        response.headers.setdefault("Cache-Control", "private, no-cache")  # no cache between must keep it
+    # Flask-Login stores the current user in g._login_user once it is loaded.
+    if getattr(g.get("_login_user"), "is_authenticated", False):
+        response.headers.setdefault("Cache-Control", "private, no-cache")  # shared caches must not store it
     return response

@@ -1,10 +1,10 @@
-"""Protection that holds for every address and every status, whoever adds a view."""
+"""Security of all views and statuses: CSRF, security headers and CORS."""
 
 import pytest
 from werkzeug.routing import Rule
 
-from app.security import HEADERS
-from tests.unit.app.web import log_in
+from app.security_headers import HEADERS
+from tests.unit.app.helpers import log_in
 
 UNSAFE = {"POST", "PUT", "PATCH", "DELETE"}
 POSTS = "/api/v1/posts"
@@ -12,33 +12,33 @@ POSTS = "/api/v1/posts"
 
 @pytest.fixture
 def browser(client, alice):
-    """Return a client that has logged in by the form."""
+    """Return a client with a session."""
     assert log_in(client, "alice@example.com").status_code == 302
     return client
 
 
-def address(rule: Rule) -> str:
-    """Return an address that the rule matches."""
+def matching_url(rule: Rule) -> str:
+    """Return a URL that the rule matches."""
     values = {name: 1 if "Integer" in type(kind).__name__ else "alice" for name, kind in rule._converters.items()}
     return rule.build(values)[1]
 
 
 @pytest.mark.parametrize("token", [None, "wrong"])
-def test_every_write_needs_the_csrf_token(app, browser, token):
-    """Every address that takes a form, or JSON by cookie, is 400 without the CSRF token, or with a wrong one."""
+def test_every_write_requires_the_csrf_token(app, browser, token):
+    """With a session cookie, every unsafe request is 400 without a valid CSRF token."""
     form = {"csrf_token": token} if token else {}
     seen = set()
     for rule in app.url_map.iter_rules():
         for method in UNSAFE & rule.methods:
-            response = browser.open(address(rule), method=method, data=form, headers={"X-CSRFToken": token or ""})
+            response = browser.open(matching_url(rule), method=method, data=form, headers={"X-CSRFToken": token or ""})
             assert response.status_code == 400, f"{method} {rule}"
             seen.add(rule.endpoint)
     assert {"security.login", "security.register", "blog.create", "api.create_post", "account.deactivate"} <= seen
     assert len(seen) >= 20
 
 
-def test_every_status_carries_the_security_headers(client, app, alice):
-    """Each security header is there exactly once, whatever the answer is."""
+def test_every_status_has_the_security_headers(client, app, alice):
+    """Responses of every status have each security header exactly once."""
     app.config["PROPAGATE_EXCEPTIONS"] = False
     app.config["MAX_CONTENT_LENGTH"] = 100_000
     app.add_url_rule("/crash", view_func=lambda: 1 / 0)
@@ -71,7 +71,11 @@ def test_every_status_carries_the_security_headers(client, app, alice):
 # --- CORS -------------------------------------------------------------------------------------------------------------
 
 ORIGIN = "https://app.example.com"
-ASKED = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+PREFLIGHT = {
+    "Origin": ORIGIN,
+    "Access-Control-Request-Method": "POST",
+    "Access-Control-Request-Headers": "authorization",
+}
 
 
 def cors(response) -> dict[str, str]:
@@ -79,29 +83,29 @@ def cors(response) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("path", [POSTS, "/", "/login"])
-def test_other_sites_are_told_nothing_by_default(client, path):
-    """Without CORS_ORIGINS no page of another site may read an answer."""
+def test_cors_is_disabled_by_default(client, path):
+    """Without CORS_ORIGINS, pages of other origins cannot read responses."""
     assert cors(client.get(path, headers={"Origin": ORIGIN})) == {}
-    assert cors(client.options(path, headers=ASKED)) == {}
+    assert cors(client.options(path, headers=PREFLIGHT)) == {}
 
 
 @pytest.mark.parametrize("origins", [[ORIGIN, "https://b.example:8443"], ["*"]])
-def test_named_sites_may_use_the_api(make_app, sqlite_url, origins):
-    """Pages of CORS_ORIGINS may use the API and no other address, but never with the visitor's cookie."""
+def test_cors_origins_can_use_the_api(make_app, sqlite_url, origins):
+    """Pages of CORS_ORIGINS can use the API, but not other URLs, and never with cookies."""
     client = make_app(sqlite_url, CORS_ORIGINS=origins).test_client()
-    preflight = cors(client.options(POSTS, headers=ASKED))
+    preflight = cors(client.options(POSTS, headers=PREFLIGHT))
     assert preflight["Access-Control-Allow-Origin"] in (ORIGIN, "*")
     assert "authorization" in preflight["Access-Control-Allow-Headers"].lower()
     answer = cors(client.get(POSTS, headers={"Origin": ORIGIN}))
     assert "ETag" in answer["Access-Control-Expose-Headers"]
-    refused = cors(client.post(POSTS, json={}, headers={"Origin": ORIGIN}))  # 401, which the page must be able to read
+    refused = cors(client.post(POSTS, json={}, headers={"Origin": ORIGIN}))  # 401; the page must be able to read it
     assert refused["Access-Control-Allow-Origin"] in (ORIGIN, "*")
     assert not any("Credentials" in name for name in preflight | answer | refused)
     assert cors(client.get("/", headers={"Origin": ORIGIN})) == {}
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "http://app.example.com", "https://app.example.com.evil"])
-def test_sites_that_are_not_named_may_not(make_app, sqlite_url, origin):
-    """An origin that is not in CORS_ORIGINS, scheme and all, is told nothing."""
+def test_other_origins_cannot_use_the_api(make_app, sqlite_url, origin):
+    """Origins that are not in CORS_ORIGINS get no CORS headers. The scheme counts, too."""
     client = make_app(sqlite_url, CORS_ORIGINS=[ORIGIN]).test_client()
     assert "Access-Control-Allow-Origin" not in client.get(POSTS, headers={"Origin": origin}).headers

@@ -1,4 +1,4 @@
-"""How text and times become HTML."""
+"""Template filters: links, inline code and timestamps."""
 
 import re
 from datetime import datetime, timezone
@@ -8,17 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis.strategies import lists, sampled_from, text
 
-from app.text import linkify, time
+from app.template_filters import format_time, inline_code, linkify
 
 
-def linked(note: str) -> list[str]:
-    return [unescape(url) for url in re.findall(r'href="([^"]*)"', linkify(note))]
+def linked_urls(body: str) -> list[str]:
+    """Return the targets of the links in linkify(body)."""
+    return [unescape(url) for url in re.findall(r'href="([^"]*)"', linkify(body))]
 
 
 @pytest.mark.parametrize(
-    ("note", "urls"),
+    ("body", "urls"),
     [
-        ("no address", []),
+        ("no URL", []),
         ("https://example.com", ["https://example.com"]),
         (
             "HTTP://Example.com/ and http://b.example:8080/x?y=1&z=2#a",
@@ -32,13 +33,13 @@ def linked(note: str) -> list[str]:
         ("https:// http://", []),
     ],
 )
-def test_addresses_become_links(note, urls):
-    """Addresses of the web are links, without the punctuation around them; no other scheme is."""
-    assert linked(note) == urls
+def test_urls_become_links(body, urls):
+    """http and https URLs become links, without the surrounding punctuation. Other schemes do not."""
+    assert linked_urls(body) == urls
 
 
-def test_a_link_vouches_for_nothing():
-    """Search engines are told that a user wrote the link, and the other site cannot reach back."""
+def test_links_are_untrusted():
+    """Links are marked as user-generated for search engines, and do not expose window.opener."""
     assert 'rel="nofollow noopener ugc"' in linkify("https://example.com")
 
 
@@ -46,17 +47,23 @@ PIECES = ["https://", "http://a.b", "<", ">", '"', "'", "&", "&lt;", " ", "\n", 
 
 
 @given(lists(sampled_from(PIECES)).map("".join) | text())
-def test_nothing_but_links_is_html(note):
-    """Whatever the text: without the links' own tags no tag is left, and the text reads as it was written."""
-    html = str(linkify(note))
+def test_everything_but_links_is_escaped(body):
+    """Without the links' own tags, the HTML contains no tags, and unescaped it is the original text."""
+    html = str(linkify(body))
     bare = re.sub(r'<a href="[^"<>]*" rel="nofollow noopener ugc">|</a>', "", html)
     assert not re.search(r"[<>\"']", bare)
-    assert unescape(bare) == note
-    for url in linked(note):
+    assert unescape(bare) == body
+    for url in linked_urls(body):
         assert re.match(r"https?://[^\s<>\"']+$", url, re.IGNORECASE)
 
 
-def test_a_time_is_told_to_people_and_machines():
-    """A time is readable, and in the form of HTML's <time>."""
+def test_inline_code_is_escaped():
+    """Code spans become <code>. Everything, including their content, is escaped."""
+    assert inline_code("a `b<c>` & `d`") == "a <code>b&lt;c&gt;</code> &amp; <code>d</code>"
+    assert inline_code("a ` <b>") == "a ` &lt;b&gt;"
+
+
+def test_timestamp():
+    """A timestamp is a <time> element, readable for users and machines."""
     moment = datetime(2026, 11, 5, 7, 8, 9, 10, tzinfo=timezone.utc)
-    assert time(moment) == '<time datetime="2026-11-05T07:08:09+00:00">5 Nov 2026, 07:08 UTC</time>'
+    assert format_time(moment) == '<time datetime="2026-11-05T07:08:09+00:00">5 Nov 2026, 07:08 UTC</time>'

@@ -1,4 +1,4 @@
-"""rate limits, and answers to requests that may be sent again"""
+"""rate limits and idempotency keys"""
 
 import sqlalchemy as sa
 from alembic import op

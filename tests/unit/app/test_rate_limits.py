@@ -1,4 +1,4 @@
-"""Rate limits: they hold over threads and servers, on both databases and Redis, and shut out no owner for ever."""
+"""Rate limits: with several threads and servers, on both databases and Redis, and device cookies."""
 
 import threading
 import time
@@ -9,25 +9,25 @@ from limits import parse
 from limits.strategies import FixedWindowRateLimiter
 from sqlalchemy import func, select, text
 
-from app import limits
+from app import rate_limits
 from app.account.models import User
-from app.counting import DatabaseStorage, RateLimit
 from app.database import db
-from tests.unit.app.web import PASSWORD, csrf_token
+from app.rate_limit_storage import DatabaseStorage, RateLimit
+from tests.unit.app.helpers import PASSWORD, csrf_token
 
 ME, POSTS = "/api/v1/me", "/api/v1/posts"
 
 
 @pytest.fixture
 def migrated_app(make_app, empty_database):
-    """Return an app on each database in turn."""
+    """Return an app on each database."""
     app = make_app(empty_database)
     with app.app_context():
         upgrade()
     return app
 
 
-def try_password(client, password: str = "wrong", email: str = "alice@example.com", **options):
+def try_login(client, password: str = "wrong", email: str = "alice@example.com", **options):
     form = {"csrf_token": csrf_token(client, "/login"), "email": email, "password": password}
     return client.post("/login", data=form, **options)
 
@@ -36,11 +36,11 @@ def from_address(number: int) -> dict:
     return {"environ_base": {"REMOTE_ADDR": f"192.0.2.{number}"}}
 
 
-# --- counting ---------------------------------------------------------------------------------------------------------
+# --- storage ----------------------------------------------------------------------------------------------------------
 
 
-def test_no_try_is_counted_too_few(migrated_app):
-    """Of 32 tries by eight threads exactly as many pass as the limit allows."""
+def test_concurrent_hits_are_all_counted(migrated_app):
+    """Of 32 hits by eight threads, exactly as many pass as the limit allows."""
     passed, limit = [], parse("10/minute")
 
     def work():
@@ -54,8 +54,8 @@ def test_no_try_is_counted_too_few(migrated_app):
     assert (len(passed), sum(passed)) == (32, 10)
 
 
-def test_a_window_ends(migrated_app):
-    """After its time a window begins anew, tells when it ends, and the rows of old ones are removed."""
+def test_windows_expire(migrated_app):
+    """An expired window starts again, and the rows of expired windows are deleted."""
     with migrated_app.app_context():
         storage = DatabaseStorage()
         assert [storage.incr("old", 60), storage.incr("old", 60), storage.incr("key", 60)] == [1, 2, 1]
@@ -69,18 +69,18 @@ def test_a_window_ends(migrated_app):
         assert (storage.get("key"), storage.check(), storage.reset()) == (0, True, 0)
 
 
-def test_servers_count_together(make_app, sqlite_url, join):
-    """What one server has counted holds on another: they share the database, and nothing else."""
+def test_servers_share_counts(make_app, sqlite_url, add_api_user):
+    """Two servers that share only the database share the counts."""
     apps = [make_app(sqlite_url), make_app(sqlite_url)]
-    join("alice", apps[0])
+    add_api_user("alice", apps[0])
     statuses = [apps[number % 2].test_client().get(ME, auth=("alice", "x")).status_code for number in range(12)]
     assert statuses == [401] * 10 + [429] * 2
 
 
-def test_redis_counts_for_all_servers(make_app, sqlite_url, redis_url, join):
-    """With REDIS_URL the counts are there: two servers share them, and the table stays empty."""
+def test_servers_share_counts_in_redis(make_app, sqlite_url, redis_url, add_api_user):
+    """With REDIS_URL, two servers share the counts in Redis, and the database table stays empty."""
     apps = [make_app(sqlite_url, REDIS_URL=redis_url), make_app(sqlite_url, REDIS_URL=redis_url)]
-    alice = join("alice", apps[0])
+    alice = add_api_user("alice", apps[0])
     statuses = [apps[number % 2].test_client().get(ME, auth=("alice", "x")).status_code for number in range(12)]
     assert statuses == [401] * 10 + [429] * 2
     written = apps[0].test_client().post(POSTS, json={"body": "x"}, headers=alice)
@@ -89,85 +89,87 @@ def test_redis_counts_for_all_servers(make_app, sqlite_url, redis_url, join):
         assert db.session.scalar(select(func.count()).select_from(RateLimit)) == 0
 
 
-def test_without_redis_the_database_counts(make_app, sqlite_url, tmp_path, join, caplog):
-    """A Redis that is gone takes nothing down, and no limit away: the database counts, and the log says so."""
+def test_database_replaces_an_unavailable_redis(make_app, sqlite_url, tmp_path, add_api_user, caplog):
+    """If Redis is unavailable, hits are counted in the database, and a warning is logged."""
     app = make_app(sqlite_url, REDIS_URL=f"redis+unix://{tmp_path}/gone")
-    join("alice", app)
+    add_api_user("alice", app)
     statuses = [app.test_client().get(ME, auth=("alice", "x")).status_code for _ in range(11)]
     assert statuses == [401] * 10 + [429]
-    assert "Redis does not count" in caplog.text
+    assert "Redis is not available" in caplog.text
 
 
-# --- log-in -----------------------------------------------------------------------------------------------------------
+# --- login ------------------------------------------------------------------------------------------------------------
 
 
-def test_passwords_cannot_be_guessed_from_one_address(client, app, join):
-    """The eleventh wrong password a minute from one address is 429, with Retry-After, whichever the account is."""
-    answers = [try_password(client, email=f"somebody{number}@example.com") for number in range(11)]
+def test_login_limit_per_address(client, app, add_api_user):
+    """The 11th wrong password per minute from one address is 429 with Retry-After, for any accounts."""
+    answers = [try_login(client, email=f"somebody{number}@example.com") for number in range(11)]
     assert {answer.status_code for answer in answers[:10]} == {200}
     assert answers[10].status_code == 429
     assert 1 <= int(answers[10].headers["Retry-After"]) <= 60
     assert answers[10].headers["RateLimit-Policy"] == '"address";q=10;w=60'
     assert answers[10].headers["RateLimit"].startswith('"address";r=0;t=')
-    assert try_password(client, **from_address(1)).status_code == 200
+    assert try_login(client, **from_address(1)).status_code == 200
 
 
 @pytest.mark.parametrize("email", ["alice@example.com", "nobody@example.com"])
-def test_passwords_cannot_be_guessed_from_many_addresses(client, alice, email):
-    """The eleventh try a minute for one account is 429 wherever it comes from, whether the account exists or not."""
+def test_login_limit_per_account(client, alice, email):
+    """The 11th attempt per minute for one account is 429 from any address, whether the account exists or not."""
     spellings = [email, email.upper(), f" {email}"]
     statuses = [
-        try_password(client, email=spellings[number % 3], **from_address(number)).status_code for number in range(11)
+        try_login(client, email=spellings[number % 3], **from_address(number)).status_code for number in range(11)
     ]
     assert statuses == [200] * 10 + [429]
 
 
-def test_strangers_do_not_shut_out_the_owner(app, alice, monkeypatch):
-    """While strangers use up an account's tries, and lock it, a browser that its owner has used gets in."""
-    monkeypatch.setattr("app.account.models.FAILED_LOGINS_MAX", 10)
-    known, stranger = app.test_client(), app.test_client()
-    assert try_password(known, PASSWORD).status_code in (302, 303)
-    known.delete_cookie("session")
+def test_attackers_do_not_lock_out_the_owner(app, alice, monkeypatch):
+    """While attackers exceed the limit and lock the account, the owner can log in with a device cookie."""
+    monkeypatch.setattr("app.account.models.MAX_FAILED_LOGINS", 10)
+    owner, attacker = app.test_client(), app.test_client()
+    assert try_login(owner, PASSWORD).status_code in (302, 303)
+    owner.delete_cookie("session")
     for number in range(12):
-        try_password(stranger, **from_address(number))
+        try_login(attacker, **from_address(number))
     with app.app_context():
-        assert User.named("alice").locked
-    assert try_password(stranger, PASSWORD, **from_address(100)).status_code == 429
-    assert try_password(known, PASSWORD, **from_address(101)).status_code in (302, 303)
+        assert User.by_username("alice").locked
+    assert try_login(attacker, PASSWORD, **from_address(100)).status_code == 429
+    assert try_login(owner, PASSWORD, **from_address(101)).status_code in (302, 303)
 
 
-def test_a_known_browser_may_not_guess_either(app, alice):
-    """A browser that its owner has used has ten tries a minute, too, and none for another account."""
+def test_login_limit_with_a_device_cookie(app, alice):
+    """A browser with a device cookie is limited to ten attempts per minute, too."""
     client = app.test_client()
-    try_password(client, PASSWORD)
+    try_login(client, PASSWORD)
     client.delete_cookie("session")
-    statuses = [try_password(client, **from_address(number)).status_code for number in range(11)]
+    statuses = [try_login(client, **from_address(number)).status_code for number in range(11)]
     assert statuses == [200] * 10 + [429]
 
 
 @pytest.mark.parametrize("cookie", ["x", "x.y", "WyJhIl0.x"])
-def test_a_forged_device_is_unknown(app, alice, cookie):
-    """A cookie that this app has not signed is worth nothing."""
+def test_forged_device_cookie(app, alice, cookie):
+    """A device cookie without a valid signature is ignored."""
     client = app.test_client()
     client.set_cookie("device", cookie)
-    statuses = [try_password(client, **from_address(number)).status_code for number in range(11)]
+    statuses = [try_login(client, **from_address(number)).status_code for number in range(11)]
     assert statuses[10] == 429
 
 
-def test_right_passwords_are_not_counted(client, alice):
-    """Who knows the password may log in, or use HTTP Basic, as often as they like."""
+def test_correct_passwords_are_not_counted(client, alice):
+    """Logins and HTTP Basic requests with the correct password are not limited."""
     for _ in range(12):
         assert client.get(ME, auth=("alice", PASSWORD)).status_code == 200
-        assert try_password(client, PASSWORD).status_code in (302, 303)
+        assert try_login(client, PASSWORD).status_code in (302, 303)
         client.delete_cookie("session")
 
 
-# --- everything else --------------------------------------------------------------------------------------------------
+# --- other limits -----------------------------------------------------------------------------------------------------
 
 
-def test_writes_are_limited_for_each_user(client, alice, bob, monkeypatch):
-    """Beyond its limit a user's write is 429, as JSON; others write on, and reading is free."""
-    monkeypatch.setattr(limits, "WRITES", limits.Limit("writes", parse("3/minute"), limits.person))
+def test_write_limit_per_user(client, alice, bob, monkeypatch):
+    """Writes that exceed the limit of their user are 429 in JSON. Other users and reads are not affected."""
+    monkeypatch.setattr(
+        rate_limits, "WRITE_LIMIT", rate_limits.Limit("writes", parse("3/minute"), rate_limits.user_or_address)
+    )
     remaining = []
     for _ in range(3):
         response = client.post(POSTS, json={"body": "x"}, headers=alice)
@@ -184,42 +186,44 @@ def test_writes_are_limited_for_each_user(client, alice, bob, monkeypatch):
     ("path", "form", "allowed"),
     [("/register", {"email": "x@example.com"}, 60), ("/reset", {"email": "alice@example.com"}, 5)],
 )
-def test_forms_that_send_mail_are_limited(client, alice, path, form, allowed):
-    """Registering, and asking for a new password, are 429 after some tries in an hour."""
+def test_mail_limits(client, alice, path, form, allowed):
+    """Registrations and password resets that exceed the hourly limit are 429."""
     form = form | {"csrf_token": csrf_token(client, path)}
     statuses = [client.post(path, data=form).status_code for _ in range(allowed + 1)]
     assert 429 not in statuses[:-1]
     assert statuses[-1] == 429
 
 
-def test_a_network_of_ipv6_counts_as_one(app):
-    """A client of IPv6 has 2^64 addresses to try from, so its network is what counts."""
+def test_ipv6_networks_are_counted_as_one_client(app):
+    """An IPv6 client has 2^64 addresses, so its /64 network is counted."""
     keys = {"2001:db8::1": "2001:db8::/64", "2001:db8::ffff": "2001:db8::/64", "192.0.2.1": "192.0.2.1"}
-    keys |= {"192.0.2.1:443": "192.0.2.1:443", "": "::/64"}  # nothing that a proxy writes may end in a 500
+    keys |= {"192.0.2.1:443": "192.0.2.1:443", "": "::/64"}  # invalid addresses from a proxy must not cause a 500
     for address, key in keys.items():
         with app.test_request_context(environ_base={"REMOTE_ADDR": address}):
-            assert limits.address() == key
+            assert rate_limits.client_address() == key
 
 
-def test_limits_can_be_off(make_app, sqlite_url, join):
-    """RATE_LIMITS=off counts nothing, for load tests."""
+def test_limits_can_be_disabled(make_app, sqlite_url, add_api_user):
+    """RATE_LIMITS=off disables all limits."""
     app = make_app(sqlite_url, RATE_LIMITS=False)
-    join("alice", app)
+    add_api_user("alice", app)
     for _ in range(12):
         answer = app.test_client().get(ME, auth=("alice", "x"))
         assert (answer.status_code, "RateLimit" in answer.headers) == (401, False)
 
 
 @pytest.mark.parametrize("path", ["/readyz", "/", "/login"])
-def test_reading_is_not_limited(client, path, monkeypatch):
-    """Reading, health above all, is never counted."""
-    monkeypatch.setattr(limits, "WRITES", limits.Limit("writes", parse("3/minute"), limits.person))
+def test_reads_are_not_limited(client, path, monkeypatch):
+    """Reads, including health checks, are not counted."""
+    monkeypatch.setattr(
+        rate_limits, "WRITE_LIMIT", rate_limits.Limit("writes", parse("3/minute"), rate_limits.user_or_address)
+    )
     for _ in range(12):
         assert client.get(path).status_code == 200
 
 
 def run_together(work, count: int) -> None:
-    """Run `work` in so many threads, and wait for them."""
+    """Run `work` in `count` threads, and wait for them."""
     threads = [threading.Thread(target=work) for _ in range(count)]
     for thread in threads:
         thread.start()
