@@ -14,8 +14,8 @@ from deploy.errors import StackError
 
 GROUP = "Develop"
 IMAGE = "test"
-# Two processes, since the tests mostly wait for containers. The tests of a file stay together (tests/parallel.py). Without
-# --no-loadscope-reorder the files with the most tests would start first, but the slowest files have few tests.
+# Two processes, since the tests mostly wait for containers. The tests of a file stay together (tests/parallel.py).
+# Without --no-loadscope-reorder the files with the most tests would start first, but the slowest files have few tests.
 PARALLEL = ["-p", "tests.parallel", "--numprocesses", "2", "--no-loadscope-reorder"]
 SOCKET = "/var/run/docker.sock"
 
