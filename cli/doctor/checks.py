@@ -1,7 +1,7 @@
 """The checks of ./stack doctor: the state of the host and of the running stack, and how to correct it.
 
-A check is a function of the gathered facts. It returns what it has found if all is well, and otherwise raises Failure
-or Doubt with the finding and the fix. The project's own files are not checked here: the tests do that.
+A check is a function of the gathered facts. It returns its finding if there is no problem, and otherwise raises
+Failure or Doubt with the finding and the fix. The project's own files are not checked here: the tests do that.
 """
 
 from cli import sudo
@@ -17,7 +17,7 @@ MIN_REQUESTS = 20  # in the access log, to judge the proxies by
 
 
 class Finding(Exception):
-    """What a check has found, and how to correct it."""
+    """A problem, and how to correct it."""
 
     level = ""
 

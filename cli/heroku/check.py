@@ -68,49 +68,49 @@ def find_errors(folder: Path) -> list[StackError]:
 
 def find_warnings(folder: Path) -> list[str]:
     """What the platform accepts, but the developer should correct."""
-    found = []
+    warnings = []
     if (folder / "runtime.txt").exists():
-        found.append("The runtime.txt file is deprecated: use .python-version instead.")
+        warnings.append("The runtime.txt file is deprecated: use .python-version instead.")
     for hook in HOOKS:
         if (folder / hook).is_file() and not os.access(folder / hook, os.X_OK):
-            found.append(f"{hook} is not executable; the platform changes that: git update-index --chmod=+x {hook}")
-    return found
+            warnings.append(f"{hook} is not executable; the platform changes that: git update-index --chmod=+x {hook}")
+    return warnings
 
 
 def _detect(folder: Path) -> Iterator[StackError]:
     if not any((folder / name).exists() for name in PYTHON_FILES):
         yield StackError(
             "App not compatible with buildpack: no supported Python project files.",
-            "The buildpack recognizes a Python app by one of these files.",
+            "The buildpack recognizes a Python app by a file such as Pipfile, requirements.txt or pyproject.toml.",
             "git add Pipfile Pipfile.lock && git commit",
         )
 
 
 def _package_manager(folder: Path) -> Iterator[StackError]:
-    found = [name for name in MANAGERS if (folder / name).is_file()]
-    if "Pipfile.lock" not in found and (folder / "Pipfile").is_file():
+    files = [name for name in MANAGERS if (folder / name).is_file()]
+    if "Pipfile.lock" not in files and (folder / "Pipfile").is_file():
         yield StackError(
             "No 'Pipfile.lock' found!",
             "Without it the platform would install untested versions.",
             "./stack lock && git add Pipfile.lock && git commit",
         )
-    elif len(found) > 1:
-        others = " ".join(name for name in found if name != "Pipfile.lock")
-        listed = ", ".join(f"{name} ({MANAGERS[name]})" for name in found)
+    elif len(files) > 1:
+        others = " ".join(name for name in files if name != "Pipfile.lock")
+        listed = ", ".join(f"{name} ({MANAGERS[name]})" for name in files)
         yield StackError(
             "Multiple Python package manager files were found.",
             f"The platform requires exactly one, but found {listed}.",
             f"git rm {others}",
         )
-    elif not found:
+    elif not files:
         yield StackError(
             "Couldn't find any supported Python package manager files.",
             f"The platform installs packages from {', '.join(MANAGERS)}, in the root of the repository.",
             "git add Pipfile Pipfile.lock && git commit",
         )
-    elif found != ["Pipfile.lock"]:
+    elif files != ["Pipfile.lock"]:
         yield StackError(
-            f"{found[0]} is used instead of Pipfile.lock.",
+            f"{files[0]} is used instead of Pipfile.lock.",
             "The platform would accept it, but this rehearsal supports only Pipenv.",
             "./stack lock",
         )
@@ -205,8 +205,8 @@ def _app_json(folder: Path) -> Iterator[StackError]:
     if not (folder / "app.json").is_file():
         return
     try:
-        found = json.loads((folder / "app.json").read_text(encoding="utf-8"))
-        unknown = sorted(set(found) - APP_JSON) if isinstance(found, dict) else ["it is not a JSON object"]
+        content = json.loads((folder / "app.json").read_text(encoding="utf-8"))
+        unknown = sorted(set(content) - APP_JSON) if isinstance(content, dict) else ["it is not a JSON object"]
     except ValueError as error:
         unknown = [str(error)]
     if unknown:

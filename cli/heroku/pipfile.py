@@ -14,14 +14,14 @@ _ENTRY = re.compile(r"[\"']?([A-Za-z0-9._-]+)[\"']?\s*=\s*(.*)")
 
 def sections(text: str) -> dict[str, dict[str, str]]:
     """Section → name → the unparsed value."""
-    found: dict[str, dict[str, str]] = {}
-    current = found.setdefault("", {})
+    parsed: dict[str, dict[str, str]] = {}
+    current = parsed.setdefault("", {})
     for line in map(str.strip, text.splitlines()):
         if section := _SECTION.match(line):
-            current = found.setdefault(section[1], {})
+            current = parsed.setdefault(section[1], {})
         elif entry := _ENTRY.match(line):
             current[entry[1]] = entry[2]
-    return found
+    return parsed
 
 
 def read_lock(folder: Path) -> dict[str, Any]:

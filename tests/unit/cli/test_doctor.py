@@ -160,8 +160,8 @@ def test_empty_facts():
 
 def test_container_facts_contain_no_secrets():
     """The facts of a container contain neither the secret key nor the password of the database."""
-    given = {"SECRET_KEY": "canary-key-0123456789", "DATABASE_URL": "postgresql://u:canary-password@host/db"}
-    done = python("import runpy; runpy.run_path('cli/doctor/container_facts.py')", **given)
+    secrets = {"SECRET_KEY": "canary-key-0123456789", "DATABASE_URL": "postgresql://u:canary-password@host/db"}
+    done = python("import runpy; runpy.run_path('cli/doctor/container_facts.py')", **secrets)
     assert done.returncode == 0, done.stderr
     assert "canary" not in done.stdout
     assert json.loads(done.stdout)["database"] == "postgresql"
