@@ -221,7 +221,7 @@ def retire_others(stack, active):
     """Promote `active` if it is not active yet, then drain, stop and remove all other web containers.
 
     Afterwards `docker compose up` has nothing to change. For that, the image's name must mean the image that `active`
-    runs. The containers of `migrate` are removed as well: one of another image would be replaced, and web with it.
+    runs. The containers of `migrate` are removed as well: Compose would replace one of another image, and web with it.
     """
     nginx = NginxContainer.of(stack)
     if nginx.active()[0] != active.hostname:

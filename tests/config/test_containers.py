@@ -11,6 +11,7 @@ from tests.support.repository import tool
 
 LONG_RUNNING = ("nginx", "web", "postgres")
 HARDENED = (*LONG_RUNNING, "migrate")
+STOP_SIGNALS = {"nginx": "SIGQUIT", "web": "SIGTERM", "postgres": "SIGINT"}  # each program's graceful shutdown
 TOOLS = ("lock", "smoke", "test", "bench")
 DEFAULTS = {setting.name: setting.default for setting in SETTINGS}
 
@@ -52,6 +53,20 @@ def test_container_is_hardened(compose, name):
     assert int(service["pids_limit"]) > 0
     assert not service.get("privileged") and not service.get("pid") and not service.get("ipc")
     assert service["logging"]["options"].get("max-size")
+
+
+def test_stop_signals_are_those_of_the_images(compose):
+    """No service overrides the stop signal of its image, which finishes in-flight requests."""
+    assert not {name for name, service in compose["services"].items() if "stop_signal" in service}
+
+
+def test_heartbeats_are_kept_in_memory(compose):
+    """/dev/shm is the one that Docker mounts, in memory: on a slow disk healthy workers would seem to hang."""
+    service = compose["services"]["web"]
+    targets = {volume["target"] for volume in service.get("volumes", [])} | {
+        entry.partition(":")[0] for entry in service.get("tmpfs", [])
+    }
+    assert "/dev/shm" not in targets and service.get("ipc") in (None, "private", "shareable")
 
 
 def test_only_nginx_publishes_ports(compose):
@@ -164,7 +179,7 @@ def test_every_stage_runs_as_a_user():
     for name in LONG_RUNNING:
         (user,) = re.findall(r"^USER (\S+)$", stages[name], re.M)
         assert user not in ("root", "0")
-        assert re.search(r"^STOPSIGNAL SIG\w+$", stages[name], re.M)
+        assert re.search(rf"^STOPSIGNAL {STOP_SIGNALS[name]}$", stages[name], re.M)
         assert re.search(r"^HEALTHCHECK ", stages[name], re.M)
 
 

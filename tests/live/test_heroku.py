@@ -66,7 +66,7 @@ class Push:
 
 def push_head(repository: Path, work: Path, config: dict[str, str], capfd) -> Push:
     """Push HEAD to the rehearsal."""
-    status = push.push(repository, "HEAD", work, config, CACHE)
+    status = push.push_commit(repository, "HEAD", work, config, CACHE)
     said = "".join(line.removeprefix("remote: ").rstrip() + "\n" for line in capfd.readouterr().err.splitlines())
     return Push(status, said, work / "slug")
 
@@ -75,7 +75,7 @@ def push_head(repository: Path, work: Path, config: dict[str, str], capfd) -> Pu
 def slug(repository, config, tmp_path_factory) -> Path:
     """The slug of an accepted push."""
     work = tmp_path_factory.mktemp("push")
-    assert push.push(repository, "HEAD", work, config | {"WSGI_SERVER": "gunicorn"}, CACHE) == 0
+    assert push.push_commit(repository, "HEAD", work, config | {"WSGI_SERVER": "gunicorn"}, CACHE) == 0
     return work / "slug"
 
 
@@ -266,7 +266,7 @@ def rejected(repository: Path, tmp_path: Path, config, capfd) -> str:
 def test_two_package_managers_are_rejected(change, tmp_path, config, capfd):
     """A second package manager's file rejects the push, with Heroku's error and the fix."""
     said = rejected(change(**{"requirements.txt": "flask\n"}), tmp_path, config, capfd)
-    assert "Error: Multiple Python package manager files were found." in said and "git rm requirements.txt" in said
+    assert "error: Multiple Python package manager files were found." in said and "git rm requirements.txt" in said
 
 
 def test_stale_lock_is_rejected(change, tmp_path, config, capfd):
@@ -279,7 +279,7 @@ def test_stale_lock_is_rejected(change, tmp_path, config, capfd):
 def test_failing_hook_is_rejected(change, tmp_path, config, capfd):
     """A failing bin/pre_compile rejects the push before any package is installed."""
     said = rejected(change(**{"bin/pre_compile": "#!/bin/sh\necho no such luck\nexit 4\n"}), tmp_path, config, capfd)
-    assert "no such luck" in said and "Error: Failed to run the bin/pre_compile script." in said
+    assert "no such luck" in said and "error: Failed to run the bin/pre_compile script." in said
     assert "Installing" not in said
 
 
