@@ -40,7 +40,7 @@ def test_pip_conf_names_the_bundle_inside_the_build():
 def test_pip_conf_is_for_its_owner_only(monkeypatch, tmp_path):
     """The kept file may hold a password: nobody else can read it, and git does not see it."""
     monkeypatch.setattr(console, "STATE", tmp_path / ".stack")
-    kept = build_inputs._keep("pip.conf", "[global]\n")
+    kept = build_inputs._save("pip.conf", "[global]\n")
     assert (tmp_path / ".stack/pip.conf").stat().st_mode & 0o777 == 0o600
     assert kept == str(tmp_path / ".stack/pip.conf")
     assert (tmp_path / ".stack/.gitignore").read_text() == "*\n"
