@@ -28,6 +28,7 @@ OTHERS = {
     "IMAGE_PREFIX": "Compose: the registry that the images are pushed to and pulled from, and a name in it",
     "IMAGE_TAG": "Compose: which build of the images",
     "PATH": "the system's",
+    "DOCKER_HOST": "Docker: the address of a remote engine",
     "TRIPOD_REENTERED": "cli: ./stack has already called itself again",
     "TRIPOD_VENV": "cli/venv.py: a virtual environment that is there already, instead of one of its own",
     "PGDATA": "PostgreSQL's own, set in the Dockerfile",
