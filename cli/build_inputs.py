@@ -8,15 +8,13 @@ import os
 import re
 from pathlib import Path
 
-from cli import console, dotenv, sudo
-from cli.console import ROOT
+from cli import console, dotenv, git, proxy, sudo
 from deploy.errors import StackError
 
 LOCAL_CAS = Path("/usr/local/share/ca-certificates")
 SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 BUNDLE_IN_BUILD = "/run/secrets/ca_bundle"
 PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "timeout")
-PROXIES = ("http_proxy", "https_proxy", "no_proxy")
 
 
 def environment(environ=os.environ):

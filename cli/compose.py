@@ -15,6 +15,12 @@ COMPOSE_SETTINGS = {setting.name for setting in SETTINGS if setting.group in COM
 # Addresses that listen on all interfaces: connect to the loopback address instead.
 LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 
+COMPOSE_FILE = "docker-compose.yml"
+OVERRIDES = ("docker-compose.override.yml", "docker-compose.override.yaml")  # read by Compose if they exist
+TOOLS_FILE = "compose.tools.yml"  # lock, smoke, test, bench: images that ./stack runs, but that no stack needs
+
+HEALTHY_WITHIN = 180  # seconds; a container that is not healthy by then does not become healthy
+
 
 @functools.cache
 def environment():

@@ -1,4 +1,4 @@
-"""Where the app runs, in containers or as plain processes: commands beside it, its stop and its start."""
+"""The running deployment, in containers or as plain processes: run commands with its data, stop it, start it."""
 
 import contextlib
 import json
@@ -10,125 +10,129 @@ from cli import compose, console, engine, native
 from cli.console import ROOT
 from deploy.errors import StackError
 
-HEALTHY_LIMIT = 180  # seconds; a container that is not healthy by then will not be
-
 
 @contextlib.contextmanager
 def current():
-    """The plain processes if they run, else the containers, with one more beside them until the block ends."""
+    """Yield the plain processes if they run, otherwise the containers and one more for commands."""
     if native.running():
         yield Processes()
         return
-    here = Containers()
-    with here.one_beside():
-        yield here
+    containers = Containers()
+    with containers.command_container():
+        yield containers
 
 
 class Containers:
-    """Commands run in one container of their own, with the image, settings and volumes of `web`."""
+    """Commands run in an additional container with the image, settings and volumes of `web`."""
 
     def __init__(self):
         engine.require()
         self.project = compose.config()["name"]
         self.env = compose.environment()
-        self.beside = f"{self.project}-beside-{os.getpid()}"
+        self.container = f"{self.project}-command-{os.getpid()}"
 
     @contextlib.contextmanager
-    def one_beside(self):
-        """Starts that container, and removes it. A StackError if it can't be started.
+    def command_container(self):
+        """Start the container for commands, and remove it afterwards.
 
-        It is `migrate`, which is `web` without the health check: that would ask for a server which is not there. It
-        lives as long as its stdin is open, so it ends with ./stack, even if that is killed.
+        It is a container of the service `migrate`, which is `web` without the health check: no server runs in it. It
+        runs until its stdin is closed, so it also ends if ./stack is killed.
         """
-        run = compose.command("run", "--rm", "--no-deps", "-T", "--name", self.beside, "migrate")
-        with tempfile.TemporaryFile("w+", errors="replace") as said:
-            # A session of its own: Ctrl-C comes to ./stack alone, which has to clean up in there first.
-            held = subprocess.Popen(
+        run = compose.command("run", "--rm", "--no-deps", "-T", "--name", self.container, "migrate")
+        with tempfile.TemporaryFile("w+", errors="replace") as errors:
+            # In a session of its own Ctrl-C reaches only ./stack, which may have to clean up in the container.
+            child = subprocess.Popen(
                 [*run, "sh", "-c", "echo started; exec cat"],
                 env=self.env,
                 cwd=ROOT,
-                stderr=said,
+                stderr=errors,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 start_new_session=True,
             )
-            with held:
+            with child:
                 try:
-                    if not held.stdout.readline():
-                        said.seek(0)
-                        raise StackError("No container can be started beside the app.", said.read(), "./stack up")
+                    if not child.stdout.readline():
+                        errors.seek(0)
+                        raise StackError("The container for commands does not start.", errors.read(), "./stack up")
                     yield
                 finally:
-                    console.capture(["docker", "rm", "--force", self.beside])
+                    console.capture(["docker", "rm", "--force", self.container])
 
     def command(self, *words, terminal=False, **env):
-        """The command line that runs `words` beside the app, with more environment variables."""
-        given = [word for name, value in env.items() for word in ("--env", f"{name}={value}")]
-        return ["docker", "exec", "--interactive", *(["--tty"] if terminal else []), *given, self.beside, *words]
+        """The command line that runs `words` in the container for commands; `env` adds environment variables."""
+        variables = [word for name, value in env.items() for word in ("--env", f"{name}={value}")]
+        tty = ["--tty"] if terminal else []
+        return ["docker", "exec", "--interactive", *tty, *variables, self.container, *words]
 
-    def postgres(self):
-        """The container of the profile's database server; a StackError if it does not run."""
-        found = [one for one in compose.containers(self.project) if one.service == "postgres"]
-        if not found or found[0].state != "running":
-            raise StackError(
-                "The database server of the profile postgres is not running.",
-                "What is in the database can only be had from it.",
-                "COMPOSE_PROFILES=postgres ./stack up",
-            )
-        return found[0].id
+    def postgres_container(self):
+        """The ID of the running container of the profile `postgres`."""
+        for container in compose.containers(self.project):
+            if container.service == "postgres" and container.state == "running":
+                return container.id
+        raise StackError(
+            "The database server of the profile postgres is not running.",
+            "The data in it can only be read and replaced while it runs.",
+            "COMPOSE_PROFILES=postgres ./stack up",
+        )
 
     def is_running(self):
-        return any(one.service == "web" and one.state == "running" for one in compose.containers(self.project))
+        """Whether a web container runs."""
+        containers = compose.containers(self.project)
+        return any(container.service == "web" and container.state == "running" for container in containers)
 
     def stop(self):
-        """Requests in flight are finished; Nginx answers 503 from then on."""
+        """Stop the app after its in-flight requests; Nginx answers 503 until `start`."""
         console.run("stopping the app", compose.command("stop", "web"), env=self.env, fix="./stack status")
 
     def start(self):
-        up = compose.command("up", "--detach", "--no-build", "--wait", "--wait-timeout", str(HEALTHY_LIMIT))
-        console.run("starting the app", up, env=self.env, fix="./stack logs web")
+        """Start the app and wait until it is healthy."""
+        console.run("starting the app", compose.up_command("--no-build"), env=self.env, fix="./stack logs web")
 
 
 class Processes:
-    """A command runs on this host, as the user of the plain processes."""
+    """Commands run on this host, as the user of the plain processes."""
 
     def __init__(self):
         self.env = native.environment()
 
     def command(self, *words, terminal=False, **env):
-        """The command line that runs `words` beside the app, with more environment variables."""
+        """The command line that runs `words` as that user; `env` adds environment variables."""
         return native.as_user(["env", *(f"{name}={value}" for name, value in env.items()), *words])
 
     def is_running(self):
+        """Whether the processes run."""
         return bool(native.running())
 
     def stop(self):
+        """Stop the processes gracefully."""
         native.down()
 
     def start(self):
+        """Start the processes and wait for their first response."""
         native.up()
 
 
-def describe(place):
-    """What deploy/snapshot.py tells of the app's data, as a dict."""
-    words = place.command("python3", "-m", "deploy.snapshot", "describe")
-    told = console.capture(words, env=place.env)
-    if told.returncode:
-        raise StackError("The app's data cannot be looked at.", told.stderr.strip(), "./stack up")
-    return json.loads(told.stdout)
+def describe_data(deployment):
+    """Where the app keeps its data: the output of `deploy.snapshot describe`."""
+    words = deployment.command("python3", "-m", "deploy.snapshot", "describe")
+    described = console.capture(words, env=deployment.env)
+    if described.returncode:
+        raise StackError("The location of the app's data cannot be read.", described.stderr.strip(), "./stack up")
+    return json.loads(described.stdout)
 
 
 @contextlib.contextmanager
-def piped(title, argv, *, fix, env=None, **streams):
-    """A step whose command's stdin or stdout is the caller's to write or read: yields the child and the step.
+def streaming_step(title, argv, *, fix, env=None, **streams):
+    """Run a command as one step while the caller reads its stdout or writes its stdin; yield (child, step).
 
-    A failure is a StackError that shows the end of what the command said.
+    A failure is a StackError with the last lines of the command's stderr.
     """
     step = console.Step(title)
-    with tempfile.TemporaryFile("w+", errors="replace") as said:
-        child = subprocess.Popen(argv, env=env, cwd=ROOT, stderr=said, **streams)
+    with tempfile.TemporaryFile("w+", errors="replace") as errors:
+        child = subprocess.Popen(argv, env=env, cwd=ROOT, stderr=errors, **streams)
         try:
-            with contextlib.suppress(BrokenPipeError):  # its status tells why
+            with contextlib.suppress(BrokenPipeError):  # the child has exited; its status and stderr say why
                 yield child, step
         except BaseException:
             child.kill()
@@ -141,8 +145,8 @@ def piped(title, argv, *, fix, env=None, **streams):
                     stream.close()
         if child.wait():
             step.end("failed")
-            said.seek(0)
-            lines = [line.rstrip() for line in said if line.strip()][-console.TAIL :]
-            why = "\n".join(lines) or "It said nothing."
-            raise StackError(f"'{title}' failed with status {child.returncode}.", why, fix)
+            errors.seek(0)
+            lines = [line.rstrip() for line in errors if line.strip()][-console.TAIL :]
+            cause = "\n".join(lines) or "(no output)"
+            raise StackError(f"'{title}' failed with status {child.returncode}.", cause, fix)
     step.end()

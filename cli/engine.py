@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from cli import apt, console, sudo
+from cli import apt, console, processes, sudo
 from cli.console import say
 from deploy.errors import StackError
 
@@ -263,7 +263,12 @@ def _start_without_init():
     step = console.Step("starting the Docker engine")
     script = f"setsid {_dockerd()} </dev/null >>{ENGINE_LOG} 2>&1 & echo $!"
     pid = console.capture(sudo.command(["sh", "-c", script])).stdout.strip()
-    while (error := _error()) and not _is_access_denied(error) and step.seconds < START_LIMIT and _is_alive(pid):
+    while (
+        (error := _error())
+        and not _is_access_denied(error)
+        and step.seconds < START_LIMIT
+        and processes.is_running(pid)
+    ):
         step.tick()
         time.sleep(0.3)
     if error and not _is_access_denied(error):

@@ -16,7 +16,7 @@ import sysconfig
 import time
 from pathlib import Path
 
-from cli import apt, build_inputs, console, dotenv, ports, project, requirements, sudo, venv
+from cli import apt, build_inputs, console, dotenv, ports, processes, project, requirements, sudo, venv
 from cli.console import ROOT, say
 from deploy.errors import EXIT_CONFIG, StackError
 from deploy.settings import SAMPLE_APP, load_settings
@@ -315,7 +315,7 @@ def _await_answer(values):
         step.tick()
         time.sleep(0.1)
     step.end("failed")
-    say("\n".join(f"  {line}" for line in LOG.read_text(errors="replace").splitlines()[-LOG_LINES:]))
+    say("\n".join(f"  {line}" for line in LOG.read_text(errors="replace").splitlines()[-console.LOG_TAIL :]))
     down()
     raise StackError(
         "The processes did not start." if step.seconds < ANSWER_LIMIT else f"{_url(values)} does not answer.",

@@ -1,6 +1,7 @@
-"""What Nginx's container tells: who serves, how many requests are inside, how they were answered.
+"""What the Nginx container shows: the active web container, its connections, and how requests were answered.
 
-Nginx shares the sockets' folder with the web containers, and its end of each connection with nobody.
+Nginx shares the folder of the sockets with the web containers. The connections themselves can be listed only in
+Nginx's own network namespace.
 """
 
 import json
@@ -9,58 +10,60 @@ from dataclasses import dataclass
 
 from cli import compose, console
 from deploy.errors import StackError
+from deploy.handover import LINK
+from deploy.settings import load_settings
 
-FOLDER = "/run/tripod"
-LINK = f"{FOLDER}/current.sock"
-LISTENING = "01"  # the state of a socket in /proc/net/unix; a connection has another
+FOLDER = load_settings({}, only={"RUNTIME_DIRECTORY"})["RUNTIME_DIRECTORY"]  # its default: a volume is mounted there
+LISTENING = "01"  # the state of a listening socket in /proc/net/unix; connections have other states
 
 
 @dataclass(frozen=True)
 class NginxContainer:
-    """The container of Nginx."""
+    """The running Nginx container of a project."""
 
-    container: str
+    id: str
 
     @classmethod
     def of(cls, project):
-        """The running Nginx of a project, or a StackError."""
-        found = [one for one in compose.containers(project) if one.service == "nginx" and one.state == "running"]
-        if not found:
-            raise StackError(
-                "No Nginx of this stack runs here, so nothing can be handed over.",
-                "A new container takes over by a link that Nginx follows; without Nginx (not started yet, or Apache "
-                "alone) there is only a stop and a start.",
-                "./stack up",
-            )
-        return cls(found[0].id)
+        """Find the running Nginx container of a project; raise StackError if there is none."""
+        for container in compose.containers(project):
+            if container.service == "nginx" and container.state == "running":
+                return cls(container.id)
+        raise StackError(
+            "Nginx does not run, so a web container cannot hand over.",
+            "A handover changes the link that Nginx follows. Without Nginx (the stack is not running, or uses Apache "
+            "alone), the server can only be stopped and started.",
+            "./stack up",
+        )
 
-    def serving(self):
-        """(host, since): the host name of the container that current.sock leads to, and the Unix time since when."""
-        asked = self._run("sh", "-c", f"readlink {LINK} && stat -c %Y {LINK}").split()
-        return (asked[0].removesuffix(".sock"), int(asked[1])) if len(asked) == 2 else ("", 0)
+    def active(self):
+        """(hostname, since): the container that current.sock points to, and the Unix time of its promotion."""
+        link = f"{FOLDER}/{LINK}"
+        words = self._run("sh", "-c", f"readlink {link} && stat -c %Y {link}").split()
+        return (words[0].removesuffix(".sock"), int(words[1])) if len(words) == 2 else ("", 0)
 
-    def connections(self, host):
-        """How many connections Nginx has to a container's socket, those that nobody has accepted yet included.
+    def connections(self, hostname):
+        """The number of connections from Nginx to a container's socket, including those in its backlog.
 
-        Linux lists both ends of a Unix connection in the network namespace of the side that connected, the accepting
-        end under its socket's path.
+        Linux lists both ends of a Unix connection in the network namespace of the client. The server's end has the
+        path of its socket. https://man7.org/linux/man-pages/man5/proc_net.5.html
         """
         rows = [line.split() for line in self._run("cat", "/proc/net/unix").splitlines()]
-        return sum(1 for row in rows if row[-1] == f"{FOLDER}/{host}.sock" and row[5] != LISTENING)
+        return sum(1 for row in rows if row[-1] == f"{FOLDER}/{hostname}.sock" and row[5] != LISTENING)
 
-    def answers(self, since, until=None):
-        """(all, bad): how many requests reached a web container in this time, and how many of them ended as 5xx."""
-        span = ["--since", f"{since:.3f}", "--until", f"{until or time.time():.3f}"]
-        lines = console.capture(["docker", "logs", *span, self.container]).stdout.splitlines()
+    def responses(self, since, until=None):
+        """(requests, errors): how many requests reached a web container in this period, and how many got a 5xx."""
+        period = ["--since", f"{since:.3f}", "--until", f"{until or time.time():.3f}"]
+        lines = console.capture(["docker", "logs", *period, self.id]).stdout.splitlines()
         statuses = [status for line in lines for status in _app_status(line)]
         return len(statuses), sum(status >= 500 for status in statuses)
 
     def _run(self, *command):
-        return console.capture(["docker", "exec", self.container, *command]).stdout
+        return console.capture(["docker", "exec", self.id, *command]).stdout
 
 
 def _app_status(line):
-    """What the web container answered, by a line of the access log; nothing if Nginx answered alone."""
+    """The status that the web container answered, from a line of the access log; empty if Nginx answered itself."""
     try:
         status = json.loads(line).get("app_status", "").split()[-1:]
     except (ValueError, AttributeError):

@@ -1,6 +1,8 @@
-"""Pipfile.lock as a requirements.txt with hashes, for where pip is and pipenv is not; only the standard library.
+"""Print Pipfile.lock as a requirements.txt with hashes, for machines that have pip but not pipenv.
 
 python3 -m cli.requirements [uwsgi] > requirements.txt
+
+Only the standard library.
 """
 
 import json
@@ -11,9 +13,9 @@ LOCK = Path(__file__).resolve().parents[1] / "Pipfile.lock"
 
 
 def locked(*, uwsgi, more=()):
-    """The text: the app's packages, and those of the development packages that `more` names.
+    """The requirements of the app, and of the development packages in `more`.
 
-    uWSGI, which pip compiles, only where it is asked for.
+    uWSGI is left out unless it is requested, since pip compiles it.
     """
     lock = json.loads(LOCK.read_text())
     packages = {**lock["default"], **{name: lock["develop"][name] for name in more}}
@@ -25,7 +27,7 @@ def locked(*, uwsgi, more=()):
 def _line(name, entry):
     extras = f"[{','.join(entry['extras'])}]" if entry.get("extras") else ""
     markers = f" ; {entry['markers']}" if entry.get("markers") else ""
-    hashes = "".join(f" --hash={one}" for one in entry["hashes"])
+    hashes = "".join(f" --hash={digest}" for digest in entry["hashes"])
     return f"{name}{extras}{entry['version']}{markers}{hashes}\n"
 
 

@@ -1,7 +1,8 @@
-"""A second web container beside the one that serves, the handover to it, and the way back.
+"""Roll out a second web container beside the active one, hand over to it, and roll back if it fails.
 
-What is the case is read from Docker and from Nginx's link, never from a file of our own. So whatever an interruption
-has left behind, be it by Ctrl-C, kill -9 or a power cut, the next call sees it and puts it right: `mend`.
+The current state is read from Docker and from the link that Nginx follows, never from a file of ./stack. The next
+`switch`, `release` or `up` therefore detects and repairs the remains of an interrupted one (Ctrl-C, kill -9, power
+cut): `repair`.
 """
 
 import contextlib
@@ -16,376 +17,406 @@ from cli.nginx import NginxContainer
 from deploy.errors import StackError
 from deploy.settings import load_settings
 
-READY_WITHIN = 90  # seconds from the container's start; the sample app takes one
-TRIAL = 4  # seconds of real requests before the handover, for servers that die of their first ones
-WATCH = 4  # seconds after it in which the way back is short
-LOOK_EVERY = 0.2  # seconds
-STAND_IN_WITHIN = 15  # seconds; a container that stands by looks every 10, with its health check
-LOG_LINES = 15
+READY_WITHIN = 90  # seconds from the start of the container; the sample app needs one
+SMOKE_CHECK_FOR = 4  # seconds of requests before the handover; some servers crash on their first requests
+WATCH_FOR = 4  # seconds after the handover in which errors lead to a rollback
+POLL_EVERY = 0.2  # seconds
+# A standby container whose active one is gone promotes itself at its next health check, and those run every 10 s.
+PROMOTED_WITHIN = 15  # seconds
 
-# More 5xx than this share of the watched answers, and twice the share before, is the new container's doing.
-BAD_SHARE = 0.05
-BAD_AT_LEAST = 3
-BEFORE = 30  # seconds before the handover that it is compared with
+# While the new container is watched, this share of 5xx responses, and twice the share before the handover, is too much.
+MAX_ERROR_SHARE = 0.05
+MIN_ERRORS = 3
+BASELINE = 30  # seconds before the handover that the new container is compared with
 
 
 @dataclass(frozen=True)
-class Change:
-    """What is to serve from now on."""
+class RolloutPlan:
+    """What to roll out, and how careful to be.
 
-    title: str  # of the whole, as in "the switch to uwsgi"
-    image: str  # its name, as Compose has it
-    server: str = ""  # instead of the one that shell or .env name
+    title: for messages, as in "the switch to uwsgi". image: its name, from Compose. server: the WSGI server; empty
+    means the configured one. smoke_paths: requested in the smoke check instead of the front page.
+    """
+
+    title: str
+    image: str
+    server: str = ""
     build: bool = False
     allow_breaking: bool = False
     ready_within: float = READY_WITHIN
-    paths: tuple = ()  # asked in the trial instead of the front page
+    smoke_paths: tuple = ()
 
     @property
     def env(self):
-        """The environment of Compose's calls."""
+        """The environment of the Compose calls."""
         return {**compose.environment(), **({"WSGI_SERVER": self.server} if self.server else {})}
+
+    @property
+    def sentence_start(self):
+        """The title at the start of a sentence."""
+        return self.title[0].upper() + self.title[1:]
 
 
 def add_arguments(parser):
-    """The options of every verb that replaces the web container."""
-    parser.add_argument("--allow-breaking", action="store_true", help="run migrations that are marked as breaking")
+    """Add the options that `switch` and `release` share."""
+    parser.add_argument(
+        "--allow-breaking",
+        action="store_true",
+        help="also run migrations that are marked as breaking (docs/releasing.md)",
+    )
     parser.add_argument(
         "--ready-within",
         type=float,
         default=READY_WITHIN,
         metavar="SECONDS",
-        help=f"how long the new container may take to be ready: {READY_WITHIN}",
+        help=f"roll back if the new container is not ready by then; default: {READY_WITHIN}",
     )
     parser.add_argument(
         "--try",
         action="append",
         default=[],
-        dest="paths",
+        dest="smoke_paths",
         metavar="PATH",
-        help="a path that must not answer with a 5xx before the handover: / ; may be given again",
+        help="a path that must not answer with a 5xx before the handover; default: /; can be repeated",
     )
 
 
-def require():
-    """A working engine with containers, or a StackError."""
+def require_engine():
+    """Raise StackError unless containers can be used."""
     if native.running():
         raise StackError(
-            "The stack runs as plain processes here, which can't be handed over.",
-            "They share one set of folders and one master; a second set beside the first needs containers.",
-            "./stack up --native --server NAME   (stops and starts: two seconds without an answer)",
+            "The stack runs as plain processes, and those cannot be rolled out without downtime.",
+            "They share their folders and one supervisor. A second set beside the first requires containers.",
+            "./stack up --native --server NAME   (stops and starts the processes: about two seconds of downtime)",
         )
     engine.require()
 
 
-def replace(stack, old, change):
-    """Lets a new web container take the place of `old`, which serves, without a failed request.
+def roll_out(stack, old, plan):
+    """Replace the active container `old` by a new one without a failed request.
 
-    A StackError if it can't; `old` serves still then, or again.
+    Raise StackError if the new container fails; `old` is then still active, or active again.
     """
-    began = time.monotonic()
+    started = time.monotonic()
     try:
-        _prepare(old, change)
-        new = _start_beside(stack, old, change)
-        _await_ready(stack, new, change.ready_within)
-        _try_out(stack, new, change.paths)
+        _prepare(old, plan)
+        new = _start_standby(stack, old, plan)
+        _await_ready(stack, new, plan.ready_within)
+        _smoke_check(stack, new, plan.smoke_paths)
         _hand_over(stack, new)
     except BaseException as error:
-        keep_only(stack, old)
+        retire_others(stack, old)
         if isinstance(error, StackError):
-            raise _taken_back(change, old, error) from None
-        say(f"{change.title[0].upper()}{change.title[1:]} was taken back: {server(old)} serves as before.")
+            raise _rollback_error(plan, old, error) from None
+        say(f"{plan.sentence_start} was rolled back: {server_of(old)} is still active.")
         raise
-    if change.server:
-        project.save_server(change.server)
-    keep_only(stack, new)
+    if plan.server:
+        project.save_server(plan.server)
+    retire_others(stack, new)
     say(
-        f"  {new.name} ({server(new)}) serves instead of {old.name} ({server(old)}), "
-        f"after {time.monotonic() - began:.1f} s."
+        f"  {new.name} ({server_of(new)}) has replaced {old.name} ({server_of(old)}) "
+        f"in {time.monotonic() - started:.1f} s."
     )
 
 
 @contextlib.contextmanager
-def alone():
-    """Held by one call at a time, and let go by the kernel however that ends; a StackError for the second."""
+def exclusive():
+    """Let one rollout run at a time; a second one gets a StackError. The kernel releases the lock in any case."""
     with (ROOT / "docker-compose.yml").open() as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StackError(
-                "Another ./stack switch, release or up is at work in this folder.",
-                "Two at once would take each other's containers for leftovers.",
-                "./stack status   (and this again, when that one is done)",
+                "Another ./stack switch, release or up is running in this folder.",
+                "Concurrent runs would remove each other's containers.",
+                "./stack status   (when the other run has finished, repeat this command)",
             ) from None
-        _await_orphan()
+        _await_orphaned_compose()
         yield
 
 
-def _await_orphan():
-    """Compose goes on when a ./stack that called it is killed: what it makes would come after `mend` has looked."""
+def _await_orphaned_compose():
+    """Wait for a Compose call of a killed ./stack: it would create a container after `repair` has looked for them."""
     with _compose_lock() as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            with console.step("waiting for a Compose call that an interrupted ./stack has left"):
+            with console.step("waiting for the Compose call of an interrupted ./stack"):
                 fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def _compose_lock():
-    """Held by Compose itself while it makes the second container."""
+    """Open the file that Compose itself keeps locked while it creates the second container."""
     return (ROOT / "Dockerfile").open()
 
 
-def webs(stack):
+def web_containers(stack):
     """The web containers, the newest last."""
-    return [one for one in compose.containers(stack) if one.service == "web"]
+    return [container for container in compose.containers(stack) if container.service == "web"]
 
 
-def serving(stack, front):
-    """The running web container that Nginx's link leads to; None if there is none."""
-    host, _ = front.serving()
-    return next((one for one in webs(stack) if one.hostname == host and one.state == "running"), None)
+def active_container(stack, nginx):
+    """The running web container that Nginx's link points to, or None."""
+    hostname, _ = nginx.active()
+    running = (container for container in web_containers(stack) if container.state == "running")
+    return next((container for container in running if container.hostname == hostname), None)
 
 
-def serves(stack):
-    """Whether there is a web container that could hand over."""
+def has_active_container(stack):
+    """Whether a web container is active, so that it could hand over."""
     try:
-        return serving(stack, NginxContainer.of(stack)) is not None
+        return active_container(stack, NginxContainer.of(stack)) is not None
     except StackError:
         return False
 
 
-def server(one):
-    """The name of the container's WSGI server."""
-    return _setting(one, "WSGI_SERVER")
+def server_of(container):
+    """The WSGI server of a container."""
+    return _setting(container, "WSGI_SERVER")
 
 
-def _setting(one, name):
-    """A value that the container was made with; not checked, since what it was made of may be another release."""
-    return one.environment.get(name) or load_settings({}, only={name})[name]
+def _setting(container, name):
+    """A setting of a container, unchecked: the container may belong to a release with other checks."""
+    return container.environment.get(name) or load_settings({}, only={name})[name]
 
 
-# --- what an interruption has left ----------------------------------------------------------------------------
+# --- repair -----------------------------------------------------------------------------------------------------------
 
 
-def mend(stack):
-    """The one container that serves, after what an interrupted call has left beside it is gone; says what it did."""
-    front = NginxContainer.of(stack)
-    one = _await_serving(stack, front)
-    if len(webs(stack)) == 1:
-        return one
-    others = ", ".join(f"{other.name} ({server(other)}, {other.state})" for other in webs(stack) if other != one)
-    say(f"An earlier change was interrupted. {one.name} ({server(one)}) serves; beside it there is {others}.")
-    if one.environment["WSGI_SERVER"] not in ("", _configured_server()):
-        project.save_server(server(one))
-    keep_only(stack, one)
-    return one
+def repair(stack):
+    """Return the active container, after the remains of an interrupted rollout have been reported and removed."""
+    nginx = NginxContainer.of(stack)
+    active = _await_active(stack, nginx)
+    others = [container for container in web_containers(stack) if container.id != active.id]
+    if not others:
+        return active
+    listed = ", ".join(f"{other.name} ({server_of(other)}, {other.state})" for other in others)
+    say(f"An earlier rollout was interrupted. {active.name} ({server_of(active)}) is active; to be removed: {listed}.")
+    if active.environment.get("WSGI_SERVER", "") not in ("", _configured_server()):
+        project.save_server(server_of(active))
+    retire_others(stack, active)
+    return active
 
 
 def _configured_server():
-    return compose.config()["services"]["web"]["environment"]["WSGI_SERVER"]
+    """WSGI_SERVER from the shell or .env; empty if it is unset."""
+    return (compose.config()["services"]["web"].get("environment") or {}).get("WSGI_SERVER") or ""
 
 
-def _await_serving(stack, front):
-    deadline = time.monotonic() + STAND_IN_WITHIN
+def _await_active(stack, nginx):
+    deadline = time.monotonic() + PROMOTED_WITHIN
     while time.monotonic() < deadline:
-        one = serving(stack, front)
-        if one:
-            return one
-        time.sleep(LOOK_EVERY)
+        active = active_container(stack, nginx)
+        if active:
+            return active
+        time.sleep(POLL_EVERY)
     raise StackError(
-        "No web container serves, so there is none that could hand over.",
-        "Nginx's link leads to a container that does not run, and no other is ready.",
+        "No web container is active, so there is none that could hand over.",
+        "Nginx's link points to a container that does not run, and no standby container is ready.",
         "./stack up",
     )
 
 
-def keep_only(stack, one):
-    """Back to one web container: Nginx is pointed at it, every other is drained, stopped and removed.
+def retire_others(stack, active):
+    """Promote `active` if it is not active yet, then drain, stop and remove all other web containers.
 
-    Then `docker compose up` has nothing to change: the image's name means what that one runs, and there is no container
-    of the migrations, which perhaps were those of another image; Compose would replace it, and web with it.
+    Afterwards `docker compose up` has nothing to change. For that, the image's name must mean the image that `active`
+    runs. The containers of `migrate` are removed as well: Compose would replace one of another image, and web with it.
     """
-    front = NginxContainer.of(stack)
-    if front.serving()[0] != one.hostname:
-        point_at(one)
-    for other in webs(stack):
-        if other.id != one.id:
-            _retire(front, other)
-    for migrate in _migrates(stack):
-        _remove(migrate)
-    if image_id(one.image) != one.image_id:
-        console.capture(["docker", "tag", one.image_id, one.image])
+    nginx = NginxContainer.of(stack)
+    if nginx.active()[0] != active.hostname:
+        promote(active)
+    for other in web_containers(stack):
+        if other.id != active.id:
+            _retire(nginx, other)
+    for container in _migrate_containers(stack):
+        _remove(container)
+    if image_id(active.image) != active.image_id:
+        console.capture(["docker", "tag", active.image_id, active.image])
 
 
 def image_id(name):
-    """The id of the image that the name means now."""
+    """The ID of the image that a name means at the moment."""
     return console.capture(["docker", "image", "inspect", "--format", "{{.Id}}", name]).stdout.strip()
 
 
-def _retire(front, one):
-    """Lets a container finish what it has, then stops and removes it."""
-    with console.step(f"letting {one.name} ({server(one)}) finish, and removing it") as step:
-        if one.state == "running":
-            _drain(front, one, step)
-        _remove(one)
+def _retire(nginx, container):
+    with console.step(f"draining and removing {container.name} ({server_of(container)})") as step:
+        if container.state == "running":
+            _drain(nginx, container, step)
+        _remove(container)
 
 
-def _remove(one):
-    """Stops a container by its own signal, within its own grace, and removes it."""
-    console.capture(["docker", "stop", one.id], timeout=90)
-    console.capture(["docker", "rm", "--force", one.id])
+def _remove(container):
+    """Stop a container by its own stop signal, within its own grace period, and remove it."""
+    console.capture(["docker", "stop", container.id], timeout=90)
+    console.capture(["docker", "rm", "--force", container.id])
 
 
-def _migrates(stack):
-    return [one for one in compose.containers(stack) if one.service == "migrate"]
+def _migrate_containers(stack):
+    return [container for container in compose.containers(stack) if container.service == "migrate"]
 
 
-def _drain(front, one, step):
-    """Waits until nothing that Nginx has sent to the container is unanswered.
+def _drain(nginx, container, step):
+    """Wait until the container has answered all requests that Nginx has sent to it.
 
-    A server that is told to stop closes its socket, and with it whatever waits there to be accepted. What takes longer
-    than a request may is left to SHUTDOWN_GRACE.
+    A server that gets its stop signal closes its socket and drops the connections that wait in the backlog. Requests
+    that outlast REQUEST_TIMEOUT are left to SHUTDOWN_GRACE.
     """
-    longest = int(_setting(one, "REQUEST_TIMEOUT")) + 5
-    while step.seconds < longest and (left := front.connections(one.hostname)):
-        step.tick(f"{left} requests in flight")
-        time.sleep(LOOK_EVERY)
+    limit = int(_setting(container, "REQUEST_TIMEOUT")) + 5
+    while step.seconds < limit and (in_flight := nginx.connections(container.hostname)):
+        step.tick(f"{in_flight} requests in flight")
+        time.sleep(POLL_EVERY)
 
 
-# --- the steps ------------------------------------------------------------------------------------------------
+# --- the steps of a rollout -------------------------------------------------------------------------------------------
 
 
-def _prepare(old, change):
-    """The image, and whether its migrations let the old container go on."""
-    if change.build:
-        console.run("building the image", compose.command("build", "web"), env=change.env, fix="./stack release")
-    elif change.server and image_id(change.image) != old.image_id:
-        say(f"  {change.image} is not the image of {old.name}: it is released too.")
-    if not change.allow_breaking:
-        _refuse_breaking(old, change.image)
+def _prepare(old, plan):
+    """Build the image, and check that the old container can work with the database after the migrations."""
+    if plan.build:
+        console.run("building the image", compose.command("build", "web"), env=plan.env, fix="./stack release")
+    elif plan.server and image_id(plan.image) != old.image_id:
+        say(f"  {plan.image} is newer than the image of {old.name}, so the switch also releases it.")
+    if not plan.allow_breaking:
+        _refuse_breaking_migrations(old, plan.image)
 
 
-def _refuse_breaking(old, image):
-    ask = ["python3", "-m", "deploy.breaking_migrations"]
-    shown = console.capture(["docker", "run", "--rm", "--no-healthcheck", "--network", "none", image, *ask])
-    if shown.returncode:
-        raise StackError("The new image can't be asked for its migrations.", shown.stderr.strip(), "./stack status")
-    known = json.loads(console.capture(["docker", "exec", old.id, *ask]).stdout or "{}")
-    found = {path: reason for path, reason in json.loads(shown.stdout).items() if path not in known}
-    if found:
+def _refuse_breaking_migrations(old, image):
+    list_breaking = ["python3", "-m", "deploy.breaking_migrations"]
+    listed = console.capture(["docker", "run", "--rm", "--no-healthcheck", "--network", "none", image, *list_breaking])
+    if listed.returncode:
+        raise StackError("The migrations of the new image cannot be read.", listed.stderr.strip(), "./stack status")
+    applied = json.loads(console.capture(["docker", "exec", old.id, *list_breaking]).stdout or "{}")
+    breaking = {path: reason for path, reason in json.loads(listed.stdout).items() if path not in applied}
+    if breaking:
         raise StackError(
-            "a migration is marked as breaking",
-            "\n".join(f"{path}: {reason}" for path, reason in found.items())
-            + "\nThe container that serves would meet a database that it can't work with.",
-            "release what works with both schemas first (docs/releasing.md), or: ./stack release --allow-breaking",
+            "A migration is marked as breaking.",
+            "\n".join(f"{path}: {reason}" for path, reason in breaking.items())
+            + "\nThe active container could not work with the database after it.",
+            "./stack release --allow-breaking   (or first release code that works with both schemas: "
+            "docs/releasing.md)",
         )
 
 
-def _start_beside(stack, old, change):
-    """The new container: Compose runs the migrations, then makes it a second one of its service.
+def _start_standby(stack, old, plan):
+    """Run the migrations and start the new container, as a second one of the service `web`.
 
-    --no-recreate leaves all others as they are, so those of `migrate` have to go first. Not --no-deps: a container that
-    Compose makes without its dependencies has another hash, and the next `docker compose up` would replace it.
+    --no-recreate leaves all existing containers alone, so those of `migrate` are removed first. --no-deps is no
+    alternative: without its dependencies a container gets another configuration hash, and the next `docker compose up`
+    would replace it.
     """
-    for migrate in _migrates(stack):
-        _remove(migrate)
+    for container in _migrate_containers(stack):
+        _remove(container)
     words = ("up", "--detach", "--no-build", "--no-recreate", "--scale", "web=2", "web")
     title = "running the migrations, then starting a second web container"
     try:
         with _compose_lock() as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            console.run(title, compose.command(*words), env=change.env, fix="./stack status", keep_open=[file.fileno()])
-    except StackError as problem:
-        raise _migration_failed(stack) or problem from None
-    image = image_id(change.image)
-    for one in webs(stack):
-        if one.id != old.id and one.image_id == image and change.server in ("", server(one)):
-            return one
-    raise StackError("the second container is not what was asked for", "Another call was at work.", "./stack status")
+            console.run(title, compose.command(*words), env=plan.env, fix="./stack status", hold=[file.fileno()])
+    except StackError as error:
+        raise _migration_error(stack) or error from None
+    image = image_id(plan.image)
+    for container in web_containers(stack):
+        if container.id != old.id and container.image_id == image and plan.server in ("", server_of(container)):
+            return container
+    raise StackError(
+        "The second web container does not run the requested image and server.",
+        "Another program has changed the containers of this project at the same time.",
+        "./stack status",
+    )
 
 
-def _migration_failed(stack):
-    """The StackError of the migrations, if it was they that failed."""
-    for one in _migrates(stack):
-        if one.exit_code:
-            reason = f"the migrations ended with status {one.exit_code}"
-            return StackError(reason, _last_lines(one.id), "mend them, and then this again")
+def _migration_error(stack):
+    """The StackError of failed migrations; None if something else failed."""
+    for container in _migrate_containers(stack):
+        if container.exit_code:
+            return StackError(
+                f"The migrations exited with status {container.exit_code}.",
+                _log_cause(container),
+                "./stack release   (after correcting the migration)",
+            )
     return None
 
 
 def _await_ready(stack, new, within):
     with console.step(f"waiting until {new.name} is ready") as step:
-        while (now := _look(stack, new)).health != "healthy":
+        while (current := _require_running(stack, new)).health != "healthy":
             if step.seconds > within:
-                asked = console.capture(["docker", "exec", new.id, "deploy/health"])
-                said = (asked.stdout + asked.stderr).strip()
-                raise _failed(new, f"it was not ready within {within:.0f} s: its health check says {said!r}")
-            step.tick(now.health)
-            time.sleep(LOOK_EVERY)
+                check = console.capture(["docker", "exec", new.id, "deploy/health"])
+                output = (check.stdout + check.stderr).strip() or "(no output)"
+                raise _failure(new, f"it was not ready within {within:.0f} s; its health check says: {output}")
+            step.tick(current.health)
+            time.sleep(POLL_EVERY)
 
 
-def _look(stack, new):
-    """The container as it is now; a StackError if it has ended, even if it was started again since."""
-    now = next((one for one in webs(stack) if one.id == new.id), None)
-    if now is None or now.state != "running" or now.restarts:
-        status = f" with status {now.exit_code}" if now and now.exit_code else ""  # not told once it runs again
-        raise _failed(new, f"it ended{status}")
-    return now
+def _require_running(stack, new):
+    """The container in its current state; StackError if it has exited, even if Docker has restarted it since."""
+    current = next((container for container in web_containers(stack) if container.id == new.id), None)
+    if current is None or current.state != "running" or current.restarts:
+        status = f" with status {current.exit_code}" if current and current.exit_code else ""  # 0 after a restart
+        raise _failure(new, f"it exited{status}")
+    return current
 
 
-def _try_out(stack, new, paths):
-    with console.step(f"trying it out for {TRIAL} s"):
-        trial = ["python3", "-m", "deploy.smoke_check", str(TRIAL), *(paths or ["/"])]
-        tried = console.capture(["docker", "exec", new.id, *trial])
-        _look(stack, new)
-        if tried.returncode:
-            raise _failed(new, (tried.stderr + tried.stdout).strip().splitlines()[-1])
+def _smoke_check(stack, new, paths):
+    with console.step(f"running the smoke check for {SMOKE_CHECK_FOR} s"):
+        smoke_check = ["python3", "-m", "deploy.smoke_check", str(SMOKE_CHECK_FOR), *(paths or ["/"])]
+        done = console.capture(["docker", "exec", new.id, *smoke_check])
+        _require_running(stack, new)
+        if done.returncode:
+            raise _failure(new, (done.stderr + done.stdout).strip().splitlines()[-1])
 
 
 def _hand_over(stack, new):
-    """Points Nginx at the new container, and watches what comes of it."""
-    front = NginxContainer.of(stack)
-    began = time.time()
-    before = front.answers(began - BEFORE, began)
+    """Promote the new container, and watch its first responses."""
+    nginx = NginxContainer.of(stack)
+    started = time.time()
+    requests_before, errors_before = nginx.responses(started - BASELINE, started)
     with console.step("handing over"):
-        point_at(new)
-    with console.step(f"watching it for {WATCH} s") as step:
-        while step.seconds < WATCH:
+        promote(new)
+    with console.step(f"watching it for {WATCH_FOR} s") as step:
+        while step.seconds < WATCH_FOR:
             step.tick()
-            _look(stack, new)
-            time.sleep(LOOK_EVERY)
-        answers, bad = front.answers(began)
-        if bad >= BAD_AT_LEAST and bad / answers > max(BAD_SHARE, 2 * before[1] / max(before[0], 1)):
-            raise _failed(new, f"{bad} of its first {answers} answers were a 5xx, {before[1]} of {before[0]} before")
+            _require_running(stack, new)
+            time.sleep(POLL_EVERY)
+        requests, errors = nginx.responses(started)
+        limit = max(MAX_ERROR_SHARE, 2 * errors_before / max(requests_before, 1))
+        if errors >= MIN_ERRORS and errors / requests > limit:
+            raise _failure(
+                new,
+                f"{errors} of its first {requests} responses were a 5xx, compared with {errors_before} of "
+                f"{requests_before} before",
+            )
         if console.capture(["docker", "exec", new.id, "deploy/health"]).returncode:
-            raise _failed(new, "it is not ready any more")
+            raise _failure(new, "it is no longer ready")
 
 
-def point_at(one):
-    """Lets Nginx's link lead to the container, from inside it."""
-    done = console.capture(["docker", "exec", one.id, "python3", "-m", "deploy.handover"])
+def promote(container):
+    """Point Nginx's link to the container; the command for that runs in the container itself."""
+    done = console.capture(["docker", "exec", container.id, "python3", "-m", "deploy.handover"])
     if done.returncode:
-        raise StackError(f"Nginx could not be pointed at {one.name}", done.stderr.strip(), "./stack status")
+        raise StackError(f"{container.name} could not be promoted.", done.stderr.strip(), "./stack status")
 
 
-# --- what is said ---------------------------------------------------------------------------------------------
+# --- errors -----------------------------------------------------------------------------------------------------------
 
 
-def _failed(new, reason):
-    """The StackError of the new container; it is removed soon, and its log with it."""
-    return StackError(reason, _last_lines(new.id), "mend it, and then this again; ./stack status tells what serves")
+def _failure(new, reason):
+    """The StackError of a new container, with its last log lines: the container and its log are removed soon."""
+    return StackError(reason, _log_cause(new), "./stack status   (then correct the app and repeat this command)")
 
 
-def _last_lines(container):
-    shown = console.capture(["docker", "logs", "--tail", str(LOG_LINES), container])
-    return f"Its last lines:\n{(shown.stdout + shown.stderr).strip()}"
+def _log_cause(container):
+    return f"Its last log lines:\n{compose.log_tail(container.id)}"
 
 
-def _taken_back(change, old, problem):
+def _rollback_error(plan, old, error):
+    first, _, rest = error.error.rstrip(".").partition(" ")
+    reason = f"{first.lower() if first in ('A', 'The') else first} {rest}"
     return StackError(
-        f"{change.title[0].upper()}{change.title[1:]} was taken back: {problem.error.rstrip('.')}.",
-        f"{problem.cause}\n{old.name} ({server(old)}) serves as before.",
-        problem.fix,
-        problem.status,
+        f"{plan.sentence_start} was rolled back: {reason}.",
+        f"{error.cause}\n{old.name} ({server_of(old)}) is still active.",
+        error.fix,
+        error.status,
     )

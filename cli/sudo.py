@@ -6,7 +6,7 @@ import shlex
 import shutil
 import subprocess
 
-from cli import console
+from cli import console, proxy
 from deploy.errors import StackError
 
 # sudo clears the environment, but apt and docker need the proxy.

@@ -10,10 +10,10 @@ INTERRUPT_LIMIT = 30  # seconds after Ctrl-C; pytest may have to stop the stacks
 
 
 def build(service):
-    """Build one image of the profile `test`."""
-    argv = compose.command("build", service, profiles=["test"])
-    fix = f"docker compose --profile test build {service}"
-    console.run(f"building the image {service}", argv, env=compose.environment(), fix=fix)
+    """Build one image of compose.tools.yml."""
+    build_command = compose.command("build", service, tools=True)
+    fix = " ".join(build_command)
+    console.run(f"building the image {service}", build_command, env=compose.environment(), fix=fix)
 
 
 def run(image, options, command):

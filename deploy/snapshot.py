@@ -1,12 +1,12 @@
 """The state directory as a tar stream, and back: `./stack backup` and `./stack restore` run this beside the app.
 
-    python3 -m deploy.snapshot describe | write | unpack | swap | undo | forget
+    python3 -m deploy.snapshot describe | write | unpack | swap | revert | discard
 
 A SQLite database is never copied as a file, for a copy of one that is being written to is half of it: SQLite's online
 backup gives the state of one moment, without stopping anybody. https://sqlite.org/backup.html
 
 What is restored lies complete in `.restore/new` first; then each file takes its place by a rename, and what was there
-is kept in `.restore/old` until somebody says `forget`.
+is kept in `.restore/old` until `discard` removes it.
 """
 
 import contextlib
@@ -111,7 +111,7 @@ def copy_database(source: Path, target: Path) -> None:
 
 def unpack(folder: Path, stream: BinaryIO) -> None:
     """Put the files of a tar stream into `.restore/new`, on disk. ValueError for a name that leads out of it."""
-    forget(folder)
+    discard(folder)
     new = folder / FOLDER / "new"
     new.mkdir(parents=True, mode=0o700)
     with tarfile.open(fileobj=stream, mode="r|") as tar:
@@ -141,7 +141,7 @@ def swap(folder: Path) -> None:
         os.replace(path, target)
 
 
-def undo(folder: Path) -> None:
+def revert(folder: Path) -> None:
     """Put back what swap() has kept."""
     old = folder / FOLDER / "old"
     for kept in files(old) if old.is_dir() else []:
@@ -152,7 +152,7 @@ def undo(folder: Path) -> None:
         os.replace(kept, target)
 
 
-def forget(folder: Path) -> None:
+def discard(folder: Path) -> None:
     """Remove what was unpacked and what was kept."""
     if (folder / FOLDER).exists():
         shutil.rmtree(folder / FOLDER)
@@ -182,7 +182,7 @@ def main(step: str) -> None:
     elif step == "unpack":
         unpack(folder, sys.stdin.buffer)
     else:
-        {"swap": swap, "undo": undo, "forget": forget}[step](folder)
+        {"swap": swap, "revert": revert, "discard": discard}[step](folder)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,13 @@
-"""Save the data of the stack in one file, while the app runs.
+"""Back up the data of the stack to one file, while the app runs.
 
-FILE holds the database as of one moment, SQLite or the profile's PostgreSQL, and everything else that must survive,
-the generated secret key above all: keep it as you keep a password. Without FILE it is tripod-DATE-TIME.zip in this
-folder. ./stack restore FILE brings it back.
+The file holds the database as of one moment (SQLite, or the PostgreSQL of the profile) and the other files of the state
+directory, including the generated secret key. Protect it like a password. The default name is tripod-DATE-TIME.zip, in
+this folder.
+
+Examples:
+  ./stack backup                          write tripod-20261128-031500.zip
+  ./stack backup /mnt/backups/today.zip   write this file
+  ./stack restore /mnt/backups/today.zip  restore it
 """
 
 import datetime
@@ -17,65 +22,66 @@ GROUP = "Data"
 
 
 def add_arguments(parser):
-    """The options of `backup`."""
-    parser.add_argument("file", nargs="?", type=Path, metavar="FILE")
+    """Add the argument of `backup`."""
+    parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="default: tripod-DATE-TIME.zip")
 
 
 def run(args):
-    """Write the file, and say what it holds."""
+    """Write the file, and print what it contains."""
     now = datetime.datetime.now().astimezone()
     file = (args.file or Path(f"tripod-{now:%Y%m%d-%H%M%S}.zip")).absolute()
-    with deployment.current() as here:
-        found = _write(file, here, now)
-    say(f"\n{file}   {archive.in_words(file.stat().st_size)}\n")
-    say(f"  {in_words(found)}, the secret key, and what else is in {found['folder']}")
+    with deployment.current() as current:
+        data = _write(file, current, now)
+    say(f"\n{file}   {archive.format_size(file.stat().st_size)}\n")
+    say(f"  {describe_database(data)}, the secret key and the other files of {data['folder']}")
     say(f"  ./stack restore {args.file or file.name}")
     return 0
 
 
-def _write(file, here, now):
-    """Stream what there is into a draft, which becomes the file when it is whole; returns what the app's data is."""
-    found = deployment.describe(here)
-    check_kind(found)
+def _write(file, current, now):
+    """Write the archive; return the description of the app's data."""
+    data = deployment.describe_data(current)
+    check_database(data)
     with archive.create(file) as draft:
-        if found["kind"] == "postgresql":
-            server = postgres.Server(here.postgres())
-            found["schema"] = server.schema()
-            _save(draft, archive.DUMP, "dumping PostgreSQL", server.dump())
-        _save(
+        if data["kind"] == "postgresql":
+            server = postgres.Server(current.postgres_container())
+            data["schema"] = server.schema()
+            _add(draft, archive.DUMP, "dumping PostgreSQL", server.dump_command())
+        _add(
             draft,
             archive.STATE,
             "copying the state directory",
-            here.command("python3", "-m", "deploy.snapshot", "write"),
-            here.env,
+            current.command("python3", "-m", "deploy.snapshot", "write"),
+            current.env,
         )
         draft.finish(
-            kind=found["kind"],
-            file=found["file"],
-            schema=found["schema"],
-            release=found["release"],
+            kind=data["kind"],
+            file=data["file"],
+            schema=data["schema"],
+            release=data["release"],
             made_at=now.isoformat(timespec="seconds"),
         )
-    return found
+    return data
 
 
-def check_kind(found):
-    """Refuse what this stack does not run itself."""
-    if found["kind"] == "sqlite" or found["kind"] == "postgresql" and found["profile"]:
+def check_database(data):
+    """Raise StackError for a database that the stack does not run itself."""
+    if data["kind"] == "sqlite" or data["kind"] == "postgresql" and data["profile"]:
         return
     raise StackError(
-        "DATABASE_URL names a database that is not this stack's own.",
-        "Its server has backups of its own, or tools of its version: those are right, and ours may not be.",
-        'pg_dump --format=custom --file=backup.dump "$DATABASE_URL"   (pg_restore --clean brings it back)',
+        "DATABASE_URL names a database server that is not part of this stack.",
+        "Only tools of that server's own version can back it up reliably.",
+        'pg_dump --format=custom --file=backup.dump "$DATABASE_URL"   (restore it with pg_restore --clean)',
     )
 
 
-def in_words(found):
-    """The kind of database and its schema, as people say it."""
-    kind = {"sqlite": f"SQLite in {found['file']}", "postgresql": "PostgreSQL"}[found["kind"]]
-    return f"{kind} at schema {found['schema']}" if found["schema"] else kind
+def describe_database(data):
+    """The kind of database and its schema, for messages."""
+    kind = {"sqlite": f"SQLite in {data['file']}", "postgresql": "PostgreSQL"}[data["kind"]]
+    return f"{kind} at schema {data['schema']}" if data["schema"] else kind
 
 
-def _save(draft, name, title, argv, env=None):
-    with deployment.piped(title, argv, env=env, fix="./stack backup", stdout=subprocess.PIPE) as (child, step):
-        draft.add(name, child.stdout, step.tick)
+def _add(draft, name, title, argv, env=None):
+    step = deployment.streaming_step(title, argv, env=env, fix="./stack backup", stdout=subprocess.PIPE)
+    with step as (child, progress):
+        draft.add(name, child.stdout, progress.tick)

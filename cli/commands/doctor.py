@@ -1,7 +1,13 @@
-"""Look for what stacks like this one fail by, on the running stack and its host, and say what to do.
+"""Check the running stack and its host for common problems.
 
-With a URL, such as https://app.example.com, its certificate too. Takes a few seconds and changes nothing. The exit
-status is 1 if something is bad; what is only doubtful does not count.
+Check memory, restarts, disk, file owners, the clock, proxies, allowed hosts, database connections and limits, and print
+a fix for each problem. With a URL, also check its TLS certificate. The checks take a few seconds and change nothing.
+
+The exit status is 1 if there is an error. Warnings may be intended and do not count.
+
+Examples:
+  ./stack doctor                           check the stack on this machine
+  ./stack doctor https://app.example.com   also check the certificate of this URL
 """
 
 from cli import compose, engine, native, project
@@ -13,38 +19,37 @@ GROUP = "Inspect"
 
 
 def add_arguments(parser):
-    """The options of `doctor`."""
-    parser.add_argument("url", nargs="?", metavar="URL", help="where people reach the stack, if not here")
+    """Add the argument of `doctor`."""
+    parser.add_argument("url", nargs="?", metavar="URL", help="the public https URL of the stack")
 
 
 def run(args):
-    """One line for each check, and what to do below those that found something."""
+    """Print one line for each check, and a line with the fix below each problem."""
     if native.running():
         raise StackError(
             "The stack runs as plain processes.",
-            "The doctor looks into containers, and there are none.",
-            "./stack status; ./stack smoke",
+            "The doctor checks containers only.",
+            "./stack status   (and ./stack smoke, which checks the responses)",
         )
     engine.require()
     name = compose.config()["name"]
     project.require_containers(name)
-    results = list(judge(facts.gather(name, compose.url(name), args.url)))
-    for level, title, found, fix in results:
-        say(f"{level:<9} {title:<22} {found}")
+    results = list(run_checks(facts.gather(name, compose.url(name), args.url)))
+    for level, check, finding, fix in results:
+        say(f"{level:<8} {check:<21} {finding}")
         if fix:
-            say(f"{'':<9} {'type:':>22} {fix}")
-    bad = sum(level == "bad" for level, *_ in results)
-    say(f"\n{len(results)} checks, {bad} bad" if bad else f"\n{len(results)} checks, nothing bad")
-    return 1 if bad else 0
+            say(f"{'':<8} {'fix:':>21} {fix}")
+    errors, warnings = (sum(result[0] == level for result in results) for level in ("error", "warning"))
+    say(f"\n{len(results)} checks, errors: {errors}, warnings: {warnings}")
+    return 1 if errors else 0
 
 
-def judge(found):
-    """(ok, doubtful or bad; the check's name; what it found; what to do) for each check of a facts."""
-    for check in checks.CHECKS:
+def run_checks(gathered):
+    """Yield (level, name of the check, finding, fix) for each check; the level is ok, warning or error."""
+    for name, check in checks.CHECKS.items():
         try:
-            yield "ok", check.__doc__, check(found), ""
-        except checks.Doubtful as finding:
-            level = "bad" if isinstance(finding, checks.Bad) else "doubtful"
-            yield level, check.__doc__, *finding.args
-        except (KeyError, IndexError):  # of a container that is not there, or can't be looked into
-            yield "bad", check.__doc__, "can't be seen", "./stack up"
+            yield "ok", name, check(gathered), ""
+        except checks.Finding as problem:
+            yield problem.level, name, problem.finding, problem.fix
+        except (KeyError, IndexError):  # the container does not exist, or its facts cannot be read
+            yield "error", name, "cannot be checked: a container is missing", "./stack up"

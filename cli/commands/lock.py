@@ -1,16 +1,21 @@
-"""Pin the Pipfile's packages, with hashes, in Pipfile.lock.
+"""Lock the packages of the Pipfile, with their hashes, in Pipfile.lock.
 
-Type it after every edit of the Pipfile: builds refuse a lock that does not fit. Neither file names a package index,
-each machine uses its own. So the lock is made without pip's own settings, which would otherwise become part of its
-hash and let other machines refuse it.
+Run this after every edit of the Pipfile: builds reject a lock file that does not fit the Pipfile.
+
+Neither file names a package index, so that each machine can use its own. The lock file is therefore made without pip's
+settings: they would become part of its hash, and other machines would reject it.
+
+Examples:
+  ./stack lock                                  lock the current versions
+  ./stack lock && ./stack release               and release them
 """
 
 import json
 import tempfile
 from pathlib import Path
 
-from cli import base_image, build_inputs, compose, console, engine, tool_images
-from cli.console import ROOT
+from cli import base_image, build_inputs, compose, console, engine, proxy, tool_images
+from cli.console import ROOT, say
 from deploy.errors import StackError
 
 GROUP = "Develop"
@@ -20,13 +25,13 @@ CERTIFICATES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 
 
 def add_arguments(parser):
-    """`lock` has no options."""
+    """Add no options."""
 
 
 def run(args):
-    """Lock in a container, on copies; then put the result in place in one step."""
+    """Run pipenv in a container on copies of the files, and replace Pipfile.lock by the result."""
     engine.ensure()
-    config = compose.config(profiles=["test"])
+    config = compose.config(tools=True)
     base_image.ensure_for(config)
     tool_images.build(IMAGE)
     with tempfile.TemporaryDirectory(dir=console.state_folder()) as folder:
@@ -37,8 +42,8 @@ def run(args):
         if tool_images.run(config["services"][IMAGE]["image"], _options(folder), command):
             raise StackError(
                 "The packages could not be locked.",
-                "pipenv says why above. Pipfile.lock is as it was.",
-                "correct the Pipfile, or the way to the package index, then: ./stack lock",
+                "The output of pipenv above shows the reason. Pipfile.lock is unchanged.",
+                "./stack lock   (after correcting the Pipfile, or the settings of the package index: pip.conf)",
             )
         draft = Path(folder, "Pipfile.lock")
         text = without_index(draft.read_text())
@@ -46,24 +51,24 @@ def run(args):
     new = target.with_suffix(".new")
     new.write_text(text)
     new.replace(target)
-    print(f"Pipfile.lock pins {len(json.loads(text)['default'])} packages, and more for development.")
+    locked = json.loads(text)
+    say(f"Pipfile.lock: {len(locked['default'])} packages, and {len(locked['develop'])} for development.")
     return 0
 
 
 def without_index(text):
-    """The lock's text without the index that it was made with: pipenv then uses each machine's own."""
+    """The text of the lock file without its package index, so that pipenv uses that of each machine."""
     lock = json.loads(text)
     lock["_meta"]["sources"] = []
     return json.dumps(lock, indent=4, sort_keys=True) + "\n"
 
 
 def _options(folder):
-    """Mounts and settings for pipenv; pip's own settings stay outside."""
+    """Mounts and environment for pipenv, without pip's settings."""
     options = ["--volume", f"{folder}:/lock", "--workdir", "/lock", "--env", "PIP_CONFIG_FILE=/dev/null"]
     inputs = build_inputs.environment()
-    for name, value in inputs.items():
-        if name.lower() in build_inputs.PROXIES:
-            options += ["--env", f"{name}={value}"]
+    for name, value in proxy.inherited(inputs).items():
+        options += ["--env", f"{name}={value}"]
     bundle = inputs.get("CA_BUNDLE")
     if bundle:
         options += ["--volume", f"{bundle}:{build_inputs.BUNDLE_IN_BUILD}:ro"]

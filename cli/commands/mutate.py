@@ -1,8 +1,11 @@
-"""Break the stack's levers one by one, in a scratch copy, and show that a check sees each.
+"""Mutation-test the configuration: every deliberate change must make a test fail.
 
-Takes some minutes and is no part of `test`. The exit status is 1 if one stays green.
-  ./stack mutate             all of tests/mutations/configuration.py
-  ./stack mutate deadline    those whose file or text has this word
+Apply the changes of tests/mutations/configuration.py one by one to a temporary copy of this folder, and run the test
+that must notice each. This takes some minutes and is not part of ./stack test. The exit status is 1 if a test passes.
+
+Examples:
+  ./stack mutate             all mutations
+  ./stack mutate deadline    the mutations whose file or text contains this word
 """
 
 from cli.commands import test
@@ -11,10 +14,10 @@ GROUP = "Develop"
 
 
 def add_arguments(parser):
-    """The options of `mutate`."""
-    parser.add_argument("words", nargs="*", metavar="WORD", help="part of a lever's file or text")
+    """Add the arguments of `mutate`."""
+    parser.add_argument("words", nargs="*", metavar="WORD", help="part of the file or text of a mutation")
 
 
 def run(args):
-    """Build everything, then run tests/mutations where the tests run."""
+    """Build all images, then run tests/mutations in the test image."""
     return test.run_in_image(["python3", "-m", "tests.mutations", *args.words])

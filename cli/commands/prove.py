@@ -1,11 +1,13 @@
-"""Prove that the servers are interchangeable and nothing is lost: writes docs/conformance.md and docs/reliability.md.
+"""Measure conformance and reliability, and write docs/conformance.md and docs/reliability.md.
 
-Asks every server the same and compares (tests/live/conformance); switches, releases, breaks and overloads the stack
-and counts what fails of it (tests/live/reliability). The exit status is pytest's.
-  ./stack prove                    what ./stack test does too: 2,000 requests of the fuzzer
-  ./stack prove --long             20,000 of them, 10,000 canaries, 20,000 POSTs to each server; 100 handovers
-  ./stack prove -k switch          some of it; of docs/reliability.md only these sections are written anew
-  ./stack prove --requests 5000    so many of the fuzzer's; --seed N repeats a run
+Send the same requests to every server and compare the responses (tests/live/conformance). Switch, release, break and
+overload the stack under load and count the failed requests (tests/live/reliability). The exit status is that of pytest.
+
+Examples:
+  ./stack prove                    as in ./stack test: 2,000 requests of the fuzzer
+  ./stack prove --long             20,000 requests, 10,000 canaries, 20,000 POSTs to each server; 100 handovers
+  ./stack prove -k switch          a selection: only its sections of docs/reliability.md are rewritten
+  ./stack prove --requests 5000    this number of requests of the fuzzer; --seed N repeats a run
 """
 
 from cli.commands import test
@@ -16,11 +18,11 @@ FILES = ("--write-table=docs/conformance.md", "--write-report=docs/reliability.m
 
 
 def add_arguments(parser):
-    """Whatever is written behind `prove` is pytest's."""
+    """Pass all arguments to pytest."""
     parser.usage = "./stack prove [--long] [--requests N] [--seed N] [arguments of pytest ...]"
     parser.set_defaults(takes_rest=True)
 
 
 def run(args):
-    """The tests that write the two files."""
+    """Run the tests that write the two files."""
     return test.run_in_image(["pytest", *TESTS, *FILES, *args.rest])

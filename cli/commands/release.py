@@ -1,9 +1,18 @@
-"""Release what this folder holds without a failed request: new image, migrations, new container, handover.
+"""Build and roll out a new release without a failed request.
 
-It goes as `switch` does, with a new image. Migrations run before the handover, so the old container works for a while
-on the new schema: a migration that is marked as breaking is refused (docs/releasing.md).
+Build the image from this folder, run the release command (migrations), start a second web container beside the active
+one, check it, promote it, and stop the old one. A failed release is rolled back automatically and the reason is
+printed.
 
-Only the web container is replaced. What changes nginx/ or docker-compose.yml needs ./stack up.
+Migrations run before the handover, and the old container works with the new schema until it stops. A migration that is
+marked as breaking is therefore refused (docs/releasing.md).
+
+Only the web container is replaced. After changes in nginx/ or docker-compose.yml, run ./stack up.
+
+Examples:
+  ./stack release                      build and release this folder
+  ./stack release --no-build           release the existing image, for example one that was pulled
+  ./stack release --try /search        also require that /search does not answer with a 5xx
 """
 
 from cli import base_image, build_inputs, compose, project, rollout
@@ -12,27 +21,26 @@ GROUP = "Release"
 
 
 def add_arguments(parser):
-    """The options of `release`."""
+    """Add the options of `release`."""
     rollout.add_arguments(parser)
-    parser.add_argument("--no-build", action="store_true", help="release the image that is there, pulled perhaps")
+    parser.add_argument("--no-build", action="store_true", help="skip the build and release the existing image")
 
 
 def run(args):
-    """Build, then replace."""
-    rollout.require()
+    """Build the image and roll it out."""
+    rollout.require_engine()
     config = compose.config()
     project.check_settings(config)
     if not args.no_build:
         base_image.ensure_for(config)
-    change = rollout.Change(
-        f"the release of {build_inputs.release_name()}",
-        config["services"]["web"]["image"],
-        "",
-        not args.no_build,
-        args.allow_breaking,
-        args.ready_within,
-        args.paths,
+    plan = rollout.RolloutPlan(
+        title=f"the release of {build_inputs.release_name()}",
+        image=config["services"]["web"]["image"],
+        build=not args.no_build,
+        allow_breaking=args.allow_breaking,
+        ready_within=args.ready_within,
+        smoke_paths=args.smoke_paths,
     )
-    with rollout.alone():
-        rollout.replace(config["name"], rollout.mend(config["name"]), change)
+    with rollout.exclusive():
+        rollout.roll_out(config["name"], rollout.repair(config["name"]), plan)
     return 0

@@ -1,8 +1,14 @@
-"""Bring back what ./stack backup has saved.
+"""Replace the data of the stack by a backup.
 
-The file is checked first, then put beside the data that is there and brought to this release's schema. Only when all
-that went well the app is stopped for the seconds that the exchange takes. If it does not start again with the
-restored data, what was there before comes back. It asks first, or wants --yes.
+The file is checked, unpacked beside the live data and migrated to the schema of this release, while the app runs. Then
+the app is stopped for the few seconds in which the data is exchanged. If the app does not start with the restored data,
+the previous data is put back.
+
+The command asks for confirmation. Without a terminal it requires --yes.
+
+Examples:
+  ./stack restore tripod-20261128-031500.zip         ask, then restore
+  ./stack restore tripod-20261128-031500.zip --yes   restore without asking
 """
 
 import shutil
@@ -12,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from cli import archive, console, deployment, postgres
-from cli.commands.backup import check_kind, in_words
+from cli.commands.backup import check_database, describe_database
 from cli.console import say
 from deploy.errors import StackError
 
@@ -20,142 +26,138 @@ GROUP = "Data"
 
 
 def add_arguments(parser):
-    """The options of `restore`."""
-    parser.add_argument("file", type=Path, metavar="FILE")
-    parser.add_argument("--yes", action="store_true", help="do not ask")
+    """Add the arguments of `restore`."""
+    parser.add_argument("file", type=Path, metavar="FILE", help="a file that ./stack backup has written")
+    parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
 
 
 def run(args):
-    """Check, prepare beside the live data, exchange."""
+    """Check the file, prepare the data beside the live data, and exchange them."""
     backup = _read(args.file)
-    with deployment.current() as here:
-        found = deployment.describe(here)
-        check_kind(found)
-        _check_same_database(backup.manifest, found, args.file)
+    with deployment.current() as current:
+        data = deployment.describe_data(current)
+        check_database(data)
+        _check_same_database(backup.manifest, data, args.file)
         if not args.yes:
             _confirm(backup.manifest, args.file)
-        restored = Restored(here, backup, found)
-        restored.prepare()
-        restored.exchange()
-        restored.forget()
-    say(f"\n  Restored: {in_words(backup.manifest)}, as of {backup.manifest['made_at']}.")
+        restore = Restore(current, backup, data)
+        restore.prepare()
+        restore.exchange()
+        restore.discard()
+    say(f"\n  Restored: {describe_database(backup.manifest)}, as of {backup.manifest['made_at']}.")
     return 0
 
 
 def _read(path):
-    step = console.Step(f"checking {path.name}")
-    try:
-        backup = archive.Archive(path, step.tick)
-    except StackError:
-        step.end("failed")
-        raise
-    step.end()
-    return backup
+    with console.step(f"checking {path.name}") as step:
+        return archive.Archive(path, step.tick)
 
 
-def _check_same_database(manifest, found, path):
-    if (manifest["kind"], manifest["file"]) == (found["kind"], found["file"]):
+def _check_same_database(manifest, data, path):
+    if (manifest["kind"], manifest["file"]) == (data["kind"], data["file"]):
         return
     setting = {
         "postgresql": "COMPOSE_PROFILES=postgres",
-        "sqlite": f"DATABASE_URL=sqlite:///{found['folder']}/{manifest['file']}",
+        "sqlite": f"DATABASE_URL=sqlite:///{data['folder']}/{manifest['file']}",
     }[manifest["kind"]]
     raise StackError(
-        f"{path} is a backup of {in_words(manifest)}, and this stack runs on {in_words(found)}.",
-        "One cannot be put into the other. Nothing was changed.",
-        f"{setting} ./stack up, and with the same setting: ./stack restore {path}",
+        f"{path} is a backup of {describe_database(manifest)}, but this stack runs on {describe_database(data)}.",
+        "A backup can only be restored into the same kind of database. Nothing was changed.",
+        f"{setting} ./stack up   (then, with the same setting: ./stack restore {path})",
     )
 
 
 def _confirm(manifest, path):
     if not sys.stdin.isatty():
         raise StackError(
-            "A restore replaces the data of the stack, and nobody is here to be asked.",
-            "What has been written since the backup will be gone.",
+            "A restore replaces the data of the stack and requires confirmation, but there is no terminal.",
+            "All data written since the backup is lost.",
             f"./stack restore {path} --yes",
         )
-    answer = input(f"This replaces the data by {in_words(manifest)}, as of {manifest['made_at']}. Type yes: ")
+    backup = f"{describe_database(manifest)}, as of {manifest['made_at']}"
+    answer = input(f"This replaces all data of the stack by {backup}. Type 'yes' to continue: ")
     if answer.strip().lower() != "yes":
-        raise StackError("Not confirmed.", "Nothing was changed.", f"./stack restore {path}")
+        raise StackError("The restore was not confirmed.", "Nothing was changed.", f"./stack restore {path}")
 
 
-class Restored:
-    """The data of a backup beside the live data, and its way into its place."""
+class Restore:
+    """The restored data beside the live data, and the exchange of the two."""
 
-    def __init__(self, here, backup, found):
-        self.here, self.backup, self.found = here, backup, found
-        self.server = postgres.Server(here.postgres()) if found["kind"] == "postgresql" else None
-        self.was_running = here.is_running()
+    def __init__(self, current, backup, data):
+        self.current, self.backup, self.data = current, backup, data
+        self.server = postgres.Server(current.postgres_container()) if data["kind"] == "postgresql" else None
+        self.was_running = current.is_running()
 
     def prepare(self):
-        """All that can fail: unpack, load, and run the release command on the copy."""
+        """Unpack the files, load the dump, and run the release command on this copy."""
         try:
-            self._fill("unpacking", archive.STATE, self._snapshot("unpack"), self.here.env)
+            self._fill("unpacking the state directory", archive.STATE, self._snapshot("unpack"), self.current.env)
             if self.server:
-                self.server.make_empty()
-                self._fill("loading PostgreSQL", archive.DUMP, self.server.load())
-            self._release()
+                self.server.create_restored()
+                self._fill("loading PostgreSQL", archive.DUMP, self.server.load_command())
+            self._migrate()
         except BaseException:
-            self.forget()
+            self.discard()
             raise
 
-    def _release(self):
-        release, manifest = self.here.command("deploy/release", **self._places()), self.backup.manifest
+    def _migrate(self):
+        migrate, manifest = self.current.command("deploy/release", **self._copy_settings()), self.backup.manifest
         try:
-            console.run("bringing it to this release's schema", release, env=self.here.env, fix="./stack up")
-        except StackError as problem:
+            console.run("migrating it to the schema of this release", migrate, env=self.current.env, fix="./stack up")
+        except StackError as error:
             raise StackError(
-                f"This release cannot use the backup, {in_words(manifest)}: its release command refuses it.",
-                f"{problem.cause}\nRelease {manifest['release']} has made it; is that newer? Nothing was changed.",
-                f"git checkout {manifest['release'].removesuffix('-dirty')}, ./stack up, and the same restore again",
+                f"The release command failed on the backup: {describe_database(manifest)}.",
+                f"{error.cause}\nThe backup was made by release {manifest['release']}, perhaps a newer one. "
+                "Nothing was changed.",
+                f"git checkout {manifest['release'].removesuffix('-dirty')} && ./stack up   (then restore again)",
             ) from None
 
-    def _places(self):
-        """The contract's names for the copy."""
-        folder = f"{self.found['folder']}/.restore/new"
-        url = postgres.RESTORED_URL if self.server else f"sqlite:///{folder}/{self.found['file']}"
+    def _copy_settings(self):
+        """The settings that make the release command work on the copy."""
+        folder = f"{self.data['folder']}/.restore/new"
+        url = postgres.RESTORED_URL if self.server else f"sqlite:///{folder}/{self.data['file']}"
         return {"STATE_DIRECTORY": folder, "DATABASE_URL": url}
 
     def exchange(self):
-        """Put it in place while the app stands still; put everything back if the app does not start with it."""
-        way_back = []
+        """Exchange the data while the app is stopped; revert everything if the app does not start with it."""
+        reverts = []
         try:
-            for step, undo in self._steps():
-                way_back.append(undo)
+            for step, revert in self._steps():
+                reverts.append(revert)
                 step()
         except BaseException:
-            say("  Going back to the data from before.")
-            for undo in reversed(way_back):
-                undo()
-            self.forget()  # not if going back failed: then the old data is still needed
+            say("  The restore failed. Putting the previous data back.")
+            for revert in reversed(reverts):
+                revert()
+            self.discard()  # only if every revert succeeded: otherwise the previous data is still needed
             raise
 
     def _steps(self):
-        """What is done, each with what undoes it, even when it was done by half."""
-        steps = [(partial(self._state, "swap"), partial(self._state, "undo"))]
+        """The steps, each with its revert, which also works after a step that failed halfway."""
+        steps = [(partial(self._exchange_files, "swap"), partial(self._exchange_files, "revert"))]
         if self.server:
-            steps.insert(0, (self.server.swap, self.server.undo))
+            steps.insert(0, (self.server.swap, self.server.revert))
         if self.was_running:
-            steps = [(self.here.stop, self.here.start), *steps, (self.here.start, self.here.stop)]
+            steps = [(self.current.stop, self.current.start), *steps, (self.current.start, self.current.stop)]
         return steps
 
-    def _state(self, way):
-        console.run(f"exchanging the data ({way})", self._snapshot(way), env=self.here.env, fix="./stack status")
+    def _exchange_files(self, step):
+        title = {"swap": "replacing the data", "revert": "putting the previous data back"}[step]
+        console.run(title, self._snapshot(step), env=self.current.env, fix="./stack status")
 
-    def forget(self):
-        """Leave nothing beside the live data."""
+    def discard(self):
+        """Remove everything beside the live data."""
         if self.server:
-            self.server.forget()
-        console.capture(self._snapshot("forget"), env=self.here.env)
+            self.server.discard()
+        console.capture(self._snapshot("discard"), env=self.current.env)
 
     def _snapshot(self, step):
-        return self.here.command("python3", "-m", "deploy.snapshot", step)
+        return self.current.command("python3", "-m", "deploy.snapshot", step)
 
-    def _fill(self, title, name, argv, env=None):
-        with (
-            deployment.piped(
-                title, argv, env=env, fix="./stack status", stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
-            ) as (child, _),
-            self.backup.open(name) as source,
-        ):
+    def _fill(self, title, member, argv, env=None):
+        """Run a command with a member of the archive as its stdin."""
+        step = deployment.streaming_step(
+            title, argv, env=env, fix="./stack status", stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+        )
+        with step as (child, _), self.backup.open(member) as source:
             shutil.copyfileobj(source, child.stdin, archive.CHUNK)

@@ -1,6 +1,14 @@
-"""Check a live stack from outside: this or any URL.
+"""Run the smoke tests against a running stack: this one, or any URL.
 
-Without URL: the stack that runs here. The exit status is pytest's.
+The tests send requests from outside, as clients do, and create an account and a few posts. The exit status is that of
+pytest.
+
+Examples:
+  ./stack smoke                                   test the stack on this machine
+  ./stack smoke https://app.example.com           test this URL
+  ./stack smoke --expect-server uwsgi             also fail unless uWSGI answers
+  ./stack smoke --user ann@example.com --password 'a secret'
+                                                  use this account instead of a new one
 """
 
 from cli import base_image, compose, engine, tool_images
@@ -12,26 +20,28 @@ IMAGE = "smoke"
 
 
 def add_arguments(parser):
-    """The options of `smoke`."""
-    parser.add_argument("url", nargs="?", metavar="URL", help="such as https://app.example")
+    """Add the arguments of `smoke`."""
+    parser.add_argument(
+        "url", nargs="?", metavar="URL", help="for example https://app.example.com; default: the stack on this machine"
+    )
     parser.add_argument("--expect-server", metavar="NAME", help="fail unless this WSGI server answers")
     for option, meaning in (
-        ("--user", "an account there, instead of a new one; twice, to make none"),
+        ("--user", "an existing account; given twice, no account is created"),
         ("--password", "its password"),
     ):
         parser.add_argument(option, metavar=option[2:].upper(), action="append", default=[], help=meaning)
 
 
 def run(args):
-    """Run tests/smoke in a container of their own, in the host's network."""
+    """Run tests/smoke in a container, in the network of the host."""
     engine.require()
-    config = compose.config(profiles=["test"])
+    config = compose.config(tools=True)
     url = args.url or compose.url(config["name"])
     if not url:
         raise StackError(
-            "There is nothing to check: the stack is not running, and no URL was given.",
-            "The smoke tests ask a live stack from outside.",
-            "./stack up && ./stack smoke\n./stack smoke https://app.example",
+            "The stack is not running, and no URL was given.",
+            "The smoke tests send requests to a running stack.",
+            "./stack up && ./stack smoke\n./stack smoke https://app.example.com   (another stack)",
         )
     base_image.ensure_for(config)
     tool_images.build(IMAGE)

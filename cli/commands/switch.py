@@ -1,10 +1,16 @@
-"""Switch the WSGI server without a failed request, and remember it in .env.
+"""Switch the WSGI server without a failed request.
 
-A second web container is started beside the one that serves, asked whether it is ready, tried out with real requests,
-pointed at, and watched; then the first one finishes what it has, and goes. If the new one is not ready in time, fails
-a request or dies, the old one serves on, and the exit status is 1.
+Start a second web container with the new server beside the active one, wait until it is ready, and send it requests
+(the smoke check). Then promote it, watch its responses for a few seconds, and let the old container finish its
+in-flight requests and stop. The choice is saved as WSGI_SERVER in .env.
 
-Interrupted at any point, the next switch, release or up puts things right.
+If the new container does not become ready, fails the smoke check or answers with errors, the switch is rolled back: the
+old container stays active, and the exit status is 1. The next switch, release or up repairs an interrupted switch.
+
+Examples:
+  ./stack switch uwsgi                      switch to uWSGI
+  ./stack switch gunicorn --try /search     also require that /search does not answer with a 5xx
+  ./stack switch uwsgi --ready-within 300   for an app that starts slowly
 """
 
 from cli import compose, project, rollout
@@ -15,31 +21,30 @@ GROUP = "Release"
 
 
 def add_arguments(parser):
-    """The options of `switch`."""
+    """Add the options of `switch`."""
     parser.add_argument("server", metavar="SERVER", help=f"one of: {', '.join(server_names())}")
     rollout.add_arguments(parser)
 
 
 def run(args):
-    """Nothing is done where the server serves already."""
-    rollout.require()
+    """Roll out a container with the server, unless the active container has it already."""
+    rollout.require_engine()
     project.check_server(args.server)
     config = compose.config({"WSGI_SERVER": args.server})
     project.check_settings(config)
-    change = rollout.Change(
-        f"the switch to {args.server}",
-        config["services"]["web"]["image"],
-        args.server,
-        False,
-        args.allow_breaking,
-        args.ready_within,
-        args.paths,
+    plan = rollout.RolloutPlan(
+        title=f"the switch to {args.server}",
+        image=config["services"]["web"]["image"],
+        server=args.server,
+        allow_breaking=args.allow_breaking,
+        ready_within=args.ready_within,
+        smoke_paths=args.smoke_paths,
     )
-    with rollout.alone():
-        old = rollout.mend(config["name"])
-        if rollout.server(old) == args.server:
-            say(f"{old.name} serves with {args.server} already.")
+    with rollout.exclusive():
+        old = rollout.repair(config["name"])
+        if rollout.server_of(old) == args.server:
+            say(f"{old.name} already runs {args.server}.")
             project.save_server(args.server)
         else:
-            rollout.replace(config["name"], old, change)
+            rollout.roll_out(config["name"], old, plan)
     return 0

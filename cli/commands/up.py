@@ -17,6 +17,7 @@ Examples:
   ./stack up --native          run plain processes, without Docker
 """
 
+import textwrap
 import time
 
 from cli import base_image, compose, console, engine, native, project, rollout, sudo
@@ -119,12 +120,12 @@ def _hand_over_first(config, server):
     What an interrupted switch left is removed first: Compose would keep the older container, even the standby one.
     """
     stack, image = config["name"], config["services"]["web"]["image"]
-    if not rollout.serves(stack):
+    if not rollout.has_active_container(stack):
         return
-    with rollout.alone():
-        old = rollout.mend(stack)
-        if server and rollout.server(old) != server:
-            rollout.replace(stack, old, rollout.Change(f"the switch to {server}", image, server))
+    with rollout.exclusive():
+        old = rollout.repair(stack)
+        if server and rollout.server_of(old) != server:
+            rollout.roll_out(stack, old, rollout.RolloutPlan(f"the switch to {server}", image, server))
 
 
 def _start_services(project_name, env):

@@ -1,1 +1,1 @@
-"""What `./stack doctor` looks at, and what it finds: facts gathered once (facts), then judged (checks)."""
+"""./stack doctor: facts are gathered once (facts.py), then checked (checks.py)."""

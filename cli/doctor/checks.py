@@ -1,352 +1,325 @@
-"""The checks: each judges one thing that stacks of this kind fail by, and says what it found and what to do.
+"""The checks of ./stack doctor: the state of the host and of the running stack, and how to correct it.
 
-A check is a function with one argument, the facts; its docstring's first line is its name. It returns what it found,
-or raises Bad or Doubtful with that and with what to type.
+A check is a function of the gathered facts. It returns its finding if there is no problem, and otherwise raises
+Failure or Doubt with the finding and the fix. The project's own files are not checked here: the tests do that.
 """
 
 from cli import sudo
 from deploy import resources
 from deploy.settings import MAX_BACKLOG
 
-CHECKS = []
+CHECKS = {}  # name → function, in the order of the report
+
+MIN_OPEN_FILES = 8192  # two for each of Nginx's 4,096 connections (nginx/nginx.conf)
+MIN_CERTIFICATE_DAYS = 14
+POSTGRES_MAX_CONNECTIONS = 100  # PostgreSQL's default
+MIN_REQUESTS = 20  # in the access log, to judge the proxies by
 
 
-class Doubtful(Exception):
-    """Found, and perhaps meant so: `Doubtful(found, fix)`."""
+class Finding(Exception):
+    """A problem, and how to correct it."""
+
+    level = ""
+
+    def __init__(self, finding, fix):
+        super().__init__(finding, fix)
+        self.finding, self.fix = finding, fix
 
 
-class Bad(Doubtful):
-    """Found, and wrong."""
+class Failure(Finding):
+    """A finding that is wrong in any case; an error in the report."""
+
+    level = "error"
 
 
-def check(function):
-    """Makes a function one of the checks; they run in the order of this file."""
-    CHECKS.append(function)
-    return function
+class Doubt(Finding):
+    """A finding that may be intended; a warning in the report."""
+
+    level = "warning"
+
+
+def check(name):
+    """Register a function as the check of this name."""
+
+    def register(function):
+        CHECKS[name] = function
+        return function
+
+    return register
 
 
 def _setting(facts, name, service="web"):
-    return facts.inside[service]["settings"][name]
+    return facts.in_container[service]["settings"][name]
 
 
-# --- the containers ---------------------------------------------------------------------------------------------------
+# --- containers -------------------------------------------------------------------------------------------------------
 
 
-@check
-def running(facts):
-    """containers"""
+@check("containers")
+def container_health(facts):
+    """Nginx and web run and are healthy."""
     for service in ("nginx", "web"):
         if service not in facts.inspected:
-            raise Bad(f"there is no {service} container", "./stack up")
+            raise Failure(f"no {service} container exists", "./stack up")
         state = facts.inspected[service]["State"]
-        if state["Status"] != "running" or state.get("Health", {}).get("Status") == "unhealthy":
-            health = state.get("Health", {}).get("Status")
-            raise Bad(f"{service} is {health or state['Status']}", f"./stack logs {service}")
-        if "error" in facts.inside[service]:
-            raise Bad(f"{service} can't be looked into: {facts.inside[service]['error']}", f"./stack logs {service}")
-    return "nginx and web run and are healthy"
+        health = state.get("Health", {}).get("Status")
+        if state["Status"] != "running" or health == "unhealthy":
+            raise Failure(f"{service} is {health or state['Status']}", f"./stack logs {service}")
+        error = facts.in_container[service].get("error")
+        if error:
+            raise Failure(f"no command can be run in {service}: {error}", f"./stack logs {service}")
+    return "nginx and web are running and healthy"
 
 
-@check
+@check("restarts")
 def restarts(facts):
-    """restarts"""
-    again = {name: one["RestartCount"] for name, one in facts.inspected.items() if one["RestartCount"]}
-    if again:
-        told = ", ".join(f"{name} {count} times" for name, count in again.items())
-        raise Doubtful(f"Docker has started again: {told}", f"./stack logs {next(iter(again))}")
-    return "none since the containers were made"
+    """Docker has not restarted a container."""
+    counts = {
+        service: inspected["RestartCount"]
+        for service, inspected in facts.inspected.items()
+        if inspected["RestartCount"]
+    }
+    if counts:
+        listed = ", ".join(f"{service} (restarts: {count})" for service, count in counts.items())
+        raise Doubt(f"Docker has restarted {listed}", f"./stack logs {next(iter(counts))}")
+    return "none since the containers were created"
 
 
-@check
-def migrated(facts):
-    """migrations"""
-    state = facts.inspected.get("migrate", {}).get("State", {})
-    if state.get("ExitCode"):
-        raise Bad(f"the last ones ended with status {state['ExitCode']}", "./stack logs migrate")
-    return "the last ones ended well"
+@check("migrations")
+def migrations(facts):
+    """The last migrations have succeeded."""
+    status = facts.inspected.get("migrate", {}).get("State", {}).get("ExitCode")
+    if status:
+        raise Failure(f"the last run exited with status {status}", "./stack logs migrate")
+    return "the last run succeeded"
 
 
-@check
-def signals(facts):
-    """stop signals"""
-    wanted = {"nginx": "SIGQUIT", "web": "SIGTERM"}
-    for service, signal in wanted.items():
-        found = facts.inspected[service]["Config"].get("StopSignal") or "SIGTERM"
-        if found != signal:
-            raise Bad(f"{service} is stopped by {found}: requests in flight would be cut", "./stack up   (builds anew)")
-    return "each container gets its own graceful one"
+# --- requests ---------------------------------------------------------------------------------------------------------
 
 
-@check
-def grace(facts):
-    """time to stop"""
-    for service in ("nginx", "web"):
-        seconds = facts.inspected[service]["Config"].get("StopTimeout") or 10
-        needed = int(_setting(facts, "SHUTDOWN_GRACE"))
-        if seconds <= needed:
-            raise Bad(
-                f"Docker kills {service} after {seconds} s, SHUTDOWN_GRACE is {needed} s",
-                "docker-compose.yml: stop_grace_period: 65s",
-            )
-    return f"{needed} s for requests in flight, then Docker waits until {seconds} s"
+@check("socket")
+def upstream_socket(facts):
+    """Nginx can connect to the socket of the active container."""
+    error = facts.in_container["nginx"]["connect_error"]
+    if error:
+        raise Failure(f"Nginx cannot connect to the app's socket: {error}", "./stack up   (then: ./stack logs web)")
+    return "Nginx can connect to the active container"
 
 
-@check
-def sealed(facts):
-    """read-only roots"""
-    open_ones = [name for name in ("nginx", "web") if not facts.inside[name]["root_is_read_only"]]
-    if open_ones:
-        raise Bad(f"{' and '.join(open_ones)} can be written to", "docker-compose.yml: read_only: true")
-    return "nothing but volumes and /tmp can be written"
-
-
-# --- the way of a request ---------------------------------------------------------------------------------------------
-
-
-@check
-def way_to_web(facts):
-    """socket"""
-    wrong = facts.inside["nginx"]["no_way_to_web"]
-    if wrong:
-        raise Bad(f"Nginx can't reach the app by its socket: {wrong}", "./stack up; ./stack logs web")
-    return "Nginx reaches the serving container"
-
-
-@check
-def alive(facts):
-    """answer"""
-    status = facts.pages["alive"].status if "alive" in facts.pages else 0
-    if status in (301, 302, 307, 308):
-        raise Bad(
-            "/healthz is redirected: what asks for it sees no health",
-            "leave /healthz out of what sends people to https",
+@check("responses")
+def responses(facts):
+    """/healthz answers 200, and the front page is not a server error."""
+    liveness = facts.pages["liveness"].status if "liveness" in facts.pages else 0
+    if liveness in (301, 302, 307, 308):
+        raise Failure(
+            f"/healthz answers {liveness}, so health checks fail", "exclude /healthz from redirects to https in the app"
         )
-    if status != 200:
-        raise Bad(f"/healthz gives {status or 'nothing'}", "./stack logs web")
-    if facts.pages["first"].status >= 500:
-        raise Bad(f"/ gives {facts.pages['first'].status}", "./stack logs web")
-    return f"/healthz 200, / {facts.pages['first'].status}"
+    if liveness != 200:
+        raise Failure(f"/healthz answers {liveness or 'nothing'}", "./stack logs web")
+    front_page = facts.pages["front page"].status
+    if front_page >= 500:
+        raise Failure(f"/ answers {front_page}", "./stack logs web")
+    return f"/healthz answers 200, / answers {front_page or 'nothing'}"
 
 
-@check
-def large_headers(facts):
-    """large cookies"""
-    status = facts.pages["large cookie"].status
-    if status != 200:
-        raise Bad(f"a cookie of 8 kB gives {status or 'nothing'}", "./stack prove -k headers   (tells which limit)")
-    return "8 kB reach the app"
-
-
-@check
-def lost_files(facts):
-    """missing static files"""
-    answer = facts.pages["no file"]
-    if answer.status != 404 or "immutable" in answer.headers.get("cache-control", ""):
-        kept = answer.headers.get("cache-control", "no Cache-Control")
-        raise Bad(
-            f"a file that is not there gives {answer.status}, {kept}: caches may keep that over the next release",
-            "./stack up   (with the files of nginx/)",
-        )
-    return "404, not to be kept"
-
-
-@check
-def same_limits(facts):
-    """limits"""
+@check("shared settings")
+def shared_settings(facts):
+    """Nginx and web were started with the same values of the settings that both read."""
     for name in ("MAX_BODY_SIZE", "REQUEST_TIMEOUT", "TRUSTED_PROXIES"):
-        values = {service: _setting(facts, name, service) for service in ("nginx", "web")}
-        if len(set(values.values())) > 1:
-            told = f"{name} is {values['nginx']} in nginx and {values['web']} in web"
-            raise Bad(told, "./stack up   (both read .env anew)")
-    return "nginx and web keep the same ones"
+        nginx, web = (_setting(facts, name, service) for service in ("nginx", "web"))
+        if nginx != web:
+            raise Failure(f"{name} is {nginx} in nginx, but {web} in web", "./stack up")
+    return "nginx and web use the same values"
 
 
-@check
-def proxies(facts):
-    """proxies in front"""
+@check("trusted proxies")
+def trusted_proxies(facts):
+    """TRUSTED_PROXIES fits the X-Forwarded-For headers of the access log."""
     trusted = int(_setting(facts, "TRUSTED_PROXIES", "nginx"))
-    lines = [line for line in facts.access_log if line.get("path") not in ("/healthz", "/readyz")]
-    if len(lines) < 20:
-        return f"TRUSTED_PROXIES={trusted}; too few requests in the log to judge it"
-    forwarded = [line["forwarded_for"].count(",") + 1 for line in lines if line.get("forwarded_for")]
-    if trusted <= 1 and len(forwarded) > len(lines) / 2:
-        count = max(set(forwarded), key=forwarded.count)
-        raise Bad(
-            f"most requests come through {count} more, but TRUSTED_PROXIES is {trusted}: all clients have the "
-            "proxy's address, and links lack https",
-            f"TRUSTED_PROXIES={count + 1} in .env, then ./stack up",
+    requests = [line for line in facts.access_log if line.get("path") not in ("/healthz", "/readyz")]
+    if len(requests) < MIN_REQUESTS:
+        return f"TRUSTED_PROXIES={trusted}; not checked: fewer than {MIN_REQUESTS} requests in the log"
+    proxies = [line["forwarded_for"].count(",") + 1 for line in requests if line.get("forwarded_for")]
+    if trusted <= 1 and len(proxies) > len(requests) / 2:
+        count = max(set(proxies), key=proxies.count)
+        raise Failure(
+            f"TRUSTED_PROXIES is {trusted}, but most requests pass {count} more: all clients share the address of the "
+            "proxy, and links lack https",
+            f"TRUSTED_PROXIES={count + 1} in .env, then: ./stack up   (only if you run these proxies: any client can "
+            "send the header)",
         )
-    if trusted > 1 and len(forwarded) < len(lines) / 2:
-        raise Bad(
-            f"TRUSTED_PROXIES is {trusted}, but most requests come through none: an address can be invented",
-            "TRUSTED_PROXIES=1 in .env, then ./stack up",
+    if trusted > 1 and len(proxies) < len(requests) / 2:
+        raise Failure(
+            f"TRUSTED_PROXIES is {trusted}, but most requests pass no other proxy: clients can forge their address",
+            "TRUSTED_PROXIES=1 in .env, then: ./stack up",
         )
-    clients = {line["client"] for line in lines}
-    if trusted <= 1 and len(lines) > 200 and len(clients) == 1:
-        raise Doubtful(
-            f"{len(lines)} requests came from {clients.pop()} alone: a proxy that names nobody, or Docker's",
-            "let the proxy send X-Forwarded-For, or CLIENT_CONNECTIONS=0 in .env",
+    clients = {line["client"] for line in requests}
+    if trusted <= 1 and len(requests) > 200 and len(clients) == 1:
+        raise Doubt(
+            f"all {len(requests)} requests came from {clients.pop()}: a proxy without X-Forwarded-For, or Docker's own",
+            "configure the proxy to send X-Forwarded-For, or set CLIENT_CONNECTIONS=0 in .env, then: ./stack up",
         )
-    return f"TRUSTED_PROXIES={trusted} fits the headers of {len(lines)} requests"
+    return f"TRUSTED_PROXIES={trusted} fits the headers of {len(requests)} requests"
 
 
-@check
-def hosts(facts):
-    """host names"""
+@check("allowed hosts")
+def allowed_hosts(facts):
+    """ALLOWED_HOSTS is set."""
     allowed = _setting(facts, "ALLOWED_HOSTS")
     if allowed == "*":
-        raise Doubtful("any is served: a made-up one would stand in links", "ALLOWED_HOSTS=app.example.com in .env")
+        raise Doubt(
+            "every host name is accepted, so clients can put any host into the links of a page",
+            "ALLOWED_HOSTS=app.example.com in .env, then: ./stack up",
+        )
     return allowed
 
 
-@check
+@check("certificate")
 def certificate(facts):
-    """certificate"""
+    """The certificate of the public URL is valid for some time."""
     if facts.certificate_error:
-        raise Bad(facts.certificate_error, "renew it, or mend what stands in front of this stack")
+        raise Failure(facts.certificate_error, "renew the certificate, or correct the proxy in front of this stack")
     if facts.certificate_days is None:
-        return "not asked: ./stack doctor https://app.example.com"
-    if facts.certificate_days < 14:
-        raise Bad(f"it ends in {facts.certificate_days:.0f} days", "renew it where TLS ends, and see why nobody did")
-    return f"good for {facts.certificate_days:.0f} days"
+        return "not checked; to check it: ./stack doctor https://app.example.com"
+    if facts.certificate_days < MIN_CERTIFICATE_DAYS:
+        raise Failure(
+            f"it expires in {facts.certificate_days:.0f} days",
+            "renew it on the proxy that terminates TLS, and check its automatic renewal",
+        )
+    return f"valid for {facts.certificate_days:.0f} days"
 
 
-# --- what it may use --------------------------------------------------------------------------------------------------
+# --- resources --------------------------------------------------------------------------------------------------------
 
 
-@check
-def queue(facts):
-    """queue"""
-    wanted, limit = int(_setting(facts, "WEB_QUEUE")), facts.inside["web"]["somaxconn"]
+@check("request queue")
+def request_queue(facts):
+    """The kernel allows a backlog of WEB_QUEUE connections."""
+    wanted, limit = int(_setting(facts, "WEB_QUEUE")), facts.in_container["web"]["somaxconn"]
     if limit < wanted:
-        # Not by sysctl on the host: a container has a value of its own, which begins with the kernel's default.
-        raise Bad(
-            f"the kernel allows {limit} (net.core.somaxconn), WEB_QUEUE is {wanted}",
-            f"WEB_QUEUE={limit} in .env, or for web in docker-compose.yml "
-            f"sysctls: {{net.core.somaxconn: {MAX_BACKLOG}}}; then ./stack up",
+        # A sysctl on the host has no effect: each network namespace starts with the kernel's default.
+        raise Failure(
+            f"WEB_QUEUE is {wanted}, but the kernel limits it to {limit} (net.core.somaxconn)",
+            f"WEB_QUEUE={limit} in .env, or sysctls: {{net.core.somaxconn: {MAX_BACKLOG}}} for web in "
+            "docker-compose.yml; then: ./stack up",
         )
-    return f"{wanted} requests may wait, the kernel allows {limit}"
+    return f"{wanted} requests can wait, the kernel allows {limit}"
 
 
-@check
-def heartbeat(facts):
-    """/dev/shm"""
-    if facts.inside["web"]["shm"] != "tmpfs":
-        kind = facts.inside["web"]["shm"] or "not there"
-        raise Bad(
-            f"it is {kind}, not memory: workers would seem to freeze on a slow disk",
-            "leave /dev/shm of the web container as Docker makes it",
+@check("memory")
+def memory(facts):
+    """The memory limit of web suffices for its worker processes, and the kernel has killed none."""
+    killed, used = facts.in_container["web"]["oom_kills"], facts.in_container["web"]["memory"]
+    if killed:
+        raise Failure(
+            f"out of memory: the kernel has killed processes of web (kills: {killed})",
+            "a higher WEB_MEMORY or a lower WEB_CONCURRENCY in .env, then: ./stack up",
         )
-    return "memory"
-
-
-@check
-def workers(facts):
-    """workers and memory"""
-    inside = facts.inside["web"]
-    if inside["out_of_memory"]:
-        raise Bad(
-            f"the kernel has ended {inside['out_of_memory']} processes of web for lack of memory",
-            "docker-compose.yml: a higher mem_limit, or WEB_CONCURRENCY=1 in .env",
-        )
-    number, limit = int(_setting(facts, "WEB_CONCURRENCY")), facts.inspected["web"]["HostConfig"]["Memory"]
+    workers, limit = int(_setting(facts, "WEB_CONCURRENCY")), facts.inspected["web"]["HostConfig"]["Memory"]
     if not limit:
-        raise Doubtful("web has no memory limit: it can take all of the host's", "docker-compose.yml: mem_limit: 512m")
-    if number * resources.MEMORY_PER_WORKER > limit:
-        fitting = limit // resources.MEMORY_PER_WORKER
-        raise Bad(f"{number} workers in {limit // 2**20} MB", f"WEB_CONCURRENCY={fitting} in .env")
-    if inside["memory"] > 0.9 * limit:
-        raise Doubtful(
-            f"{inside['memory'] * 100 // limit} % of {limit // 2**20} MB are in use",
-            "docker-compose.yml: a higher mem_limit for web",
+        raise Doubt(
+            "web has no memory limit and could exhaust the memory of the host",
+            "WEB_MEMORY=512m in .env, then: ./stack up",
         )
-    return f"{number} workers, {inside['memory'] // 2**20} of {limit // 2**20} MB in use"
+    if workers * resources.MEMORY_PER_WORKER > limit:
+        raise Failure(
+            f"{workers} workers in {limit // 2**20} MB: less than {resources.MEMORY_PER_WORKER // 2**20} MB each",
+            f"WEB_CONCURRENCY={limit // resources.MEMORY_PER_WORKER} or a higher WEB_MEMORY in .env, then: ./stack up",
+        )
+    if used > 0.9 * limit:
+        raise Doubt(
+            f"{used * 100 // limit} % of {limit // 2**20} MB are in use",
+            "a higher WEB_MEMORY in .env, then: ./stack up",
+        )
+    return f"{workers} workers use {used // 2**20} of {limit // 2**20} MB"
 
 
-@check
+@check("open files")
 def open_files(facts):
-    """open files"""
-    limit = facts.inside["nginx"]["files"]
-    if limit < 8192:
-        raise Bad(
-            f"Nginx may have {limit}, and needs two for each of 4,096 connections",
-            "docker-compose.yml: ulimits: {nofile: 65536} for nginx",
+    """Nginx may open enough files for its connections."""
+    limit = facts.in_container["nginx"]["open_files"]
+    if limit < MIN_OPEN_FILES:
+        raise Failure(
+            f"Nginx may open {limit} files, but needs {MIN_OPEN_FILES} for its connections",
+            "ulimits: {nofile: 65536} for nginx in docker-compose.yml, then: ./stack up",
         )
-    return f"{limit} for each process"
+    return f"Nginx may open {limit} files"
 
 
-@check
+@check("disk")
 def disk(facts):
-    """disk"""
-    free, size = facts.disk
-    if free < max(2**30, size // 20):
-        raise Bad(
-            f"{free / 2**30:.1f} GB of {size / 2**30:.0f} GB are free where Docker keeps its volumes",
-            "docker image prune; ./stack logs says whether the app writes too much",
-        )
-    small = {
-        name: one
-        for inside in facts.inside.values()
-        for name, one in inside["folders"].items()
-        if one["free"] < min(64 * 2**20, one["size"] // 2)
-    }
-    if small:
-        name, one = next(iter(small.items()))
-        raise Bad(f"{name} has {one['free'] // 2**20} MB left", "make room, or give its volume more")
-    return f"{free / 2**30:.0f} of {size / 2**30:.0f} GB free"
-
-
-@check
-def owners(facts):
-    """volumes' owners"""
-    own = ("/var/lib/tripod", "/run/tripod", "/var/lib/tripod-assets")
-    for name in own:
-        owner = facts.inside["web"]["folders"].get(name, {}).get("owner")
-        if owner != 10001:
-            raise Bad(
-                f"{name} belongs to {'nobody' if owner is None else f'uid {owner}'}, the app is uid 10001",
-                f"docker compose run --rm --user 0 --cap-add CHOWN web chown -R 10001:10001 {name}",
+    """The disk of the Docker engine and the writable folders of the containers have free space."""
+    if facts.disk:
+        free, size = facts.disk
+        if free < max(2**30, size // 20):
+            raise Failure(
+                f"{free / 2**30:.1f} of {size / 2**30:.0f} GB are free on the disk of Docker's volumes",
+                "docker system df   (shows what uses the space; docker image prune --all removes unused images)",
             )
-    return "the app's folders are the app's"
+    for facts_in_container in facts.in_container.values():
+        for path, folder in facts_in_container.get("folders", {}).items():
+            if folder["free"] < min(64 * 2**20, folder["size"] // 2):
+                raise Failure(f"{path} has only {folder['free'] // 2**20} MB left", "free some space on its volume")
+    if not facts.disk:
+        return "the folders of the containers have free space"
+    return f"{free / 2**30:.0f} of {size / 2**30:.0f} GB are free"
 
 
-@check
-def secret(facts):
-    """secret key"""
-    if facts.inside["web"]["secret_length"] < 16:
-        raise Bad(
-            "there is none, or a short one: sessions can be forged or end with each start",
-            "leave SECRET_KEY out of .env, and ./stack up makes a good one",
+@check("volume owners")
+def volume_owners(facts):
+    """The folders of the app belong to the user of its processes."""
+    user, folders = facts.in_container["web"]["uid"], facts.in_container["web"]["folders"]
+    for name in ("STATE_DIRECTORY", "RUNTIME_DIRECTORY", "ASSETS_DIRECTORY"):
+        path = _setting(facts, name)
+        owner = folders[path]["owner"] if path in folders else None
+        if owner != user:
+            raise Failure(
+                f"{path} belongs to uid {owner}, but the app runs as uid {user}"
+                if owner is not None
+                else f"{path} does not exist",
+                f"docker compose run --rm --user 0 --cap-add CHOWN web chown -R {user}:{user} {path}",
+            )
+    return "the folders of the app belong to its user"
+
+
+@check("secret key")
+def secret_key(facts):
+    """SECRET_KEY is long enough, whether set or generated."""
+    length = facts.in_container["web"]["secret_length"]
+    if length < 16:
+        raise Failure(
+            f"it has only {length} characters: sessions could be forged" if length else "no secret key exists",
+            "remove SECRET_KEY from .env, then: ./stack up   (generates one; all users have to log in again)",
         )
-    return "one for all workers and releases"
+    return f"{length} characters, the same for all workers"
 
 
-@check
-def database(facts):
-    """database"""
-    kind = facts.inside["web"]["database"]
+@check("database connections")
+def database_connections(facts):
+    """PostgreSQL accepts the connections of two containers, as during a release."""
+    kind = facts.in_container["web"]["database"]
     if kind.startswith("sqlite"):
         return "SQLite in the state volume"
-    # app/database.py: ten connections at most for each worker, and twice the workers while a release overlaps.
+    # Up to ten for each worker (app/database.py), and twice the workers while two containers run.
     needed = int(_setting(facts, "WEB_CONCURRENCY")) * min(10, int(_setting(facts, "WEB_THREADS"))) * 2 + 3
-    if needed > 100:
-        raise Doubtful(
-            f"a release may need {needed} connections; PostgreSQL's default is 100",
-            f"max_connections = {needed} there, or fewer WEB_CONCURRENCY * WEB_THREADS",
+    if needed > POSTGRES_MAX_CONNECTIONS:
+        raise Doubt(
+            f"a release may need {needed} connections; PostgreSQL's default is {POSTGRES_MAX_CONNECTIONS}",
+            f"max_connections = {needed} in postgresql.conf, or a lower WEB_CONCURRENCY or WEB_THREADS in .env",
         )
-    return f"{kind}, {needed} connections at most during a release"
+    return f"{kind}: at most {needed} during a release"
 
 
-@check
+@check("clock")
 def clock(facts):
-    """clock"""
+    """The clock of this machine is synchronized."""
     if facts.clock_is_behind:
-        raise Bad(
-            "it is behind the date of this very release: sessions and certificates go wrong",
+        raise Failure(
+            "the system clock is behind the date of this release, so sessions and certificates seem invalid",
             sudo.shell_line("timedatectl set-ntp true"),
         )
-    if not facts.clock_is_kept:
-        raise Doubtful(
-            "nobody keeps it in step, as far as the kernel knows", sudo.shell_line("timedatectl set-ntp true")
-        )
-    return "kept in step"
+    if facts.clock_is_synchronized is None:
+        return "not checked: only Linux shows whether it is synchronized"
+    if not facts.clock_is_synchronized:
+        raise Doubt("the system clock is not synchronized (NTP)", sudo.shell_line("timedatectl set-ntp true"))
+    return "synchronized"

@@ -1,4 +1,4 @@
-"""Run inside a container by facts.py, as `python3 -c`: prints what only its own processes see, as JSON."""
+"""Print what only the processes of a container can see, as JSON. facts.py runs this there with `python3 -c`."""
 
 import json
 import os
@@ -22,8 +22,8 @@ def folder(path):
     return {"owner": status.st_uid, "free": space.free, "size": space.total}
 
 
-def connects(path):
-    """Whether this container's user may connect to the serving container, and somebody is there; "" if so."""
+def connect_error(path):
+    """Why this container cannot connect to the socket; empty if it can."""
     import socket
 
     with socket.socket(socket.AF_UNIX) as probe:
@@ -31,18 +31,17 @@ def connects(path):
         try:
             probe.connect(path)
         except BlockingIOError:
-            pass  # its queue is full
+            pass  # the queue is full, so a server listens
         except OSError as error:
             return error.strerror
     return ""
 
 
-# Nginx's image has no servers to choose from.
-names = {variable.name for variable in SETTINGS} - {"WSGI_SERVER"}
+# The image of Nginx contains no servers, so WSGI_SERVER could not be checked there.
+names = {setting.name for setting in SETTINGS} - {"WSGI_SERVER"}
 settings = load_settings(os.environ, names)
 secret = settings.pop("SECRET_KEY") or read(f"{settings['STATE_DIRECTORY']}/secret_key")
 database = settings.pop("DATABASE_URL")
-mounts = {line.split()[1]: line.split()[2] for line in read("/proc/mounts").splitlines()}
 events = read("/sys/fs/cgroup/memory.events") or read("/sys/fs/cgroup/memory/memory.oom_control")
 events = dict(line.split() for line in events.splitlines())
 print(
@@ -52,16 +51,14 @@ print(
             "secret_length": len(secret),
             "database": database.partition(":")[0],
             "somaxconn": int(read("/proc/sys/net/core/somaxconn") or 0),
-            "files": os.sysconf("SC_OPEN_MAX"),
-            "shm": mounts.get("/dev/shm", ""),
-            "root_is_read_only": not os.access("/srv", os.W_OK) and os.statvfs("/").f_flag & os.ST_RDONLY != 0,
-            "first_process": read("/proc/1/comm"),
+            "uid": os.getuid(),
+            "open_files": os.sysconf("SC_OPEN_MAX"),
             "memory": int(
                 read("/sys/fs/cgroup/memory.current") or read("/sys/fs/cgroup/memory/memory.usage_in_bytes") or 0
             ),
-            "out_of_memory": int(events.get("oom_kill", 0)),
+            "oom_kills": int(events.get("oom_kill", 0)),
             "folders": {path: folder(path) for path in FOLDERS if os.path.isdir(path)},
-            "no_way_to_web": connects(f"{settings['RUNTIME_DIRECTORY']}/current.sock"),
+            "connect_error": connect_error(f"{settings['RUNTIME_DIRECTORY']}/current.sock"),
         }
     )
 )

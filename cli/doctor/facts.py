@@ -1,4 +1,4 @@
-"""The running stack and its host, as seen by one look at each: everything that the checks judge."""
+"""Gather the facts about the running stack and its host that the checks judge."""
 
 import ctypes
 import json
@@ -15,69 +15,68 @@ from urllib.parse import urlsplit
 
 from cli import compose, console
 
-INSIDE = Path(__file__).with_name("container_facts.py")
-LOG_LINES = 500
-TIME_ERROR = 5  # what adjtimex(2) returns while nobody keeps the clock in step
-COOKIE = "x" * 7900  # close below the 8 KiB that Nginx takes
+CONTAINER_FACTS = Path(__file__).with_name("container_facts.py")
+ACCESS_LOG_LINES = 500
+TIME_ERROR = 5  # adjtimex(2) returns it while the clock is not synchronized
+PAGES = {"liveness": "/healthz", "front page": "/"}
 
 
 @dataclass
 class Response:
-    """What a page gave; status 0 if nothing."""
+    """The response to a request; status 0 if there was none."""
 
     status: int = 0
-    headers: dict = field(default_factory=dict)
-    text: str = ""
 
 
 @dataclass
 class Facts:
-    """`inspected`: docker inspect by service; `inside`: output of container_facts.py; `pages`: Responses by name."""
+    """inspected: `docker inspect` by service. in_container: output of container_facts.py by service. pages: Responses
+    by name of the page. disk: free and total bytes of Docker's volumes; None if the engine runs on another machine.
+    clock_is_synchronized: None if unknown. certificate_days: until it expires; None without an https URL.
+    """
 
     inspected: dict = field(default_factory=dict)
-    inside: dict = field(default_factory=dict)
+    in_container: dict = field(default_factory=dict)
     pages: dict = field(default_factory=dict)
     access_log: list = field(default_factory=list)
-    disk: tuple = (1, 1)  # bytes: free, all
-    clock_is_kept: bool = True
+    disk: tuple | None = None
+    clock_is_synchronized: bool | None = None
     clock_is_behind: bool = False
-    certificate_days: float | None = None  # until it ends; None without an https URL
+    certificate_days: float | None = None
     certificate_error: str = ""
 
 
 def gather(project, url, public_url):
-    """Look at everything at once; what cannot be seen is left empty, for the checks to say so."""
-    containers = {one.service: one for one in compose.containers(project)}
-    found = json.loads(console.capture(["docker", "inspect", *(one.id for one in containers.values())]).stdout or "[]")
-    facts = Facts(inspected={one["Config"]["Labels"]["com.docker.compose.service"]: one for one in found})
+    """Gather all facts at the same time; those that cannot be read stay empty, and the checks report that."""
+    containers = {container.service: container for container in compose.containers(project)}
+    ids = [container.id for container in containers.values()]
+    inspected = json.loads(console.capture(["docker", "inspect", *ids]).stdout or "[]")
+    facts = Facts(inspected={one["Config"]["Labels"]["com.docker.compose.service"]: one for one in inspected})
     with ThreadPoolExecutor() as pool:
-        inside = {name: pool.submit(_inside, containers[name].id) for name in ("nginx", "web") if name in containers}
-        pages = {name: pool.submit(_page, url + path, headers) for name, path, headers in _PAGES} if url else {}
+        in_container = {
+            service: pool.submit(_container_facts, containers[service].id)
+            for service in ("nginx", "web")
+            if service in containers
+        }
+        pages = {name: pool.submit(_get, url + path) for name, path in PAGES.items()} if url else {}
         log = pool.submit(_access_log, containers["nginx"].id) if "nginx" in containers else None
         certificate = pool.submit(_certificate, public_url) if public_url else None
         facts.disk = _disk()
-        facts.inside = {name: asked.result() for name, asked in inside.items()}
-        facts.pages = {name: asked.result() for name, asked in pages.items()}
+        facts.in_container = {service: future.result() for service, future in in_container.items()}
+        facts.pages = {name: future.result() for name, future in pages.items()}
         facts.access_log = log.result() if log else []
         if certificate:
             facts.certificate_days, facts.certificate_error = certificate.result()
-    facts.clock_is_kept = _adjtimex() != TIME_ERROR
-    facts.clock_is_behind = time.time() < INSIDE.stat().st_mtime
+    facts.clock_is_synchronized = _clock_is_synchronized()
+    facts.clock_is_behind = time.time() < CONTAINER_FACTS.stat().st_mtime
     return facts
 
 
-_PAGES = (
-    ("alive", "/healthz", {}),
-    ("first", "/", {}),
-    ("no file", "/static/no-such-file.0123456789ab.css", {}),
-    ("large cookie", "/healthz", {"Cookie": f"doctor={COOKIE}"}),
-)
-
-
-def _inside(container):
-    done = console.capture(["docker", "exec", container, "python3", "-c", INSIDE.read_text()], timeout=8)
+def _container_facts(container):
+    script = CONTAINER_FACTS.read_text()
+    done = console.capture(["docker", "exec", container, "python3", "-c", script], timeout=8)
     if done.returncode:
-        return {"error": (done.stderr.strip() or "no answer").splitlines()[-1]}
+        return {"error": (done.stderr.strip() or "(no output)").splitlines()[-1]}
     return json.loads(done.stdout)
 
 
@@ -86,45 +85,49 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def _page(url, headers):
+def _get(url):
+    # Without a proxy: the proxy of a company cannot reach 127.0.0.1 of this machine.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
     try:
-        answer = opener.open(urllib.request.Request(url, headers=headers), timeout=5)
+        with opener.open(url, timeout=5) as response:
+            return Response(response.status)
     except urllib.error.HTTPError as error:
-        answer = error
+        return Response(error.code)
     except OSError:
         return Response()
-    with answer:
-        return Response(
-            answer.status,
-            {name.lower(): value for name, value in answer.headers.items()},
-            answer.read(100_000).decode(errors="replace"),
-        )
 
 
 def _access_log(container):
-    lines = console.capture(["docker", "logs", "--tail", str(LOG_LINES), container]).stdout.splitlines()
+    lines = console.capture(["docker", "logs", "--tail", str(ACCESS_LOG_LINES), container]).stdout.splitlines()
     return [json.loads(line) for line in lines if line.startswith("{") and '"nginx.access"' in line]
 
 
 def _disk():
-    root = console.capture(["docker", "info", "--format", "{{.DockerRootDir}}"]).stdout.strip()
-    space = shutil.disk_usage(root if Path(root).is_dir() else "/")
+    """Free and total bytes of the disk with Docker's volumes; None if the engine runs in another machine or a VM."""
+    root = Path(console.capture(["docker", "info", "--format", "{{.DockerRootDir}}"]).stdout.strip() or "/nonexistent")
+    try:
+        space = shutil.disk_usage(root)
+    except OSError:
+        return None
     return space.free, space.total
 
 
-def _adjtimex():
-    nothing_to_change = ctypes.create_string_buffer(512)
-    return ctypes.CDLL(None).adjtimex(nothing_to_change)
+def _clock_is_synchronized():
+    """Whether the kernel considers the clock synchronized; None if this system has no adjtimex(2)."""
+    adjtimex = getattr(ctypes.CDLL(None), "adjtimex", None)
+    if adjtimex is None:
+        return None
+    request = ctypes.create_string_buffer(512)  # a struct timex of zeros changes nothing
+    return adjtimex(request) != TIME_ERROR
 
 
 def _certificate(url):
-    """(days until the certificate of an https URL ends, or None; why it could not be had)."""
+    """(days until the certificate of an https URL expires, or None; why it could not be read)."""
     name, port = urlsplit(url).hostname, urlsplit(url).port or 443
     try:
         with socket.create_connection((name, port), timeout=5) as plain:
             with ssl.create_default_context().wrap_socket(plain, server_hostname=name) as secure:
-                ends = ssl.cert_time_to_seconds(secure.getpeercert()["notAfter"])
+                expires = ssl.cert_time_to_seconds(secure.getpeercert()["notAfter"])
     except OSError as error:
         return None, str(error)
-    return (ends - time.time()) / 86400, ""
+    return (expires - time.time()) / 86400, ""

@@ -1,4 +1,7 @@
-"""`python3 -m cli.heroku --server NAME`, in the test image: the rehearsal. Exit status 1 if refused."""
+"""Run the rehearsal, in the test image: python3 -m cli.heroku --server NAME
+
+The exit status is 1 if the push would be rejected.
+"""
 
 import argparse
 import signal
@@ -9,14 +12,14 @@ from deploy.errors import StackError
 
 
 def main() -> int:
-    """Runs the rehearsal; what it has started is stopped whatever happens."""
+    """Run the rehearsal, and stop everything that it has started."""
     parser = argparse.ArgumentParser(prog="python3 -m cli.heroku")
     parser.add_argument("--server", default="gunicorn", metavar="NAME", help="the config var WSGI_SERVER")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `finally` blocks stop what they started
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # runs `finally` blocks, which stop the dynos
     try:
         return 0 if rehearsal.rehearse(parser.parse_args().server) else 1
-    except StackError as refusal:
-        output.error(refusal)
+    except StackError as error:
+        output.error(error)
         return 1
     except KeyboardInterrupt:
         return 130

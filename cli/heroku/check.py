@@ -1,6 +1,6 @@
-"""What the platform would refuse for the sake of files alone, found without network, engine or packages.
+"""Find what the platform would reject from the files alone, without network, engine or packages.
 
-Only the standard library of Python 3.10: `./stack heroku --check` runs this on a bare host.
+Only the standard library, Python 3.10 or newer: `./stack heroku --check` runs this on the host.
 """
 
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 from cli.heroku import pipfile, procfile, python_version
 from deploy.errors import StackError
 
-# bin/detect of the buildpack. It knows some misspelt names more, whose owners get the same message later.
+# From bin/detect of the buildpack, without its list of misspelled names: python_version.py reports those.
 PYTHON_FILES = (
     ".python-version",
     "__init__.py",
@@ -56,62 +56,62 @@ APP_JSON = {
 }
 
 
-def refusals(folder: Path) -> list[StackError]:
-    """Why the platform would not take the files of this folder, in the platform's order; empty if it would."""
-    found = []
-    for judge in (_detect, _package_manager, _environments, _python, _lock, _procfile, _app_json):
-        found += judge(folder)
-        if found and judge in (_detect, _package_manager):
-            break  # what follows would be guesses
-    return found
+def find_errors(folder: Path) -> list[StackError]:
+    """The reasons for which the platform would reject the files of this folder, in the platform's order."""
+    errors: list[StackError] = []
+    for check in (_detect, _package_manager, _environments, _python, _lock, _procfile, _app_json):
+        errors += check(folder)
+        if errors and check in (_detect, _package_manager):
+            break  # the later checks require that these pass
+    return errors
 
 
-def warnings(folder: Path) -> list[str]:
-    """What the platform takes, but a person should know."""
-    found = []
+def find_warnings(folder: Path) -> list[str]:
+    """What the platform accepts, but the developer should correct."""
+    warnings = []
     if (folder / "runtime.txt").exists():
-        found.append("The runtime.txt file is deprecated: .python-version has replaced it.")
+        warnings.append("The runtime.txt file is deprecated: use .python-version instead.")
     for hook in HOOKS:
         if (folder / hook).is_file() and not os.access(folder / hook, os.X_OK):
-            found.append(f"{hook} is not executable; the platform makes it so: git update-index --chmod=+x {hook}")
-    return found
+            warnings.append(f"{hook} is not executable; the platform changes that: git update-index --chmod=+x {hook}")
+    return warnings
 
 
 def _detect(folder: Path) -> Iterator[StackError]:
     if not any((folder / name).exists() for name in PYTHON_FILES):
         yield StackError(
             "App not compatible with buildpack: no supported Python project files.",
-            "Without one of them the platform does not know how to build the app.",
+            "The buildpack recognizes a Python app by a file such as Pipfile, requirements.txt or pyproject.toml.",
             "git add Pipfile Pipfile.lock && git commit",
         )
 
 
 def _package_manager(folder: Path) -> Iterator[StackError]:
-    found = [name for name in MANAGERS if (folder / name).is_file()]
-    if "Pipfile.lock" not in found and (folder / "Pipfile").is_file():
+    files = [name for name in MANAGERS if (folder / name).is_file()]
+    if "Pipfile.lock" not in files and (folder / "Pipfile").is_file():
         yield StackError(
             "No 'Pipfile.lock' found!",
-            "Without it other versions than were tested would be installed.",
+            "Without it the platform would install untested versions.",
             "./stack lock && git add Pipfile.lock && git commit",
         )
-    elif len(found) > 1:
-        others = " ".join(name for name in found if name != "Pipfile.lock")
-        listed = ", ".join(f"{name} ({MANAGERS[name]})" for name in found)
+    elif len(files) > 1:
+        others = " ".join(name for name in files if name != "Pipfile.lock")
+        listed = ", ".join(f"{name} ({MANAGERS[name]})" for name in files)
         yield StackError(
             "Multiple Python package manager files were found.",
-            f"There are {listed}; the platform does not guess which one counts.",
+            f"The platform requires exactly one, but found {listed}.",
             f"git rm {others}",
         )
-    elif not found:
+    elif not files:
         yield StackError(
             "Couldn't find any supported Python package manager files.",
-            f"The platform installs from {', '.join(MANAGERS)}, in the root of the repository.",
+            f"The platform installs packages from {', '.join(MANAGERS)}, in the root of the repository.",
             "git add Pipfile Pipfile.lock && git commit",
         )
-    elif found != ["Pipfile.lock"]:
+    elif files != ["Pipfile.lock"]:
         yield StackError(
-            f"{found[0]} instead of Pipfile.lock.",
-            "The platform would take it, but this rehearsal installs with Pipenv alone.",
+            f"{files[0]} is used instead of Pipfile.lock.",
+            "The platform would accept it, but this rehearsal supports only Pipenv.",
             "./stack lock",
         )
 
@@ -120,14 +120,14 @@ def _environments(folder: Path) -> Iterator[StackError]:
     if (folder / ".heroku/python").exists():
         yield StackError(
             "Existing '.heroku/python/' directory found.",
-            "The platform puts its own files there.",
+            "The platform installs Python there.",
             "git rm -r .heroku/python",
         )
     for name in (".venv", "venv"):
         if (folder / name / "pyvenv.cfg").is_file():
             yield StackError(
                 f"Existing '{name}/' directory found.",
-                "A virtual environment works on the machine alone that it was made on.",
+                "A virtual environment works only on the machine where it was created.",
                 f"git rm -r --cached {name} && echo {name}/ >> .gitignore",
             )
 
@@ -136,15 +136,15 @@ def _python(folder: Path) -> Iterator[StackError]:
     try:
         version, origin = python_version.requested(folder)
         wanted = pipfile.required_python(folder)
-    except StackError as refusal:
-        yield refusal
+    except StackError as error:
+        yield error
         return
     except ValueError:
-        return  # no JSON: _lock says it
+        return  # invalid JSON: _lock reports it
     if wanted and (version + ".").split(".")[:2] != (wanted + ".").split(".")[:2]:
         yield StackError(
             "Unable to install dependencies using Pipenv.",
-            f"{origin} asks for Python {version}, the Pipfile for {wanted}: pipenv stops at that.",
+            f"{origin} requests Python {version}, but the Pipfile requires {wanted}.",
             "git rm runtime.txt" if origin == "runtime.txt" else f"echo {wanted} > {origin}",
         )
 
@@ -158,7 +158,7 @@ def _lock(folder: Path) -> Iterator[StackError]:
     if missing:
         yield StackError(
             "Unable to install dependencies using Pipenv.",
-            f"Your Pipfile.lock is out of date: it does not know {', '.join(missing)}.",
+            f"Your Pipfile.lock is out of date: it lacks {', '.join(missing)}.",
             "./stack lock",
         )
 
@@ -167,7 +167,7 @@ def _procfile(folder: Path) -> Iterator[StackError]:
     if not (folder / "Procfile").is_file():
         yield StackError(
             "No Procfile found.",
-            "Nothing says which process answers requests: no web process runs (H14).",
+            "It declares the web process; without one, requests are answered with an error (H14).",
             "printf 'web: deploy/start\\nrelease: deploy/release\\n' > Procfile",
         )
         return
@@ -175,7 +175,7 @@ def _procfile(folder: Path) -> Iterator[StackError]:
     if "web" not in types:
         yield StackError(
             "The Procfile declares no process type web.",
-            f"It has {', '.join(types) or 'none'}; requests would be answered with an error (H14).",
+            f"It declares {', '.join(types) or 'none'}. Requests would be answered with an error (H14).",
             "echo 'web: deploy/start' >> Procfile",
         )
     for command in types.values():
@@ -183,20 +183,20 @@ def _procfile(folder: Path) -> Iterator[StackError]:
 
 
 def _command(folder: Path, command: str) -> Iterator[StackError]:
-    """A command of the repository's own has to be there, and executable."""
+    """A program of the repository must be in the commit and executable."""
     program = (shlex.split(command, posix=True) or [""])[0]
     if "/" not in program or program.startswith("/"):
         return
     if not (folder / program).is_file():
         yield StackError(
             f"The Procfile names {program}, which is not in the commit.",
-            "Its process would crash at once (H10).",
+            "The process would crash at its start (H10).",
             f"git add {program} && git commit",
         )
     elif not os.access(folder / program, os.X_OK):
         yield StackError(
             f"{program} is not executable.",
-            "Its process would crash at once, with status 126 (H10).",
+            "The process would crash at its start with status 126 (H10).",
             f"git update-index --chmod=+x {program} && git commit",
         )
 
@@ -205,11 +205,11 @@ def _app_json(folder: Path) -> Iterator[StackError]:
     if not (folder / "app.json").is_file():
         return
     try:
-        found = json.loads((folder / "app.json").read_text(encoding="utf-8"))
-        unknown = sorted(set(found) - APP_JSON) if isinstance(found, dict) else ["what is no JSON object"]
+        content = json.loads((folder / "app.json").read_text(encoding="utf-8"))
+        unknown = sorted(set(content) - APP_JSON) if isinstance(content, dict) else ["it is not a JSON object"]
     except ValueError as error:
         unknown = [str(error)]
     if unknown:
         yield StackError(
-            "app.json is invalid.", f"The platform does not understand: {', '.join(unknown)}.", "correct app.json"
+            "app.json is invalid.", f"Unknown to the platform: {', '.join(unknown)}.", "correct app.json, and commit it"
         )

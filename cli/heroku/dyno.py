@@ -1,7 +1,7 @@
-"""A dyno: one process type in a place of its own, with the platform's environment and nothing else.
+"""Dynos: isolated processes of the Procfile with the environment of the platform.
 
-Each has a fresh, writable copy of the slug as /app, its own process ids, an unprivileged user and a memory limit. What
-of the test image the platform does not have is hidden. When it ends, all its processes end.
+Each dyno has a fresh, writable copy of the slug as /app, its own PID namespace, an unprivileged user and a memory
+limit. The parts of the test image that the platform does not have are hidden. When a dyno ends, all its processes end.
 """
 
 import contextlib
@@ -18,13 +18,14 @@ from pathlib import Path
 from cli.heroku import environment, memory
 from deploy.errors import StackError
 
-USER = 23456  # nobody's; the platform picks one for each dyno
+USER = 23456  # an unused uid; the platform chooses one for each dyno
 BOOT = 60  # seconds until a web process must listen on PORT (R10)
 EXIT = 30  # seconds from SIGTERM to SIGKILL (R12)
-TAIL = 20  # lines of a dyno's log that are worth showing
+TAIL = 20  # last lines of a dyno's log that an error shows
 
-# Process 1 stays a shell, as it is the platform's own on a dyno. The upper layer is in memory: files do not last.
-_INSIDE = f"""
+# Process 1 is a shell; on the platform it is one of the platform's programs. The upper layer is in memory, so files do
+# not persist.
+_SETUP = f"""
 set -e
 mount -t tmpfs tmpfs "$SCRATCH"
 mkdir "$SCRATCH/upper" "$SCRATCH/work"
@@ -41,7 +42,7 @@ _PROFILE = 'for file in .profile.d/*.sh; do . "$file"; done; [ ! -f .profile ] |
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A port on which no process listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -56,43 +57,42 @@ class Dyno:
         self._child, self._log = child, log
 
     def log(self) -> str:
-        """All that it has said."""
+        """Its output."""
         return self._log.read_text(errors="replace")
 
     def tail(self) -> str:
-        """The end of what it has said."""
+        """The last lines of its output."""
         return "\n".join(self.log().splitlines()[-TAIL:])
 
     def await_boot(self) -> float:
-        """Returns, in seconds, how long it took to listen on PORT. Raises StackError for the platform's reasons."""
+        """Wait until it listens on PORT; return the seconds. Raise StackError with the platform's error code."""
         started = time.monotonic()
         while time.monotonic() < started + BOOT:
             if self._child.poll() is not None:
                 raise StackError(
                     f"{self.name} crashed with status {self._child.returncode} (H10).",
-                    f"It said:\n{self.tail()}",
-                    "mend what it says, and commit",
+                    f"Its last output:\n{self.tail()}",
+                    "correct the error, and commit",
                 )
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port or 0), timeout=1):
                 return time.monotonic() - started
             time.sleep(0.05)
         raise StackError(
             f"{self.name} failed to bind to $PORT within {BOOT} seconds of launch (R10).",
-            f"It said:\n{self.tail()}",
-            "listen on the port that PORT names, on all addresses",
+            f"Its last output:\n{self.tail()}",
+            "listen on the port of the variable PORT, on all addresses",
         )
 
     def processes(self) -> list[int]:
-        """Its process ids, without the platform's own."""
-        found = list(_descendants(self._child.pid))
-        return found[1:]  # the first is the shell that is process 1 inside
+        """The PIDs of its processes, without process 1."""
+        return list(_descendants(self._child.pid))[1:]
 
     def wait(self) -> int:
-        """Waits for the process to end by itself and returns its exit status."""
+        """Wait until the process exits; return its exit status."""
         return self._child.wait()
 
     def stop(self) -> tuple[int, float]:
-        """SIGTERM to all its processes at once; (exit status, seconds). Raises StackError if one stays too long."""
+        """Send SIGTERM to all its processes; return (exit status, seconds). Raise StackError if one does not exit."""
         started = time.monotonic()
         for process in self.processes():
             with contextlib.suppress(ProcessLookupError):
@@ -103,19 +103,19 @@ class Dyno:
             self.kill()
             raise StackError(
                 f"{self.name} failed to exit within {EXIT} seconds of SIGTERM (R12).",
-                f"It was killed, and with it the requests in flight. It said:\n{self.tail()}",
-                "set SHUTDOWN_GRACE=25",
+                f"It was killed, and its in-flight requests were lost. Its last output:\n{self.tail()}",
+                "heroku config:set SHUTDOWN_GRACE=25",
             ) from None
         return status, time.monotonic() - started
 
     def kill(self) -> None:
-        """Ends it at once; its process 1 takes all others with it."""
+        """Kill process 1, and with it all its processes."""
         self._child.kill()
         self._child.wait()
 
 
 def _descendants(process: int) -> Iterator[int]:
-    """Children, grandchildren and so on, parents first."""
+    """All descendants of a process, parents first."""
     with contextlib.suppress(OSError):
         children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
         for child in map(int, children):
@@ -125,19 +125,19 @@ def _descendants(process: int) -> Iterator[int]:
 
 @contextlib.contextmanager
 def start(slug: Path, name: str, command: str, config: Mapping[str, str]) -> Iterator[Dyno]:
-    """Starts a command of the Procfile as dyno `name`, such as web.1; it is gone when the block ends."""
+    """Run a command of the Procfile as dyno `name`, for example web.1, until the block ends."""
     port = free_port() if name.startswith("web.") else None
     Path(environment.APP).mkdir(exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix="tripod-dyno-"))
-    given = [f"{key}={value}" for key, value in environment.dyno(name, config, port).items()]
-    inside = ["env", "-i", *given, "bash", "-c", _PROFILE, command]
-    apart = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--", "sh", "-c", _INSIDE, name]
+    variables = [f"{key}={value}" for key, value in environment.dyno(name, config, port).items()]
+    process = ["env", "-i", *variables, "bash", "-c", _PROFILE, command]
+    isolate = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--", "sh", "-c", _SETUP, name]
     try:
         with memory.limit() as limit, open(scratch / "log", "w") as log:
             (scratch / "layer").mkdir()
             environ = {"PATH": os.defpath + ":/usr/sbin:/sbin", "SLUG": str(slug), "SCRATCH": str(scratch / "layer")}
             child = subprocess.Popen(
-                [*limit.prefix, *apart, *inside],
+                [*limit.prefix, *isolate, *process],
                 env=environ,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -1,19 +1,21 @@
-"""The platform's environment: nothing of the machine's own is inherited, neither by a build nor by a dyno."""
+"""The environment variables of a build and of a dyno. Neither inherits any from this machine."""
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from cli import proxy
+
 APP = "/app"
 PYTHON = f"{APP}/.heroku/python"
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
-TOOLS = "/opt/tools/bin"  # where the test image has pipenv; the platform has it in PYTHON/pipenv/bin
-STACK = "heroku-24"  # Ubuntu; the image is Debian's
-PROFILE = Path(__file__).parent / "profile.d"  # what the buildpack puts there, sourced before each process
+TOOLS = "/opt/tools/bin"  # of the test image; the platform has pipenv in PYTHON/pipenv/bin
+STACK = "heroku-24"  # the platform's, on Ubuntu; the test image uses Debian
+PROFILE = Path(__file__).parent / "profile.d"  # the scripts of the buildpack, sourced before each process
 
 
 def build(source_version: str) -> dict[str, str]:
-    """What bin/compile exports."""
+    """The variables that bin/compile of the buildpack exports."""
     return {
         "HOME": APP,
         "LANG": "en_US.UTF-8",
@@ -27,20 +29,20 @@ def build(source_version: str) -> dict[str, str]:
     }
 
 
-def installation(scratch: Path, given: Mapping[str, str]) -> dict[str, str]:
-    """What pip needs beyond that to reach the index of the machine at hand. `given` is the caller's environment."""
-    bundle = given.get("CA_BUNDLE", "")
+def installation(scratch: Path, caller: Mapping[str, str]) -> dict[str, str]:
+    """The additional variables that pip needs for the package index of this machine, from the caller's environment."""
+    bundle = caller.get("CA_BUNDLE", "")
     names = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE") if bundle else ()
     return {
-        "PIPENV_CACHE_DIR": str(scratch),  # else in HOME, which is the slug here
+        "PIPENV_CACHE_DIR": str(scratch),  # default: in HOME, which is the slug
         "PIPENV_NOSPIN": "1",
-        "PIP_CONFIG_FILE": given.get("PIP_CONF") or os.devnull,
+        "PIP_CONFIG_FILE": caller.get("PIP_CONF") or os.devnull,
         **{name: bundle for name in names},
-        **{name: value for name, value in given.items() if name.lower() in ("http_proxy", "https_proxy", "no_proxy")},
+        **proxy.inherited(caller),
     }
 
 
 def dyno(name: str, config: Mapping[str, str], port: int | None) -> dict[str, str]:
-    """What a process finds before .profile.d has run: config vars, DYNO, and PORT if it is a web process."""
-    own = {"HOME": APP, "PATH": SYSTEM_PATH, "DYNO": name, "PS": name, "STACK": STACK}
-    return {**own, **config, **({"PORT": str(port)} if port else {})}
+    """The variables of a process before .profile.d runs: config vars, DYNO, and PORT for a web process."""
+    platform = {"HOME": APP, "PATH": SYSTEM_PATH, "DYNO": name, "PS": name, "STACK": STACK}
+    return {**platform, **config, **({"PORT": str(port)} if port else {})}

@@ -1,4 +1,4 @@
-"""A dyno's memory limit: a cgroup of its own where one can be made, else a limit for each process."""
+"""The memory limit of a dyno: a cgroup if one can be created, otherwise a limit for each process."""
 
 import contextlib
 import secrets
@@ -14,20 +14,20 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 @dataclass(frozen=True)
 class Limit:
-    """`prefix` is put in front of a command that is to run within the limit; `kind` says what limits it."""
+    """prefix: the words before a command that is to run within the limit. kind: how it is limited, for the output."""
 
     prefix: list[str]
     kind: str
     peak_file: Path | None = None
 
     def peak(self) -> int:
-        """The most bytes that were in use at once; 0 if nobody counts."""
+        """The peak of the memory in use, in bytes; 0 if unknown."""
         return int(self.peak_file.read_text()) if self.peak_file and self.peak_file.exists() else 0
 
 
 @contextlib.contextmanager
 def limit(size: int = DYNO) -> Iterator[Limit]:
-    """A limit of `size` bytes for one dyno, gone again afterwards."""
+    """Create a limit of `size` bytes for one dyno, and remove it afterwards."""
     name = f"tripod-dyno-{secrets.token_hex(4)}"
     for parent, maximum, peak, version in (
         (CGROUPS / "memory", "memory.limit_in_bytes", "memory.max_usage_in_bytes", "v1"),
@@ -47,12 +47,12 @@ def limit(size: int = DYNO) -> Iterator[Limit]:
         finally:
             _remove(group)
         return
-    # The kernel counts for each process here, not for all of a dyno together.
+    # This limits each process, not the sum of all processes of a dyno.
     yield Limit(["prlimit", f"--data={size}", "--"], "RLIMIT_DATA of each process")
 
 
 def _remove(group: Path) -> None:
-    """A process that was just killed holds its group for a moment more."""
+    """Remove the cgroup; a process that was just killed keeps it busy for a moment."""
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError):

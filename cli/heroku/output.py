@@ -1,26 +1,26 @@
-"""Output in the platform's own form, which people know from a push."""
+"""Output in the form of the platform, as in a real push."""
 
 import subprocess
 from collections.abc import Mapping
 
 from deploy.errors import StackError
 
-ERROR_MARK = " !     "  # the platform's own, in front of every line of an error
+ERROR_MARK = " !     "  # before each line of an error
 
 
 def step(text: str) -> None:
-    """A line that begins a part of the work."""
+    """Print the headline of a step."""
     print(f"-----> {text}", flush=True)
 
 
 def detail(text: str) -> None:
-    """Lines below a step."""
+    """Print lines below a step."""
     for line in text.splitlines():
         print(f"       {line}", flush=True)
 
 
 def run(command: list[str], environ: Mapping[str, str], folder: str) -> int:
-    """Runs a command with exactly this environment and shows what it says; returns its exit status."""
+    """Run a command with exactly this environment and print its output; return its exit status."""
     with subprocess.Popen(
         command,
         env=dict(environ),
@@ -36,6 +36,6 @@ def run(command: list[str], environ: Mapping[str, str], folder: str) -> int:
     return child.returncode
 
 
-def error(reason: StackError) -> None:
-    """Print an error, marked as the platform marks its own."""
-    print("\n" + "\n".join(ERROR_MARK + line for line in str(reason).splitlines()), flush=True)
+def error(failure: StackError) -> None:
+    """Print an error, each line with the platform's mark."""
+    print("\n" + "\n".join(ERROR_MARK + line for line in str(failure).splitlines()), flush=True)

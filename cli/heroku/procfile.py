@@ -1,4 +1,4 @@
-"""The Procfile: process types and their commands."""
+"""Read the Procfile: process types and their commands."""
 
 import re
 
@@ -6,6 +6,6 @@ _LINE = re.compile(r"([A-Za-z0-9_-]+):\s*(\S.*)")
 
 
 def read(text: str) -> dict[str, str]:
-    """Process type → command. Lines of any other form are passed over, as the platform does."""
+    """Process type → command. All other lines are ignored, as by the platform."""
     matches = (_LINE.fullmatch(line.strip()) for line in text.splitlines())
     return {match[1]: match[2] for match in matches if match}

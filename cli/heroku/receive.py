@@ -1,6 +1,6 @@
-"""The receiving end of the push: builds the commit, packs the slug, runs the release phase. Any of them can refuse it.
+"""Receive the push: build the commit, pack the slug, run the release phase. Each of them can reject the push.
 
-git's pre-receive hook  →  python3 -m cli.heroku.receive WORK
+The pre-receive hook of the repository calls: python3 -m cli.heroku.receive WORK
 """
 
 import json
@@ -15,32 +15,32 @@ from cli.heroku import build, dyno, environment, output, procfile, slug, source
 from deploy.errors import StackError
 
 
-def receive(work: Path, commit: str) -> None:
-    """Leaves the slug in `work`/slug. Raises StackError."""
-    order = json.loads((work / "order.json").read_text())
+def build_and_release(work: Path, commit: str) -> None:
+    """Build the slug in `work`/slug, and run the release phase. Raise StackError to reject the push."""
+    push = json.loads((work / "push.json").read_text())
     folder = work / "slug"
     folder.mkdir()
     source.export(Path.cwd(), commit, folder)
-    # git tells its hooks where its repository is; a git that a build runs must not believe that.
+    # Git sets GIT_DIR and others for its hooks; the git calls of a build must not use that repository.
     for name in [name for name in os.environ if name.startswith("GIT_")]:
         del os.environ[name]
     Path(environment.APP).mkdir(exist_ok=True)
     subprocess.run(["mount", "--bind", folder, environment.APP], check=True)
     os.umask(0o022)
-    build.compile_app(commit, order["config"], Path(order["cache"]), work / "pip")
+    build.compile_app(commit, push["config"], Path(push["cache"]), work / "pip")
     types = procfile.read((folder / "Procfile").read_text())
     output.step("Discovering process types")
     output.detail(f"Procfile declares types -> {', '.join(types)}")
     output.step("Compressing...")
     slug.ignore(folder)
-    output.detail(slug.judge(folder))
+    output.detail(slug.check_size(folder))
     subprocess.run(["chown", "-R", f"{dyno.USER}:{dyno.USER}", folder], check=True)
     if "release" in types:
-        release(folder, types["release"], order["config"])
+        run_release_phase(folder, types["release"], push["config"])
 
 
-def release(folder: Path, command: str, config: Mapping[str, str]) -> None:
-    """The release phase, in a one-off dyno. Raises StackError if it fails."""
+def run_release_phase(folder: Path, command: str, config: Mapping[str, str]) -> None:
+    """Run the release command in a one-off dyno. Raise StackError if it fails."""
     output.step(f"Running release command: {command}")
     with dyno.start(folder, "release.1", command, config) as one_off:
         status = one_off.wait()
@@ -48,19 +48,19 @@ def release(folder: Path, command: str, config: Mapping[str, str]) -> None:
     if status:
         raise StackError(
             f"Release command failed with exit status {status}.",
-            "The new release takes no traffic; the one before stays.",
-            "mend what it says, and push again",
+            "The new release gets no requests; the previous release stays active.",
+            "correct the error that its output above shows, commit, and push again",
         )
 
 
 def main() -> int:
-    """Every line of standard input is one ref: old commit, new commit, name."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `finally` blocks stop what they started
+    """Read the pushed refs from standard input, one a line: old commit, new commit, name."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # runs `finally` blocks, which stop the dynos
     try:
         for _, commit, _ in map(str.split, sys.stdin):
-            receive(Path(sys.argv[1]), commit)
-    except StackError as refusal:
-        output.error(refusal)
+            build_and_release(Path(sys.argv[1]), commit)
+    except StackError as error:
+        output.error(error)
         print(f"\n{output.ERROR_MARK}Push rejected.", flush=True)
         return 1
     return 0

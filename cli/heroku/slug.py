@@ -1,4 +1,4 @@
-"""The slug: what is left of a build to be started."""
+"""The slug: the files that a build produces for the dynos. Apply .slugignore and check the size."""
 
 import shutil
 import subprocess
@@ -12,7 +12,7 @@ WARN = 300 * MB
 
 
 def ignore(folder: Path) -> None:
-    """Takes away what .slugignore names: patterns as in .gitignore, without `!`."""
+    """Remove the files that .slugignore names, with patterns as in .gitignore, but without `!`."""
     if not (folder / ".slugignore").is_file():
         return
     for line in map(str.strip, (folder / ".slugignore").read_text().splitlines()):
@@ -27,20 +27,23 @@ def size(folder: Path) -> int:
     return sum(path.lstat().st_size for path in folder.rglob("*"))
 
 
-def judge(folder: Path) -> str:
-    """A remark on the slug's size. Raises StackError if it is too large. It is compressed only if that may matter."""
+def check_size(folder: Path) -> str:
+    """The size of the slug, for the output. Raise StackError if it is too large.
+
+    The slug is compressed only if its size without compression is near the limit.
+    """
     plain = size(folder)
     if plain <= WARN:
-        return f"{plain // MB} MB before compression (limit {LIMIT // MB} MB after it)"
+        return f"{plain // MB} MB before compression (limit: {LIMIT // MB} MB, compressed)"
     packed = _compressed(folder)
     if packed > LIMIT:
         largest = sorted(((size(path), path.name) for path in folder.iterdir() if path.is_dir()), reverse=True)[:3]
         raise StackError(
             f"Compiled slug size: {packed // MB} MB is too large (max is {LIMIT // MB} MB).",
             "Largest: " + ", ".join(f"{name} ({of // MB} MB)" for of, name in largest) + ".",
-            "name in .slugignore what the app does not need, or take packages out of the Pipfile",
+            "list files that the app does not need in .slugignore, or remove packages from the Pipfile",
         )
-    return f"{packed // MB} MB" + (": slow to start from" if packed > WARN else "")
+    return f"{packed // MB} MB" + (": large slugs start slowly" if packed > WARN else "")
 
 
 def _compressed(folder: Path) -> int:

@@ -1,14 +1,15 @@
-"""The files of one commit, as a push brings them: what is not committed is not there."""
+"""Export the files of one commit, as a push transfers them: without uncommitted changes."""
 
 import subprocess
 from pathlib import Path
 
+from cli import git
+
 
 def export(repository: Path, commit: str, folder: Path) -> None:
-    """Writes the commit's files to the folder. Raises CalledProcessError, after git has said why."""
-    # The repository may belong to somebody else, whom git distrusts; nothing of it is executed here.
-    git = ["git", "-c", "safe.directory=*", "-C", str(repository), "archive", commit]
-    with subprocess.Popen(git, stdout=subprocess.PIPE) as archive:
+    """Write the files of the commit to a folder. Raise CalledProcessError after git has printed the reason."""
+    command = git.command("archive", commit, folder=repository)
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as archive:
         subprocess.run(["tar", "-x", "-C", str(folder)], stdin=archive.stdout, check=True)
     if archive.returncode:
-        raise subprocess.CalledProcessError(archive.returncode, git)
+        raise subprocess.CalledProcessError(archive.returncode, command)

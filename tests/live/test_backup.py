@@ -188,11 +188,11 @@ def test_older_schema_is_migrated(stack, backup, tmp_path):
 
 
 def test_truncated_file_is_refused(stack, backup, tmp_path):
-    """A file that was cut short is refused before anything is touched."""
+    """A truncated file is refused before anything is changed."""
     cut, before = tmp_path / "cut.zip", stack.containers()
     cut.write_bytes(backup[0].read_bytes()[:-100])
     done = stack("restore", str(cut), "--yes")
-    assert done.returncode == 1 and "cut short" in done.stderr
+    assert done.returncode == 1 and "truncated" in done.stderr
     assert stack.containers() == before
 
 

@@ -66,7 +66,7 @@ class Pushed:
 
 def pushed(repository: Path, work: Path, config: dict[str, str], capfd) -> Pushed:
     """Pushes HEAD."""
-    status = push.push(repository, "HEAD", work, config, CACHE)
+    status = push.push_commit(repository, "HEAD", work, config, CACHE)
     said = "".join(line.removeprefix("remote: ").rstrip() + "\n" for line in capfd.readouterr().err.splitlines())
     return Pushed(status, said, work / "slug")
 
@@ -75,7 +75,7 @@ def pushed(repository: Path, work: Path, config: dict[str, str], capfd) -> Pushe
 def slug(repository, config, tmp_path_factory) -> Path:
     """The slug of a push that was accepted."""
     work = tmp_path_factory.mktemp("push")
-    assert push.push(repository, "HEAD", work, config | {"WSGI_SERVER": "gunicorn"}, CACHE) == 0
+    assert push.push_commit(repository, "HEAD", work, config | {"WSGI_SERVER": "gunicorn"}, CACHE) == 0
     return work / "slug"
 
 
@@ -266,7 +266,7 @@ def refused(repository: Path, tmp_path: Path, config, capfd) -> str:
 def test_two_package_managers(change, tmp_path, config, capfd):
     """A second package manager's file rejects the push, with the platform's reason and what to type."""
     said = refused(change(**{"requirements.txt": "flask\n"}), tmp_path, config, capfd)
-    assert "Error: Multiple Python package manager files were found." in said and "git rm requirements.txt" in said
+    assert "error: Multiple Python package manager files were found." in said and "git rm requirements.txt" in said
 
 
 def test_stale_lock(change, tmp_path, config, capfd):
@@ -279,7 +279,7 @@ def test_stale_lock(change, tmp_path, config, capfd):
 def test_failing_hook(change, tmp_path, config, capfd):
     """A hook that fails rejects the push, before anything is installed if it is bin/pre_compile."""
     said = refused(change(**{"bin/pre_compile": "#!/bin/sh\necho no such luck\nexit 4\n"}), tmp_path, config, capfd)
-    assert "no such luck" in said and "Error: Failed to run the bin/pre_compile script." in said
+    assert "no such luck" in said and "error: Failed to run the bin/pre_compile script." in said
     assert "Installing" not in said
 
 

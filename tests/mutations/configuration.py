@@ -142,16 +142,16 @@ MUTATIONS = (
     # --- a switch and a release ---
     Mutation(
         CLI_ROLLOUT,
-        "        _try_out(stack, new, change.paths)\n        _hand_over(stack, new)\n",
-        "        _hand_over(stack, new)\n        _try_out(stack, new, change.paths)\n",
+        "        _smoke_check(stack, new, plan.smoke_paths)\n        _hand_over(stack, new)\n",
+        "        _hand_over(stack, new)\n        _smoke_check(stack, new, plan.smoke_paths)\n",
         ROLLOUT + " -k bad",
     ),
-    Mutation(CLI_ROLLOUT, "            _drain(front, one, step)\n", "            pass\n", ROLLOUT + " -k waits"),
+    Mutation(CLI_ROLLOUT, "            _drain(nginx, container, step)\n", "            pass\n", ROLLOUT + " -k waits"),
     Mutation(CLI_ROLLOUT, '"--no-recreate", ', "", "tests/live/reliability/test_rollout_interrupted.py -k ctrl_c"),
     Mutation(
         CLI_ROLLOUT,
-        "    keep_only(stack, one)\n    return one\n",
-        "    return one\n",
+        "    retire_others(stack, active)\n    return active\n",
+        "    return active\n",
         "tests/live/reliability/test_rollout_interrupted.py -k kill_9_at",
     ),
     Mutation("Dockerfile", "STOPSIGNAL SIGTERM", "STOPSIGNAL SIGKILL", STOP + " -k flight"),

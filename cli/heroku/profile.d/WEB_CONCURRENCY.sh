@@ -1,5 +1,6 @@
 # shellcheck shell=sh
-# As the buildpack's, which reads the memory from the dyno's cgroup: 256 MB for each process, two for each CPU and one more.
+# As in the buildpack, which reads the memory from the dyno's cgroup: one process for each 256 MB, at most two for each CPU
+# and one more.
 export DYNO_RAM=512
 if [ -z "${WEB_CONCURRENCY-}" ]; then
     by_cpu=$(($(nproc) * 2 + 1)) by_memory=$((DYNO_RAM / 256))

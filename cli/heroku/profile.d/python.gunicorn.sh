@@ -1,3 +1,3 @@
 # shellcheck shell=sh
-# As the buildpack's.
+# As in the buildpack.
 export FORWARDED_ALLOW_IPS='*' GUNICORN_CMD_ARGS="${GUNICORN_CMD_ARGS:---access-logfile -}"

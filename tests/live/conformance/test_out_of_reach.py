@@ -62,7 +62,7 @@ def test_neighbours_reach_no_port(fleet):
     """A container in all of the stack's networks finds no open port of the app's, and one of Nginx's."""
 
     def found(server) -> list[str]:
-        networks = [f"--network={server.stack.project}_{network}" for network in ("inside", "edge")]
+        networks = [f"--network={server.stack.project}_{network}" for network in ("egress", "edge")]
         hosts = (address(server, "web"), address(server, "nginx"))
         return neighbour(*networks, script=OPEN_PORTS, arguments=hosts)
 

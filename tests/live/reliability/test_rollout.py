@@ -21,9 +21,9 @@ NEVER_READY = 30  # seconds after which that is believed; longer than a good one
 BAD = {  # the app's behaviour → a part of the sentence that tells why it was taken back
     "never ready": f"it was not ready within {NEVER_READY} s",
     "answers 500": "GET / answered 500",
-    "does not import": "it ended",
-    "server dies": "it ended|got no answer",
-    "workers die": "got no answer|answered 50|it ended",  # Gunicorn ends as a whole when one dies with status 3
+    "does not import": "it exited",
+    "server dies": "it exited|got no answer",
+    "workers die": "got no answer|answered 50|it exited",  # Gunicorn ends as a whole when one dies with status 3
 }
 
 
@@ -71,14 +71,14 @@ def test_bad_releases_are_taken_back(checkout, record):
             checkout.write("ledger.py", f'BEHAVIOUR = "{behaviour}"', 'BEHAVIOUR = "good"')
             assert (checkout.webs(), healthz(checkout)) == (before, served)
         checkout.write("migrate.py", "STATUS = 0", "STATUS = 3")
-        back.append(taken_back(checkout, "the migrations ended with status 3"))
+        back.append(taken_back(checkout, "the migrations exited with status 3"))
         checkout.write("migrate.py", "STATUS = 3", "STATUS = 0")
     record(
         "Bad releases",
         f"releases: {', '.join([*BAD, 'its migration fails'])}",
         len(back),
         back.count(False),
-        "taken back by itself, with the reason in one sentence",
+        "rolled back automatically, with the reason in one sentence",
     )
     judge(record, "Bad releases", "requests during these", load, checkout)
     assert all(back)
@@ -89,7 +89,7 @@ def test_bad_releases_are_taken_back(checkout, record):
 def taken_back(checkout, reason: str) -> bool:
     """Whether a release ends with status 1 and this reason."""
     done = checkout.run("./stack", "release", "--ready-within", str(NEVER_READY), RELEASE="bad")
-    matches = re.search(f"^wrong: The release of .* was taken back: .*({reason})", done.stdout, re.MULTILINE)
+    matches = re.search(f"^error: The release of .* was rolled back: .*({reason})", done.stdout, re.MULTILINE)
     if done.returncode != 1 or not matches:
         print(done.stdout)
     return done.returncode == 1 and bool(matches)
@@ -104,7 +104,7 @@ def test_what_waits_for_the_old_one_is_answered(checkout, record):
     answers = []
     with checkout.start("switch", "gunicorn") as process, ThreadPoolExecutor(4 * THREADS) as pool:
         for line in process.stdout:
-            if line.startswith("- trying it out") and not answers:
+            if line.startswith("- running the smoke check") and not answers:
                 answers = [pool.submit(requests.get, f"{checkout.url}/sleep/6", timeout=60) for _ in range(4 * THREADS)]
         statuses = [answer.result().status_code for answer in answers]
     lost = len(statuses) - statuses.count(200)

@@ -10,7 +10,15 @@ from tests.live.reliability.checkout import assert_nothing_to_change, healthz, j
 from tests.live.reliability.clients import Clients
 
 SECTION = "Switch and release, interrupted"
-STEPS = ("building", "running the migrations,", "waiting until", "trying it out", "handing over", "watching", "letting")
+STEPS = (
+    "building",
+    "running the migrations,",
+    "waiting until",
+    "running the smoke check",
+    "handing over",
+    "watching",
+    "draining",
+)
 
 
 def kill_at(checkout, step: str, how: signal.Signals, *words: str) -> str:
@@ -59,9 +67,9 @@ def test_ctrl_c_goes_back(checkout):
     """Ctrl-C takes the change back: the container that served does so still, alone."""
     checkout.stack("switch", "gunicorn")
     before = checkout.webs()
-    for step in ("trying it out", "watching"):
+    for step in ("running the smoke check", "watching"):
         said = kill_at(checkout, step, signal.SIGINT, "switch", "uwsgi")
-        assert "The switch to uwsgi was taken back: gunicorn serves as before." in said
+        assert "The switch to uwsgi was rolled back: gunicorn is still active." in said
         assert (checkout.webs(), healthz(checkout)["wsgi_server"]) == (before, "gunicorn")
 
 
@@ -69,12 +77,12 @@ def test_two_at_once(checkout):
     """A second call while one is at work is refused at once, and disturbs nothing."""
     with checkout.start("switch", "uwsgi") as first:
         for line in first.stdout:
-            if "trying it out" in line:
+            if "running the smoke check" in line:
                 break
         second = checkout.run("./stack", "switch", "mod_wsgi")
         first.stdout.read()
     assert (first.returncode, second.returncode) == (0, 1)
-    assert "is at work in this folder" in second.stdout
+    assert "is running in this folder" in second.stdout
     assert (len(checkout.webs()), healthz(checkout)["wsgi_server"]) == (1, "uwsgi")
 
 
@@ -84,7 +92,7 @@ def test_status_names_who_serves_and_what_is_left(checkout):
     said = checkout.stack("status")
     assert re.search(r"-web-\d+ serves since \d+ s: gunicorn, release \S+, image [0-9a-f]{12}$", said, re.MULTILINE)
     assert re.search(r"-web-\d+ \(uwsgi, running\) does not serve: .*type: ./stack switch gunicorn", said)
-    assert "An earlier change was interrupted." in checkout.stack("up")
+    assert "An earlier rollout was interrupted." in checkout.stack("up")
     assert len(checkout.webs()) == 1
 
 

@@ -1,4 +1,4 @@
-"""The archive of ./stack backup, and the way back when a restore fails."""
+"""Unit tests of ./stack backup and restore: the archive, damaged files, and the rollback of a failed restore."""
 
 import argparse
 import contextlib
@@ -15,50 +15,50 @@ from cli import archive, deployment
 from cli.commands import backup, restore
 from deploy.errors import StackError
 
-FOUND = {"kind": "sqlite", "profile": False, "folder": "/state", "file": "app.db", "schema": "0002", "release": "v1"}
-MANIFEST = {key: FOUND[key] for key in ("kind", "file", "schema", "release")} | {"made_at": "2026-01-01T00:00:00+00:00"}
+DATA = {"kind": "sqlite", "profile": False, "folder": "/state", "file": "app.db", "schema": "0002", "release": "v1"}
+MANIFEST = {key: DATA[key] for key in ("kind", "file", "schema", "release")} | {"made_at": "2026-01-01T00:00:00+00:00"}
 
 
-def nothing(text=""):
-    pass
+def ignore_progress(text=""):
+    """The `tick` of a step that nobody watches."""
 
 
 @pytest.fixture
 def file(tmp_path):
-    """A backup."""
+    """A valid backup file."""
     path = tmp_path / "backup.zip"
     with archive.create(path) as draft:
-        draft.add(archive.STATE, io.BytesIO(b"state " * 1000), nothing)
+        draft.add(archive.STATE, io.BytesIO(b"state " * 1000), ignore_progress)
         draft.finish(**MANIFEST)
     return path
 
 
-def test_archive(file):
-    """What was put in comes out again; only its owner can read the file, and no draft is left."""
-    found = archive.Archive(file, nothing)
-    assert found.open(archive.STATE).read() == b"state " * 1000
-    assert found.manifest.items() >= MANIFEST.items()
+def test_archive_round_trip(file):
+    """Members and manifest are read back unchanged; only the owner can read the file, and no draft is left."""
+    backup = archive.Archive(file, ignore_progress)
+    assert backup.open(archive.STATE).read() == b"state " * 1000
+    assert backup.manifest.items() >= MANIFEST.items()
     assert file.stat().st_mode & 0o777 == 0o600
     assert os.listdir(file.parent) == [file.name]
 
 
 def test_failed_backup_leaves_no_file(tmp_path):
-    """Where something fails on the way there is no file, nor a draft of one, and an older backup stays."""
+    """A backup that fails halfway leaves neither a file nor a draft, and does not touch an older backup."""
     (tmp_path / "backup.zip").write_text("older")
     with pytest.raises(RuntimeError), archive.create(tmp_path / "backup.zip") as draft:
-        draft.add(archive.STATE, io.BytesIO(b"half"), nothing)
-        raise RuntimeError("the container has gone")
+        draft.add(archive.STATE, io.BytesIO(b"half"), ignore_progress)
+        raise RuntimeError("the container has exited")
     assert os.listdir(tmp_path) == ["backup.zip"] and (tmp_path / "backup.zip").read_text() == "older"
 
 
-def test_no_space(tmp_path):
-    """A file that can't grow is a problem in three parts, and nothing of it stays."""
+def test_full_disk(tmp_path):
+    """A file that cannot grow is a StackError, and nothing of it is left."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
     try:
         with pytest.raises(StackError) as raised, archive.create(tmp_path / "backup.zip") as draft:
-            draft.add(archive.STATE, io.BytesIO(os.urandom(100_000)), nothing)
+            draft.add(archive.STATE, io.BytesIO(os.urandom(100_000)), ignore_progress)
             draft.finish(**MANIFEST)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -67,16 +67,16 @@ def test_no_space(tmp_path):
 
 
 def test_missing_folder(tmp_path):
-    """A folder that is not there is named."""
+    """A missing folder is a StackError with the reason."""
     with pytest.raises(StackError, match="No such file"), archive.create(tmp_path / "nowhere/backup.zip"):
         raise AssertionError("not reached")
 
 
-def _cut(path):
+def _truncate(path):
     path.write_bytes(path.read_bytes()[:-30])
 
 
-def _change(path):
+def _flip_bit(path):
     content = bytearray(path.read_bytes())
     content[60] ^= 1
     path.write_bytes(content)
@@ -91,11 +91,11 @@ def _rewrite(path, **manifest):
             new.writestr(name, content)
 
 
-def _other_content(path):
+def _change_checksum(path):
     _rewrite(path, members={archive.STATE: {"bytes": 6000, "sha256": "0" * 64}})
 
 
-def _other_zip(path):
+def _write_other_zip(path):
     with zipfile.ZipFile(path, "w") as new:
         new.writestr("photo.jpg", "…")
 
@@ -103,41 +103,41 @@ def _other_zip(path):
 @pytest.mark.parametrize(
     "damage, expected",
     [
-        (_cut, "cut short"),
-        (_change, "damaged"),
-        (_other_content, "not what was saved"),
+        (_truncate, "truncated"),
+        (_flip_bit, "damaged"),
+        (_change_checksum, "checksum of state.tar does not match"),
         (lambda path: _rewrite(path, format=archive.FORMAT + 1), "newer release"),
-        (_other_zip, "none that ./stack backup has made"),
-        (lambda path: path.write_text("hello"), "no backup at all"),
+        (_write_other_zip, "not made by ./stack backup"),
+        (lambda path: path.write_text("hello"), "not a backup"),
         (lambda path: path.unlink(), "No such file"),
     ],
 )
 def test_unusable_file(file, damage, expected):
-    """A file that is not a whole backup is refused before anything else is looked at."""
+    """A file that is not a complete backup is refused, and nothing is changed."""
     damage(file)
     with pytest.raises(StackError) as raised:
-        archive.Archive(file, nothing)
+        archive.Archive(file, ignore_progress)
     assert expected in raised.value.error and "Nothing was changed" in raised.value.cause
 
 
-@pytest.mark.parametrize("found", [{"kind": "postgresql"}, {"kind": "other"}])
-def test_database_of_others(found):
-    """A database that is not the stack's own is neither saved nor replaced: the owner's tools are named."""
-    with pytest.raises(StackError, match="not this stack's own"):
-        backup.check_kind(FOUND | found)
+@pytest.mark.parametrize("data", [{"kind": "postgresql"}, {"kind": "other"}])
+def test_external_database_is_refused(data):
+    """A database server that is not part of the stack is neither backed up nor replaced."""
+    with pytest.raises(StackError, match="not part of this stack"):
+        backup.check_database(DATA | data)
 
 
-class Here:
-    """A place where nothing happens but what the test says; what was asked for is remembered."""
+class FakeDeployment:
+    """A deployment that records its steps, and in which the step `failing` fails once."""
 
     env = None
 
-    def __init__(self, refuse=""):
-        self.refuse, self.done = refuse, []
+    def __init__(self, failing=""):
+        self.failing, self.done = failing, []
 
     def command(self, *words, **env):
         self.done.append(words[-1])
-        return ["sh", "-c", f"cat > /dev/null; test {words[-1]} != {self.refuse or 'nothing'}"]
+        return ["sh", "-c", f"cat > /dev/null; test {words[-1]} != {self.failing or 'nothing'}"]
 
     def is_running(self):
         return True
@@ -147,71 +147,73 @@ class Here:
 
     def start(self):
         self.done.append("start")
-        if self.refuse == "start":
-            self.refuse = ""
-            raise StackError("The app does not start.", "It said nothing.", "./stack logs")
+        if self.failing == "start":
+            self.failing = ""
+            raise StackError("The app does not start.", "(no output)", "./stack logs")
 
 
 @pytest.fixture
-def restored(file, monkeypatch):
-    def run(here, **found):
-        monkeypatch.setattr(deployment, "current", lambda: contextlib.nullcontext(here))
-        monkeypatch.setattr(deployment, "describe", lambda here: FOUND | found)
+def run_restore(file, monkeypatch):
+    """Run ./stack restore on a FakeDeployment, with this description of its data."""
+
+    def run(fake, **data):
+        monkeypatch.setattr(deployment, "current", lambda: contextlib.nullcontext(fake))
+        monkeypatch.setattr(deployment, "describe_data", lambda fake: DATA | data)
         return restore.run(argparse.Namespace(file=file, yes=True))
 
     return run
 
 
-def test_restore(restored):
-    """The copy is complete and migrated before the app is stopped, and nothing is left beside the data."""
-    here = Here()
-    assert restored(here) == 0
-    assert here.done == ["unpack", "deploy/release", "stop", "swap", "start", "forget"]
+def test_restore(run_restore):
+    """The copy is complete and migrated before the app is stopped, and nothing is left beside the live data."""
+    fake = FakeDeployment()
+    assert run_restore(fake) == 0
+    assert fake.done == ["unpack", "deploy/release", "stop", "swap", "start", "discard"]
 
 
-def test_schema_that_is_not_known(restored):
-    """A release command that refuses the copy ends the restore while the app still runs."""
-    here = Here(refuse="deploy/release")
+def test_unknown_schema(run_restore):
+    """A release command that fails on the copy ends the restore while the app keeps running."""
+    fake = FakeDeployment(failing="deploy/release")
     with pytest.raises(StackError, match="SQLite in app.db at schema 0002"):
-        restored(here)
-    assert here.done == ["unpack", "deploy/release", "forget"]
+        run_restore(fake)
+    assert fake.done == ["unpack", "deploy/release", "discard"]
 
 
 @pytest.mark.parametrize(
-    "refuse, done",
+    "failing, done",
     [
-        ("swap", ["stop", "swap", "undo", "start", "forget"]),
-        ("start", ["stop", "swap", "start", "stop", "undo", "start", "forget"]),
+        ("swap", ["stop", "swap", "revert", "start", "discard"]),
+        ("start", ["stop", "swap", "start", "stop", "revert", "start", "discard"]),
     ],
 )
-def test_way_back(restored, refuse, done):
-    """Where the exchange fails, or the app does not start with the restored data, the old data comes back."""
-    here = Here(refuse)
+def test_failed_exchange_is_reverted(run_restore, failing, done):
+    """If the exchange fails, or the app does not start with the restored data, the previous data is put back."""
+    fake = FakeDeployment(failing)
     with pytest.raises(StackError):
-        restored(here)
-    assert here.done == ["unpack", "deploy/release", *done]
+        run_restore(fake)
+    assert fake.done == ["unpack", "deploy/release", *done]
 
 
-def test_old_data_is_kept_when_the_way_back_fails(restored):
-    """What could not be put back is not removed either."""
-    here = Here("start")
-    here.command = lambda *words, **env: here.done.append(words[-1]) or ["test", words[-1], "!=", "undo"]
+def test_previous_data_is_kept_when_the_revert_fails(run_restore):
+    """Data that could not be put back is not removed either."""
+    fake = FakeDeployment("start")
+    fake.command = lambda *words, **env: fake.done.append(words[-1]) or ["test", words[-1], "!=", "revert"]
     with pytest.raises(StackError):
-        restored(here)
-    assert "forget" not in here.done
+        run_restore(fake)
+    assert "discard" not in fake.done
 
 
 @pytest.mark.parametrize(
-    "found, expected",
+    "data, expected",
     [
         ({"kind": "postgresql", "profile": True, "file": None}, "PostgreSQL"),
         ({"file": "shop.db"}, "SQLite in shop.db"),
     ],
 )
-def test_other_database(restored, found, expected):
-    """A backup of one kind of database, or file, is not put where another is in use; how to get there is said."""
-    here = Here()
+def test_other_database(run_restore, data, expected):
+    """A backup of another kind of database, or of another file, is refused with the setting that would fit."""
+    fake = FakeDeployment()
     with pytest.raises(StackError, match=f"backup of SQLite in app.db at schema 0002.*runs on {expected}") as raised:
-        restored(here, **found)
+        run_restore(fake, **data)
     assert "DATABASE_URL=sqlite:////state/app.db ./stack up" in raised.value.fix
-    assert here.done == []
+    assert fake.done == []

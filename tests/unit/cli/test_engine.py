@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from cli import apt, base_image, console, engine, sudo
+from cli import apt, base_image, console, engine, processes, sudo
 from deploy.errors import StackError
 
 ACCESS_DENIED = "permission denied while trying to connect to the Docker daemon socket"
@@ -301,11 +301,11 @@ def test_exited_engine_is_not_waited_for():
     """An exited daemon is not alive, even if no init process reaps it."""
     child = subprocess.Popen(["true"])
     deadline = time.monotonic() + 5
-    while engine._is_alive(child.pid) and time.monotonic() < deadline:
+    while processes.is_running(child.pid) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not engine._is_alive(child.pid)  # a zombie: it has not been waited for
     child.wait()
-    assert not engine._is_alive(child.pid) and engine._is_alive(os.getpid())
+    assert not processes.is_running(child.pid) and processes.is_running(os.getpid())
 
 
 def _engine_has_image(monkeypatch, there):

@@ -1,4 +1,4 @@
-"""./stack lock, as far as it needs no engine."""
+"""Unit tests of ./stack lock, without an engine."""
 
 import json
 
@@ -7,14 +7,14 @@ from cli.console import ROOT
 
 
 def test_no_index_in_the_lock():
-    """What pipenv writes about the index it used is left out, and nothing else is changed."""
+    """The package index that pipenv writes into the lock file is removed, and nothing else is changed."""
     source = {"name": "pypi", "url": "https://index.example/simple", "verify_ssl": True}
-    made = {"_meta": {"hash": {"sha256": "0"}, "sources": [source]}, "default": {"flask": {"version": "==3"}}}
-    kept = json.loads(lock.without_index(json.dumps(made)))
-    assert kept == made | {"_meta": {"hash": {"sha256": "0"}, "sources": []}}
+    lock_file = {"_meta": {"hash": {"sha256": "0"}, "sources": [source]}, "default": {"flask": {"version": "==3"}}}
+    stripped = json.loads(lock.without_index(json.dumps(lock_file)))
+    assert stripped == lock_file | {"_meta": {"hash": {"sha256": "0"}, "sources": []}}
 
 
-def test_the_projects_own_lock_names_no_index():
-    """Pipfile.lock is as the verb leaves it."""
+def test_lock_file_of_the_project_has_no_index():
+    """Pipfile.lock is in the form that ./stack lock writes."""
     text = (ROOT / "Pipfile.lock").read_text()
     assert lock.without_index(text) == text

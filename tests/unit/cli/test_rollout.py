@@ -1,11 +1,11 @@
-"""What ./stack reads of the containers before it hands over, and who may."""
+"""Unit tests of rollouts: what is read from Nginx and Docker, the lock, and when a handover is refused."""
 
 import json
 import subprocess
 
 import pytest
 
-from cli import compose, console, nginx, rollout
+from cli import compose, console, nginx, project, rollout
 from cli.commands import switch
 from deploy.errors import StackError
 
@@ -18,43 +18,46 @@ UNIX = """Num       RefCount Protocol Flags    Type St Inode Path
 """
 
 
-def answers(monkeypatch, stdout):
-    """Let docker answer every question so."""
+def docker_prints(monkeypatch, stdout):
+    """Let every docker command print this text."""
     monkeypatch.setattr(console, "capture", lambda argv, **_: subprocess.CompletedProcess(argv, 0, stdout, ""))
 
 
 def test_connections_are_counted(monkeypatch):
-    """What waits to be accepted counts like what is being worked on; other sockets and the listener do not."""
-    answers(monkeypatch, UNIX)
+    """Connections in the backlog count like accepted ones; other sockets and the listening socket do not count."""
+    docker_prints(monkeypatch, UNIX)
     assert [nginx.NginxContainer("nginx").connections(host) for host in ("old", "new", "none")] == [2, 1, 0]
 
 
-@pytest.mark.parametrize(("said", "serving"), [("abc.sock\n1700000000\n", ("abc", 1700000000)), ("", ("", 0))])
-def test_link_is_read(monkeypatch, said, serving):
-    """The link names the container by its host name, and its own age is since when; without a link nobody serves."""
-    answers(monkeypatch, said)
-    assert nginx.NginxContainer("nginx").serving() == serving
+@pytest.mark.parametrize(("stdout", "active"), [("abc.sock\n1700000000\n", ("abc", 1700000000)), ("", ("", 0))])
+def test_active_container_is_read_from_the_link(monkeypatch, stdout, active):
+    """The link names the active container by its hostname, and its own age is the time since the promotion.
+
+    Without a link no container is active.
+    """
+    docker_prints(monkeypatch, stdout)
+    assert nginx.NginxContainer("nginx").active() == active
 
 
-def test_answers_are_counted_from_the_log(monkeypatch):
-    """Only what reached a web container counts, by its last answer; lines that are no JSON are passed over."""
+def test_responses_are_counted_from_the_log(monkeypatch):
+    """Only requests that reached a web container count, by their last response; lines that are not JSON are skipped."""
     statuses = ("200", "500", "-", "", "502, 200", "502")
     lines = [json.dumps({"logger": "nginx.access", "app_status": status}) for status in statuses]
-    answers(monkeypatch, "\n".join([*lines, "2026/11/21 [error] no JSON", "[1]"]))
-    assert nginx.NginxContainer("nginx").answers(0) == (4, 2)
+    docker_prints(monkeypatch, "\n".join([*lines, "2026/11/21 [error] no JSON", "[1]"]))
+    assert nginx.NginxContainer("nginx").responses(0) == (4, 2)
 
 
-def test_second_call_is_refused():
-    """While one call holds the lock, another is told so; when it is over, the next may."""
-    with rollout.alone():
-        with pytest.raises(StackError, match="at work in this folder"), rollout.alone():
-            raise AssertionError("two at once")
-    with rollout.alone():
+def test_concurrent_rollout_is_refused():
+    """A second rollout is refused while the first one holds the lock, and runs after it."""
+    with rollout.exclusive():
+        with pytest.raises(StackError, match="is running in this folder"), rollout.exclusive():
+            raise AssertionError("two rollouts at the same time")
+    with rollout.exclusive():
         pass
 
 
 def test_plain_processes_are_refused(monkeypatch):
-    """Where the stack runs without containers, nothing can be handed over, and the message names the other way."""
+    """A stack of plain processes cannot hand over; the error names the command that works there."""
     monkeypatch.setattr("cli.native.running", lambda: {"pid": 1})
     with pytest.raises(StackError) as raised:
         switch.run(None)
@@ -62,9 +65,34 @@ def test_plain_processes_are_refused(monkeypatch):
     assert "./stack up --native --server" in raised.value.fix
 
 
-def test_without_nginx_there_is_no_handover(monkeypatch):
-    """Apache alone, or a stack that does not run: said in three parts."""
+def test_handover_requires_nginx(monkeypatch):
+    """Without a running Nginx (Apache alone, or a stopped stack) a handover is an error."""
     monkeypatch.setattr(compose, "containers", lambda stack: [])
     with pytest.raises(StackError) as raised:
         nginx.NginxContainer.of("tripod")
     assert raised.value.fix == "./stack up"
+
+
+CONFIGURED = {"services": {"web": {"environment": {"WSGI_SERVER": None}}}}
+
+
+@pytest.mark.parametrize(
+    ("environment", "saved"), [({}, []), ({"WSGI_SERVER": ""}, []), ({"WSGI_SERVER": "uwsgi"}, ["uwsgi"])]
+)
+def test_repair_saves_the_server_that_was_chosen(monkeypatch, environment, saved):
+    """An interrupted switch that is complete but for saving its server is completed; an unset server is not saved.
+
+    Compose passes settings by name, so a setting that is not set is missing in a container and None in the config.
+    """
+    names = []
+    web = {"id": "1", "service": "web", "image": "", "state": "running", "health": "", "exit_code": 0, "since": ""}
+    active = compose.Container(**web, hostname="new", environment=environment)
+    old = compose.Container(**web | {"id": "2"}, hostname="old")
+    monkeypatch.setattr(compose, "containers", lambda stack: [old, active])
+    monkeypatch.setattr(compose, "config", lambda: CONFIGURED)
+    monkeypatch.setattr(nginx.NginxContainer, "of", lambda stack: nginx.NginxContainer("nginx"))
+    monkeypatch.setattr(nginx.NginxContainer, "active", lambda self: ("new", 1700000000))
+    monkeypatch.setattr(project, "save_server", names.append)
+    monkeypatch.setattr(rollout, "retire_others", lambda stack, active: None)
+    assert rollout.repair("tripod") is active
+    assert names == saved

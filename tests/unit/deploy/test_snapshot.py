@@ -69,7 +69,7 @@ def test_swap(folder, other):
     snapshot.unpack(other, saved(folder))
     assert notes(other / "app.db") == ["from before"]
     snapshot.swap(other)
-    snapshot.forget(other)
+    snapshot.discard(other)
     assert notes(other / "app.db") == ["committed"]
     assert sorted(path.name for path in other.iterdir()) == ["app.db", "secret_key"]
     assert (other / "secret_key").read_text() == "old"
@@ -79,7 +79,7 @@ def test_undo(folder, other):
     """What was there before comes back with all that it held."""
     snapshot.unpack(other, saved(folder))
     snapshot.swap(other)
-    snapshot.undo(other)
+    snapshot.revert(other)
     assert notes(other / "app.db") == ["from before"]
     assert (other / "secret_key").read_text() == "new"
 
