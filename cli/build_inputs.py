@@ -24,7 +24,7 @@ def environment(environ=os.environ):
         "RELEASE": release_name(),
         "CA_BUNDLE": bundle,
         "PIP_CONF": _save("pip.conf", pip_conf(pip_settings(_pip_files(environ), environ), bundle)),
-        **_proxies(environ),
+        **proxy.both_spellings(environ),
     }
     already_set = {name for name in inputs if environ.get(name)} | dotenv.names()
     return {name: value for name, value in inputs.items() if value and name not in already_set}
@@ -32,9 +32,7 @@ def environment(environ=os.environ):
 
 def release_name():
     """Return git's description of the working tree, or `dev` without git."""
-    # If root runs ./stack in another user's folder, git refuses it unless it is declared safe.
-    git = ["git", "-c", f"safe.directory={ROOT}", "describe", "--always", "--dirty"]
-    return console.capture(git).stdout.strip() or "dev"
+    return console.capture(git.command("describe", "--always", "--dirty")).stdout.strip() or "dev"
 
 
 def pip_settings(files, environ):
@@ -86,12 +84,6 @@ def _bundle_text(environ):
     bundle = Path(override) if override else SYSTEM_BUNDLE
     has_local = override or any(LOCAL_CAS.rglob("*.crt"))
     return bundle.read_text() if has_local and bundle.is_file() else ""
-
-
-def _proxies(environ):
-    """Return the proxy variables in both spellings: apt reads the lower case one only, other tools the upper case."""
-    values = {name: environ.get(name) or environ.get(name.upper()) for name in PROXIES}
-    return {spelling: value for name, value in values.items() for spelling in (name, name.upper()) if value}
 
 
 def _save(name, text):

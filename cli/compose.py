@@ -28,9 +28,28 @@ def environment():
     return {**os.environ, **build_inputs.environment()}
 
 
-def command(*words, profiles=()):
-    """Return the command line of a call."""
-    return ["docker", "compose", *(word for name in profiles for word in ("--profile", name)), *words]
+def command(*words, profiles=(), tools=False):
+    """Return the command line of a call; `tools` adds the services of compose.tools.yml."""
+    files = [word for name in (_tool_files() if tools else ()) for word in ("--file", name)]
+    return ["docker", "compose", *files, *(word for name in profiles for word in ("--profile", name)), *words]
+
+
+def _tool_files():
+    """Return the files that Compose would read by itself, and compose.tools.yml.
+
+    With --file, Compose ignores COMPOSE_FILE and its default files.
+    https://docs.docker.com/reference/cli/docker/compose/
+    """
+    settings = {**dotenv.values(), **os.environ}
+    separator = settings.get("COMPOSE_PATH_SEPARATOR") or os.pathsep
+    files = [name for name in (settings.get("COMPOSE_FILE") or "").split(separator) if name]
+    files = files or [COMPOSE_FILE, *(name for name in OVERRIDES if (console.ROOT / name).exists())]
+    return files if TOOLS_FILE in files else [*files, TOOLS_FILE]
+
+
+def up_command(*options):
+    """Return the command line that starts the services in the background and waits until they are healthy."""
+    return command("up", "--detach", *options, "--wait", "--wait-timeout", str(HEALTHY_WITHIN))
 
 
 def all_profiles():
@@ -38,10 +57,10 @@ def all_profiles():
     return console.capture(command("config", "--profiles"), env=environment()).stdout.split()
 
 
-def config(settings=None, profiles=()):
+def config(settings=None, profiles=(), tools=False):
     """Return the project as Compose reads it. The shell overrides .env, .env overrides defaults."""
     env = {**environment(), **(settings or {})}
-    done = console.capture(command("config", "--format", "json", profiles=profiles), env=env)
+    done = console.capture(command("config", "--format", "json", profiles=profiles, tools=tools), env=env)
     if done.returncode:
         raise _config_error(env, done.stderr.strip())
     return json.loads(done.stdout)

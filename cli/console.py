@@ -18,6 +18,7 @@ LOG = STATE / "log"
 LOG_LIMIT = 5_000_000  # bytes; a larger log is truncated before the next command
 
 PROGRESS_INTERVAL = 15  # seconds between two progress lines of a step, if stdout is not a terminal
+LOG_TAIL = 25  # last lines of a log that an error shows
 TAIL = 12  # lines of a failed command's output that its error shows; LOG has all of them
 
 NO_OUTPUT = "(no output)"

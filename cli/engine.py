@@ -279,14 +279,6 @@ def _start_without_init():
     step.end(remark=f"log: {ENGINE_LOG}")
 
 
-def _is_alive(pid):
-    """Whether the process is running. Without an init process, an exited one stays as a zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 # --- access ---------------------------------------------------------------------------------------------------
 
 

@@ -32,7 +32,6 @@ SERVERS = ("gunicorn", "uwsgi")
 LONGEST_PATH = 80  # characters of the sockets' folder; the whole path of a socket is limited to 107 (unix(7))
 ANSWER_LIMIT = 60  # seconds until the first response
 STOP_LIMIT = 70  # seconds; honcho sends SIGKILL after 65 (deploy/targets/native/run)
-LOG_LINES = 25
 BROTLI = Path("/usr/lib/nginx/modules/ngx_http_brotli_static_module.so")
 
 
@@ -223,19 +222,7 @@ def running():
         record = json.loads(RUNNING.read_text())
     except (OSError, ValueError):
         return {}
-    return record if _start_time(record["pid"]) == record.get("start_time") else {}
-
-
-def _start_time(pid):
-    """Return when the process started, in clock ticks since boot; 0 if it has exited.
-
-    A process that got the number of an earlier one has another start time (proc_pid_stat(5)).
-    """
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0
-    return 0 if fields[0] == "Z" else int(fields[19])
+    return record if processes.start_time(record["pid"]) == record.get("start_time") else {}
 
 
 def up(server=None, assume_yes=False):
@@ -297,7 +284,7 @@ def _start(values, env, fingerprint):
         )
     record = {
         "pid": child.pid,
-        "start_time": _start_time(child.pid),
+        "start_time": processes.start_time(child.pid),
         "fingerprint": fingerprint,
         "url": _url(values),
     }

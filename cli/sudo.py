@@ -9,9 +9,6 @@ import subprocess
 from cli import console, proxy
 from deploy.errors import StackError
 
-# sudo clears the environment, but apt and docker need the proxy.
-KEPT_VARIABLES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
-
 
 class Declined(StackError):
     """The user did not allow a change of this machine."""
@@ -62,8 +59,9 @@ def _prefix():
 
 def command(argv):
     """Return the command line that runs `argv` as root. Call `require` before."""
-    kept = [f"{name}={os.environ[name]}" for name in KEPT_VARIABLES if name in os.environ]
-    return [*(_prefix() or []), "env", "DEBIAN_FRONTEND=noninteractive", *kept, *argv]
+    # sudo clears the environment, but apt and docker need the proxy.
+    proxies = [f"{name}={value}" for name, value in proxy.inherited(os.environ).items()]
+    return [*(_prefix() or []), "env", "DEBIAN_FRONTEND=noninteractive", *proxies, *argv]
 
 
 def shell_line(line):

@@ -61,20 +61,20 @@ def _describe_active(stack, image):
         nginx = NginxContainer.of(stack)
     except StackError:  # Apache alone, or Nginx is not running
         return
-    active, (_, since) = rollout.serving(stack, nginx), nginx.serving()
+    active, (_, since) = rollout.active_container(stack, nginx), nginx.active()
     if active is None:
         yield "No web container is active; run ./stack up"
         return
     active_since = datetime.datetime.fromtimestamp(since, datetime.timezone.utc).isoformat()
     yield (
-        f"{active.name} has been active for {age(active_since)}: {rollout.server(active)}, "
+        f"{active.name} has been active for {age(active_since)}: {rollout.server_of(active)}, "
         f"release {active.environment.get('RELEASE')}, image {active.image_id.removeprefix('sha256:')[:12]}"
     )
-    for other in rollout.webs(stack):
+    for other in rollout.web_containers(stack):
         if other.id != active.id:
             yield (
-                f"{other.name} ({rollout.server(other)}, {_state(other)}) is not active. If no roll-out is running, "
-                f"one was interrupted; run ./stack switch {rollout.server(active)}"
+                f"{other.name} ({rollout.server_of(other)}, {_state(other)}) is not active. If no roll-out is running, "
+                f"one was interrupted; run ./stack switch {rollout.server_of(active)}"
             )
     if rollout.image_id(image) != active.image_id:
         yield f"{image} is a newer image than the active one; run ./stack release"

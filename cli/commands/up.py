@@ -26,8 +26,6 @@ from deploy.errors import StackError
 from deploy.settings import load_settings, server_names
 
 GROUP = "Run"
-HEALTHY_LIMIT = 180  # seconds; a container that is not healthy by then has failed
-LOG_LINES = 25
 SEED_HINT = ("flask seed", "fill the sample app with users and posts")
 
 
@@ -130,8 +128,7 @@ def _hand_over_first(config, server):
 
 def _start_services(project_name, env):
     try:
-        up = compose.command("up", "--detach", "--wait", "--wait-timeout", str(HEALTHY_LIMIT))
-        console.run("starting the services", up, env=env, fix="./stack logs")
+        console.run("starting the services", compose.up_command(), env=env, fix="./stack logs")
     except StackError as error:
         raise _service_error(project_name) or error from None
 
@@ -143,7 +140,7 @@ def _service_error(project_name):
     failed = failed or [container for container in containers if container.health == "starting"]
     for container in failed:
         say(f"\nThe last lines of {container.service}:")
-        say(_last_lines(container.id))
+        say(textwrap.indent(compose.log_tail(container.id), "  "))
     if not failed:
         return None
     states = ", ".join(f"{container.service} {describe_state(container)}" for container in failed)
@@ -159,11 +156,6 @@ def describe_state(container):
     if container.state == "exited":
         return f"exited with status {container.exit_code}"
     return f"is {container.health or container.state}"
-
-
-def _last_lines(container):
-    done = console.capture(["docker", "logs", "--tail", str(LOG_LINES), container])
-    return "\n".join(f"  {line}" for line in (done.stdout + done.stderr).splitlines()[-LOG_LINES:])
 
 
 def _report(url, answer, seconds, hints):

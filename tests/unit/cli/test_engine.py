@@ -303,7 +303,7 @@ def test_exited_engine_is_not_waited_for():
     deadline = time.monotonic() + 5
     while processes.is_running(child.pid) and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert not engine._is_alive(child.pid)  # a zombie: it has not been waited for
+    assert not processes.is_running(child.pid)  # a zombie: it has not been waited for
     child.wait()
     assert not processes.is_running(child.pid) and processes.is_running(os.getpid())
 

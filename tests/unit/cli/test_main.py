@@ -57,11 +57,9 @@ def test_every_command_has_help(command, capsys):
 
 @pytest.mark.parametrize("command", main.command_names())
 def test_every_command_has_examples(command):
-    """The help of each command ends with at least two examples of this command, each with an explanation."""
-    examples = MODULES[command].__doc__.partition("\n\nExamples:\n")[2].splitlines()
-    assert len(examples) >= 2
-    for example in examples:
-        assert re.fullmatch(rf"  (\S+=\S+ )*\./stack {command}( \S+)* {{2,}}\S.*", example), example
+    """The help of each command ends with at least two examples of this command."""
+    lines = MODULES[command].__doc__.partition("\n\nExamples:\n")[2].splitlines()
+    assert len([line for line in lines if re.match(rf"  (\S+=\S+ )*\./stack {command}\b", line)]) >= 2
 
 
 def test_version(capsys):

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from packaging.requirements import Requirement
 
-from cli import apt, console, dotenv, engine, native, requirements, sudo
+from cli import apt, console, dotenv, engine, native, processes, requirements, sudo
 from cli.commands import up
 from cli.console import ROOT
 from deploy.errors import StackError
@@ -187,7 +187,7 @@ def test_reused_process_id_is_recognized(monkeypatch, tmp_path):
     """Another process that got the id of an exited one is never mistaken for it, nor stopped."""
     monkeypatch.setattr(native, "RUNNING", tmp_path / "running.json")
     child = subprocess.Popen(["sleep", "60"])
-    native.RUNNING.write_text(json.dumps({"pid": child.pid, "start_time": native._start_time(child.pid), "url": ""}))
+    native.RUNNING.write_text(json.dumps({"pid": child.pid, "start_time": processes.start_time(child.pid), "url": ""}))
     assert native.running()["pid"] == child.pid
     child.kill()
     child.wait()

@@ -227,7 +227,7 @@ def test_up_skips_the_request_without_published_port(monkeypatch, capsys):
     monkeypatch.setattr(compose, "environment", dict)
     monkeypatch.setattr(compose, "containers", lambda project: [_container("nginx"), _container("web")])
     monkeypatch.setattr(up.base_image, "ensure_for", lambda config, assume_yes: None)
-    monkeypatch.setattr(up.rollout, "serves", lambda project: False)
+    monkeypatch.setattr(up.rollout, "has_active_container", lambda project: False)
     monkeypatch.setattr(console, "run", lambda *args, **options: None)
     monkeypatch.setattr(project, "fetch_liveness", None)
     assert main.main(["up"]) == 0
