@@ -80,7 +80,7 @@ def stop(selected: list[Configuration]) -> None:
 
 
 def idle_memory(selected: list[Configuration]) -> dict[str, float]:
-    """MB by configuration before any load. Lower bounds are left out: they do not run the whole app."""
+    """MB by configuration before any load. Lower bounds are left out because they run no server for the app."""
     return {
         configuration.name: meter.pss(configuration.containers)
         for configuration in selected
@@ -95,7 +95,6 @@ def load_curves(selected: list[Configuration], rounds: Rounds) -> tuple[Curves, 
     """Measure this stack's configurations by number of clients and by offered load."""
     own = [configuration for configuration in selected if configuration.kind == "stack"]
     workloads = {workload.name: workload for workload in configurations.WORKLOADS}
-
     by_clients = partial(measure.by_clients, workload=workloads["json"], seconds=CURVE_SECONDS)
 
     def by_offered_load(configuration):
@@ -165,9 +164,16 @@ def run(args: argparse.Namespace) -> int:
         stop(selected)
     if with_curves:
         start_times = [measure.start_time(configurations.default_stack(), "/") for _ in range(STARTS)]
-    images = measure.image_sizes()
     result = page.Result(
-        machine(), selected, workloads, rounds, memory, by_clients, by_offered_load, start_times, images
+        machine=machine(),
+        configurations=selected,
+        workloads=workloads,
+        rounds=rounds,
+        memory=memory,
+        by_clients=by_clients,
+        by_offered_load=by_offered_load,
+        start_times=start_times,
+        images=measure.image_sizes(),
     )
     return report(args, result)
 

@@ -26,7 +26,8 @@ minutes, and keeps the section [Tuning](#tuning) and what follows it. `./stack b
 
 - **CPU µs** is the CPU time per request: the time that the cgroups of all containers of a configuration count, Nginx
   included, divided by the number of requests in the round. This is the figure to compare, because it hardly depends on
-  other activity on the machine. Requests/s and latency do, and the load generator (wrk) runs on the same CPUs.
+  other activity on the machine. Requests/s and latency depend on it, and on the load generator (wrk), which runs on the
+  same CPUs.
 - Each figure is the median of {rounds} rounds of one second, with 16 clients on keep-alive connections. The lowest and
   the highest round are in parentheses. Every round measures all configurations in turn, so that other activity on the
   machine affects all of them alike.
@@ -188,7 +189,7 @@ def _plots(result: Result) -> dict[str, str]:
 
 def write(file: Path, result: Result) -> None:
     """Write the page, and its plots into a folder next to it with the page's name. What is written by hand is kept."""
-    rounds = max(len(one) for by_workload in result.rounds.as_json().values() for one in by_workload.values())
+    rounds = max(len(measured) for by_workload in result.rounds.as_json().values() for measured in by_workload.values())
     overview = table.overview(result.configurations, result.workloads, result.rounds, result.memory)
     rates = table.rates(result.configurations, result.workloads, result.rounds)
     _, heading, tuning = (file.read_text() if file.exists() else "").partition(TUNING)

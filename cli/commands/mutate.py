@@ -1,8 +1,8 @@
-"""Break the stack's levers one by one, in a scratch copy, and show that a check sees each.
+"""Mutation-test the stack: apply deliberate changes to a scratch copy, one by one, and show that a test fails.
 
-Takes some minutes and is no part of `test`. The exit status is 1 if one stays green.
-  ./stack mutate             all of tests/mutations/configuration.py
-  ./stack mutate deadline    those whose file or text has this word
+Takes several minutes and is not part of `test`. The exit status is 1 if a mutation survives.
+  ./stack mutate                    all mutations of tests/mutations/configuration.py
+  ./stack mutate request_timeout    mutations with this word in their file or text
 """
 
 from cli.commands import test

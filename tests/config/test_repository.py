@@ -1,4 +1,4 @@
-"""Scripts, style and packages: linters have nothing to say, and no file names a package registry."""
+"""Scripts, style and packages: the linters report nothing, and no file names a package registry."""
 
 import json
 import os
@@ -12,7 +12,7 @@ import yaml
 from deploy.settings import ROOT
 from tests.support.repository import tool, tracked
 
-# Split, so that this file is not its own finding. Where packages come from is the business of each machine.
+# Split, so that the test does not find this file. Each machine configures where its packages come from.
 REGISTRIES = [
     "py" + "pi.org",
     "python" + "hosted.org",
@@ -38,66 +38,67 @@ REGISTRIES = [
 
 
 def scripts(*interpreters: str) -> list[str]:
-    """The scripts with one of these interpreters in their first line."""
-    found = []
+    """Scripts with one of these interpreters in their first line."""
+    matching = []
     for path in tracked():
         with path.open("rb") as file:
-            first = file.readline(100).decode(errors="replace")
-        if first.startswith("#!") and re.search(rf"\b({'|'.join(interpreters)})\b", first):
-            found.append(path.relative_to(ROOT).as_posix())
-    return found
+            first_line = file.readline(100).decode(errors="replace")
+        if first_line.startswith("#!") and re.search(rf"\b({'|'.join(interpreters)})\b", first_line):
+            matching.append(path.relative_to(ROOT).as_posix())
+    return matching
 
 
-def test_shellcheck_takes_every_shell_script():
-    """shellcheck has nothing to say about any shell script, whatever its name."""
-    found = scripts("sh", "bash", "dash")
-    assert {"deploy/servers/gunicorn/run", "deploy/postgres/start"} <= set(found)
+def test_shellcheck_accepts_every_shell_script():
+    """shellcheck reports nothing about shell scripts, with or without a suffix."""
+    executed = scripts("sh", "bash", "dash")
+    assert {"deploy/servers/gunicorn/run", "deploy/postgres/start"} <= set(executed)
     sourced = [path.relative_to(ROOT).as_posix() for path in tracked() if path.suffix == ".sh"]
-    done = tool("shellcheck", *found, *sourced)
+    done = tool("shellcheck", *executed, *sourced)
     assert done.returncode == 0, done.stdout
 
 
-def test_every_script_can_be_run():
-    """A file with an interpreter in its first line is executable, in the repository and on disk."""
-    assert [name for name in scripts("sh", "bash", "python3?", "env") if not os.access(ROOT / name, os.X_OK)] == []
+def test_every_script_is_executable():
+    """Every file with an interpreter in its first line is executable."""
+    all_scripts = scripts("sh", "bash", "python3?", "env")
+    assert [name for name in all_scripts if not os.access(ROOT / name, os.X_OK)] == []
 
 
-def test_ruff_takes_every_python_file():
-    """ruff has nothing to say, also about scripts without a suffix."""
+def test_ruff_accepts_every_python_file():
+    """ruff reports nothing about Python files, with or without a suffix."""
     done = tool("ruff", "check", "--no-cache", ".", *scripts("python3"))
     assert done.returncode == 0, done.stdout
 
 
-def test_ruff_formats_every_python_file():
-    """Python files are formatted as ruff does it, so no review is about style."""
+def test_every_python_file_is_formatted_by_ruff():
+    """Python files are formatted by ruff, so reviews need not discuss style."""
     done = tool("ruff", "format", "--no-cache", "--diff", ".", *scripts("python3"))
     assert done.returncode == 0, done.stdout
 
 
-def test_yaml_files_can_be_read():
-    """Every YAML file is one, without a key given twice."""
-    found = [path.relative_to(ROOT).as_posix() for path in tracked() if path.suffix in {".yml", ".yaml"}]
-    done = tool("yamllint", "-d", "{rules: {key-duplicates: enable}}", *found)
+def test_yaml_files_are_valid():
+    """YAML files can be parsed and contain no duplicate keys."""
+    names = [path.relative_to(ROOT).as_posix() for path in tracked() if path.suffix in {".yml", ".yaml"}]
+    done = tool("yamllint", "-d", "{rules: {key-duplicates: enable}}", *names)
     assert done.returncode == 0, done.stdout
-    # Not safe_load, which does not know Compose's own tags (!reset).
-    assert all(yaml.compose((ROOT / name).read_text()) for name in found)
+    # compose, not safe_load, which rejects Docker Compose's tags (!reset).
+    assert all(yaml.compose((ROOT / name).read_text()) for name in names)
 
 
 @pytest.mark.parametrize("registry", REGISTRIES)
 def test_no_file_names_a_registry(registry):
-    """Where packages and images come from is set up on the machine, never in the repository."""
-    found = [path.relative_to(ROOT).as_posix() for path in tracked() if registry.encode() in path.read_bytes()]
-    assert found == []
+    """The machine configures where packages and images come from, never the repository."""
+    naming = [path.relative_to(ROOT).as_posix() for path in tracked() if registry.encode() in path.read_bytes()]
+    assert naming == []
 
 
 def test_pipfile_has_no_source():
-    """The Pipfile names no index, and its lock file none either."""
+    """Neither the Pipfile nor its lock file names a package index."""
     assert "source" not in tomllib.loads((ROOT / "Pipfile").read_text())
     assert json.loads((ROOT / "Pipfile.lock").read_text())["_meta"]["sources"] == []
 
 
-def test_one_python_version():
-    """.python-version, Pipfile and Pipfile.lock name the same Python, the one that is running now."""
+def test_all_files_name_the_running_python_version():
+    """.python-version, Pipfile and Pipfile.lock name the same Python version as the running interpreter."""
     version = (ROOT / ".python-version").read_text().strip()
     lock = json.loads((ROOT / "Pipfile.lock").read_text())["_meta"]["requires"]
     assert tomllib.loads((ROOT / "Pipfile").read_text())["requires"] == {"python_version": version} == lock
@@ -105,7 +106,7 @@ def test_one_python_version():
 
 
 def test_every_locked_package_has_hashes():
-    """Whatever is installed is what was locked, byte for byte."""
+    """Every package is pinned to one version and to its hashes, so that only the locked files are installed."""
     lock = json.loads((ROOT / "Pipfile.lock").read_text())
     packages = {**lock["default"], **lock["develop"]}
     assert [
@@ -116,8 +117,8 @@ def test_every_locked_package_has_hashes():
     assert all(re.fullmatch(r"\S+==\S+( --hash=sha256:[0-9a-f]{64})+", line) for line in pinned)
 
 
-def test_nothing_secret_reaches_an_image():
-    """The build context is an allow-list, and .env is not on it nor under version control."""
+def test_env_file_is_not_in_the_build_context():
+    """The build context is an allow-list without .env, and .env is not under version control."""
     lines = (ROOT / ".dockerignore").read_text().split("\n")
     rules = [line for line in lines if line and not line.startswith("#")]
     assert rules[0] == "*" and not any(rule.startswith("!.env") for rule in rules)

@@ -48,7 +48,7 @@ def test_ratio_requires_both_figures():
 
 @pytest.mark.parametrize("cpu, regressions", [(240.0, 0), (275.0, 0), (277.0, 1), (100.0, 0)])
 def test_check_fails_beyond_the_margin(cpu, regressions):
-    """--check accepts a ratio that is up to 15 % worse than the baseline, and every better one."""
+    """--check accepts a ratio that is up to 15 % worse than the baseline, and every better ratio."""
     baseline = {"CPU, json: uwsgi ÷ single-container": 0.8, "a ratio that was not measured": 1.0}
     assert len(goals.regressions(rounds_of(uwsgi=cpu, single_container=300.0), baseline)) == regressions
 
