@@ -60,8 +60,8 @@ def test_switches_and_releases_lose_no_request(checkout, record, is_long):
 
 
 def test_bad_releases_are_rolled_back(checkout, record):
-    """A bad release is rolled back automatically and the reason is printed. No request fails, and the image's tag refers
-    to the old image again.
+    """A bad release is rolled back automatically and the reason is printed. No request fails, and the image's tag
+    refers to the old image again.
     """
     before, served, rolled_back = checkout.webs(), healthz(checkout), []
     with Clients(checkout.address()) as load:

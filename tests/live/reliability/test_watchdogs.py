@@ -101,8 +101,8 @@ def test_killed_worker(stacks, server, record):
 
 
 def test_all_threads_stuck(stacks, server, record):
-    """When every thread of every worker is stuck, in Python or in C code, all requests get 504, and the server recovers
-    to full capacity.
+    """When every thread of every worker is stuck, in Python or in C code, all requests get 504, and the server has its
+    full capacity again REQUEST_TIMEOUT + 5 s later.
     """
     stack = stacks[server]
     for kind in ("spin", "sleep/60"):
@@ -169,8 +169,8 @@ def test_dead_server(stacks, record):
 
 
 def test_exhausted_file_descriptors(stacks, server, record):
-    """A process that is about to run out of file descriptors is replaced before a request fails. If it loses all of them
-    at once, only the request that needs one fails; with mod_wsgi, at most the requests in that process.
+    """A process that is about to run out of file descriptors is replaced before a request fails. If it loses all of
+    them at once, only the request that needs one fails; with mod_wsgi, at most the requests in that process.
     """
     stack = stacks[server]
     seconds_until_whole(stack)
