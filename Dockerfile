@@ -1,25 +1,27 @@
-# One base image for everything, so that all servers run the same interpreter and the same packages. Named stages:
+# All images are built on one base image, so that every WSGI server runs the same interpreter and the same packages.
+# The named stages:
 #
-#   base ──┬── python ──┬── build ──┬── lock      is Pipfile.lock fresh? as requirements; ./stack lock runs `build`
-#          │            │           ├── venv      all packages; what compiles stays behind here
+#   base ──┬── python ──┬── build ──┬── lock      checks Pipfile.lock and exports it as requirements.txt
+#          │            │           ├── venv      all packages; compilers do not get any further
 #          │            │           │    └── app       the app, its own packages and its built static files
-#          │            │           └── test      everything the project's own tests use
-#          │            ├── web ── bench          the app and all WSGI servers; with Nginx beside it, as others run it
-#          │            ├── nginx                 the proxy and its files
-#          │            └── smoke                 asks a running stack from outside
-#          └── postgres                           for the profile of that name
+#          │            │           └── test      everything that the project's own tests need
+#          │            ├── web ── bench          the app and all WSGI servers; bench adds an Nginx for ./stack bench
+#          │            ├── nginx                 Nginx and its configuration
+#          │            └── smoke                 the smoke tests against a running stack
+#          └── postgres                           PostgreSQL, for the profile of that name
 #
-# The app is the sample in app/, or with the build argument APP=brought the build context of that name (APP_DIR in
-# docker-compose.yml). Nothing else here differs between the two.
+# The app is the sample app in app/. With the build argument APP=custom it is the build context `custom`, which
+# docker-compose.yml sets to APP_DIR. Nothing else here depends on the app.
 #
-# Apt and pip use what the base image is set up for. Two build secrets let builds work behind a company proxy without
-# leaving anything in a layer: pip_conf (an index) and ca_bundle (certificates); both may be empty.
+# Apt and pip use the package sources of the base image. Two build secrets let builds work behind a company proxy and
+# leave nothing in a layer: pip_conf (pip's configuration) and ca_bundle (CA certificates). Both may be empty.
 
 ARG BASE_IMAGE=debian:trixie-slim
 ARG APP=""
 
-# --- base: the users, and the folders that are volumes ----------------------------------------------------------------
-# The same in every image: a named volume takes owner and mode from the first container that uses it, whichever it is.
+# --- base: the users, and the folders that volumes are mounted on -----------------------------------------------------
+# Every image has them: a named volume takes owner and mode from the image of the first container that mounts it, and
+# any container may be the first.
 FROM ${BASE_IMAGE} AS base
 ENV DEBIAN_FRONTEND=noninteractive LANG=C.UTF-8
 RUN groupadd --gid 10001 tripod \
@@ -49,21 +51,23 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=secret,id=ca_bundle,target=/run/secrets/ca_bundle \
     python3 -m venv /opt/tools && /opt/tools/bin/pip install --quiet "pipenv==${PIPENV_VERSION}"
 
-# --- lock: is it fresh? then as requirements, hashes included ---------------------------------------------------------
+# --- lock: check that Pipfile.lock matches Pipfile, and export it with hashes -----------------------------------------
 FROM build AS lock
 WORKDIR /lock
 COPY Pipfile Pipfile.lock ./
-# A Pipfile without [[source]] has pip's own index settings in its hash: check it without any.
+# A Pipfile without [[source]] is hashed together with pip's index settings: verify it without any.
 RUN PIP_CONFIG_FILE=/dev/null /opt/tools/bin/pipenv verify \
  && /opt/tools/bin/pipenv requirements --hash > requirements.txt \
  && /opt/tools/bin/pipenv requirements --hash --dev-only > dev-requirements.txt
 
-# --- server-packages: what the servers' folders install, without their configuration: its edit compiles nothing again -
+# --- server-packages: requirements and C sources of the WSGI servers --------------------------------------------------
+# Without their configuration files, so that editing one does not compile everything again.
 FROM base AS server-packages
 COPY deploy/servers /servers
 RUN find /servers -type f ! -name requirements.txt ! -name '*.c' -delete && find /servers -type d -empty -delete
 
-# --- venv: all packages, before the app's own files, so that an edit in app/ installs nothing again -------------------
+# --- venv: all packages -----------------------------------------------------------------------------------------------
+# Before the app's files are copied, so that an edit in app/ does not install the packages again.
 FROM build AS venv
 WORKDIR /build
 COPY --from=lock /lock/requirements.txt .
@@ -76,14 +80,14 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 ENV PATH=/opt/venv/bin:$PATH
 RUN apxs -c servers/mod_wsgi/mod_listen_unix.c
 
-# --- app: its packages, its files, its static files hashed and compressed ---------------------------------------------
+# --- app: the app's packages, its files, and its static files, hashed and compressed ----------------------------------
 FROM scratch AS sample
 COPY app /app
 
 FROM ${APP:-sample} AS files
 
-# A brought app's packages go on top of ours; what the stack itself runs on is put back to the locked version after
-# them, since many apps pin a Gunicorn of their own.
+# The packages of a custom app are installed on top of the stack's. Then the packages that the stack itself runs on are
+# set back to their locked versions, since many apps pin a Gunicorn of their own.
 FROM venv AS app-venv
 WORKDIR /build/app
 COPY --from=files requirements*.txt ./
@@ -100,22 +104,25 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 FROM app-venv AS app
 WORKDIR /srv
 COPY --from=files / .
-# What is no part of an app, and the one name that is taken.
+# Remove what does not belong into an image. The stack needs one name of its own: `deploy`.
 RUN rm -rf .env .git .venv venv \
  && if [ -e deploy ] || [ -e deploy.py ]; then \
-        echo "The app's root has a 'deploy', which is the stack's name: rename it, or name it in .dockerignore" >&2; \
+        echo "error: The root folder of the app contains 'deploy'." >&2; \
+        echo "cause: The stack installs its own package under this name." >&2; \
+        echo "fix:   rename it, or list it in the app's .dockerignore" >&2; \
         exit 1; \
     fi
 COPY deploy/__init__.py deploy/assets.py deploy/
 ARG APP
 ARG BUILD_COMMAND=""
 ARG STATIC_SOURCE=static
-RUN if [ "$APP" != brought ]; then flask --app app.wsgi assets static; fi \
+RUN if [ "$APP" != custom ]; then flask --app app.wsgi assets static; fi \
  && sh -euc "${BUILD_COMMAND}" \
  && mkdir -p "${STATIC_SOURCE}" && python3 -m deploy.assets "${STATIC_SOURCE}" /opt/static \
  && rm -rf deploy && { python3 -m compileall -q . || true; }
 
-# Bootstrap's files are built into static/; the 27 MB of themes that come with them stay behind.
+# The files of Bootstrap that the app uses are built into static/. The package's own copies, 27 MB of themes, are not
+# needed at run time.
 FROM app-venv AS runtime
 RUN rm -rf /opt/venv/lib/python3*/site-packages/flask_bootstrap/static
 
@@ -123,11 +130,12 @@ RUN rm -rf /opt/venv/lib/python3*/site-packages/flask_bootstrap/static
 FROM python AS web
 RUN --mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=cache,target=/var/lib/apt,sharing=locked \
     apt-get update && apt-get install --yes --no-install-recommends apache2-bin libpython3.13 \
- # What apache2-bin brings for scripts that nobody runs here, in the layer that it came with: all of Perl, 53 MB.
+ # apache2-bin depends on Perl (53 MB) for scripts that are not used here. Removed in the layer that installs it, since
+ # a later layer would not make the image smaller.
  && rm -rf /usr/share/perl/5* /usr/lib/*-linux-gnu/perl /usr/lib/*-linux-gnu/libperl.so.*
 COPY --from=runtime /opt/venv /opt/venv
 COPY --from=runtime /build/servers/mod_wsgi/.libs/mod_listen_unix.so /usr/lib/apache2/modules/
-# TMPDIR is a volume in docker-compose.yml: large uploads that the app parses would fill the memory of a tmpfs.
+# /var/tmp is a volume in docker-compose.yml: /tmp is memory, which large uploads that the app parses would exhaust.
 ENV PATH=/opt/venv/bin:$PATH STATIC_ROOT=/opt/static TMPDIR=/var/tmp
 WORKDIR /srv
 COPY deploy deploy
@@ -138,9 +146,10 @@ ARG RELEASE=dev
 ENV RELEASE=${RELEASE}
 LABEL org.opencontainers.image.title="Tripod web" org.opencontainers.image.version=${RELEASE}
 USER tripod
-# deploy/servers/mod_wsgi/run translates it for Apache, so SIGTERM is right for all servers.
+# The graceful stop of every server: deploy/servers/mod_wsgi/run translates it to SIGWINCH for Apache.
 STOPSIGNAL SIGTERM
-# The check itself waits 5 s for an answer, and has to live on after that to end a dead server, however busy the host is.
+# deploy/health waits up to 5 s for an answer and then kills a dead server. The timeout leaves it time for both on a
+# busy host.
 HEALTHCHECK --interval=10s --timeout=20s --start-period=60s --start-interval=0.25s --retries=3 CMD ["deploy/health"]
 CMD ["deploy/start"]
 
@@ -154,7 +163,7 @@ COPY nginx nginx
 RUN python3 -m compileall -q deploy
 LABEL org.opencontainers.image.title="Tripod nginx"
 USER tripod-nginx
-# SIGTERM would cut answers short.
+# SIGQUIT finishes in-flight requests, SIGTERM would cut them off: https://nginx.org/en/docs/control.html
 STOPSIGNAL SIGQUIT
 HEALTHCHECK --interval=10s --timeout=6s --start-period=60s --start-interval=0.25s --retries=3 CMD ["nginx/health"]
 EXPOSE 8080
@@ -168,13 +177,14 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=cache,t
 ENV PATH=/usr/lib/postgresql/17/bin:$PATH PGDATA=/var/lib/postgresql/data
 COPY deploy/postgres/ /srv/
 USER postgres
-# SIGINT is PostgreSQL's fast shutdown; SIGTERM would wait for every client to leave.
+# SIGINT is the "fast shutdown". SIGTERM, the "smart" one, would wait until every client has disconnected:
+# https://www.postgresql.org/docs/17/server-shutdown.html
 STOPSIGNAL SIGINT
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --start-interval=0.25s --retries=3 \
     CMD ["pg_isready", "--quiet", "--host=/run/postgresql", "--dbname=tripod"]
 CMD ["/srv/start"]
 
-# --- smoke: asks a running stack from outside -------------------------------------------------------------------------
+# --- smoke: the smoke tests, which send requests to a running stack ---------------------------------------------------
 FROM build AS smoke-venv
 COPY --from=lock /lock/dev-requirements.txt /tmp/
 RUN --mount=type=cache,target=/root/.cache/pip \
@@ -190,7 +200,7 @@ COPY --from=smoke-venv /opt/tests /opt/tests
 ENV PATH=/opt/tests/bin:$PATH
 CMD ["pytest", "tests/smoke"]
 
-# --- test: everything the project's own tests use ---------------------------------------------------------------------
+# --- test: everything that the project's own tests need ---------------------------------------------------------------
 FROM build AS test
 RUN --mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=cache,target=/var/lib/apt,sharing=locked \
     apt-get update && apt-get install --yes --no-install-recommends \

@@ -1,4 +1,4 @@
-"""The GitHub Actions workflow: its schema, its safety, and that its jobs are the verbs of ./stack."""
+"""The GitHub Actions workflow is valid and safe, and its jobs are commands of ./stack."""
 
 import os
 import re
@@ -16,56 +16,56 @@ RUNS = [step["run"] for job in DELIVER["jobs"].values() for step in job["steps"]
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
-def test_workflow_keeps_the_schema(workflow):
-    """check-jsonschema finds nothing that GitHub would not understand."""
+def test_workflow_is_valid(workflow):
+    """check-jsonschema accepts the workflow as GitHub would."""
     done = tool("check-jsonschema", "--builtin-schema", "vendor.github-workflows", workflow)
     assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
 def test_workflow_is_safe(workflow):
-    """zizmor finds no way in: no injection, no excess of permissions, no credentials left behind."""
+    """zizmor finds no injection, no excessive permissions and no persisted credentials."""
     done = tool("zizmor", "--offline", "--no-progress", "--persona=pedantic", workflow)
     assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
 def test_actions_are_pinned(workflow):
-    """Each action is one commit, by its full name, with the version beside it."""
+    """Each action is pinned to a commit by its full hash, with the version in a comment."""
     used = re.findall(r"uses: (.*)", workflow.read_text())
     assert used and all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line) for line in used)
 
 
 def test_every_job_is_bounded():
-    """Each job has a time limit and says what it may do; the workflow itself may do nothing."""
+    """Each job has a time limit and its own permissions; the workflow itself has none."""
     assert DELIVER["permissions"] == {}
     assert all(job["timeout-minutes"] <= 60 and "permissions" in job for job in DELIVER["jobs"].values())
 
 
-def test_only_the_tests_run_where_nothing_is_set_up():
-    """Images, release and smoke tests wait for the variable that says where."""
+def test_only_the_tests_run_without_variables():
+    """Images, release and smoke tests run only if their repository variable is set."""
     conditions = {name: job.get("if", "") for name, job in DELIVER["jobs"].items()}
     assert conditions.pop("test") == ""
     assert all(re.search(r"vars\.\w+ != ''", condition) for condition in conditions.values())
 
 
-def test_verbs_exist():
-    """What the workflow asks of ./stack it can do."""
+def test_commands_exist():
+    """The workflow uses commands of ./stack that exist."""
     verbs = {verb for run in RUNS for verb in re.findall(r"\./stack (\w+)", run)}
     assert {"test", "release", "smoke"} <= verbs <= set(main.command_names())
 
 
 def test_scripts_are_sound(tmp_path):
-    """shellcheck has nothing to say about the steps' scripts."""
+    """shellcheck reports nothing about the scripts of the steps."""
     for number, run in enumerate(RUNS):
         (tmp_path / f"{number}.sh").write_text(run)
     done = tool("shellcheck", "--shell=bash", *sorted(tmp_path.iterdir()))
     assert done.returncode == 0, done.stdout
 
 
-# Each program notes how it was called and with which IMAGE_TAG; docker answers what the script asks. Nginx's image is
-# new only by its name, web's by what it holds.
-NOTE = 'echo "${IMAGE_TAG:-no tag}: $(basename "$0") $*" >> "$CALLS"\n'
+# Each program records its arguments and IMAGE_TAG, and docker prints what the script reads. The image of Nginx only has
+# a new tag, that of web has new content too.
+RECORD = 'echo "${IMAGE_TAG:-no tag}: $(basename "$0") $*" >> "$CALLS"\n'
 ON_THE_HOST = {
     "ssh": 'while [ "$1" != sh ]; do shift; done; exec "$@"\n',
     "git": "",
@@ -76,13 +76,13 @@ ON_THE_HOST = {
         "compose config --images") for name in web web nginx; do echo "r:5000/tripod-$name:${IMAGE_TAG:-latest}"; done;;
         "compose ps --quiet web") echo 0123456789ab;;
     esac\n"""
-    + NOTE,
-    "stack": NOTE,
+    + RECORD,
+    "stack": RECORD,
 }
 
 
-def test_host_replaces_only_what_is_new(tmp_path):
-    """Compose replaces a container whose image has another name or id: names stay, and ids where nothing is new."""
+def test_host_replaces_only_changed_images(tmp_path):
+    """An image with new content is tagged `latest`; an unchanged one keeps its id, so Compose keeps its container."""
     (script,) = [run for run in RUNS if "./stack release" in run]
     for name, text in ON_THE_HOST.items():
         (tmp_path / name).write_text(f"#!/bin/sh\n{text}")
@@ -102,8 +102,8 @@ def test_host_replaces_only_what_is_new(tmp_path):
     ]
 
 
-def test_images_are_those_of_compose():
-    """The images that are built and pushed are services of docker-compose.yml, named as a host pulls them."""
+def test_pushed_images_are_those_of_compose():
+    """The images that are pushed are services of docker-compose.yml, with the names that a host pulls."""
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
     (line,) = [line for run in RUNS for line in run.splitlines() if "buildx bake" in line]
     names = line.split("max ")[1].split()

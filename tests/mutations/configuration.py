@@ -84,10 +84,10 @@ MUTATIONS = (
     Mutation("deploy/wsgi.py", "gc.freeze()", "", "tests/unit/deploy/test_preload.py"),
     Mutation("deploy/servers/mod_wsgi/run", "kill -WINCH", "kill -TERM", STOP + " -k flight"),
     Mutation("Dockerfile", "STOPSIGNAL SIGQUIT", "STOPSIGNAL SIGTERM", STOP + " -k nginx"),
-    Mutation("nginx/start", 'int(settings["REQUEST_TIMEOUT"]) + 5', 'int(settings["REQUEST_TIMEOUT"])', "tests/config"),
+    Mutation("nginx/start", "str(request_timeout + 5)", "str(request_timeout)", "tests/config"),
     Mutation(
         "docker-compose.yml",
-        "stop_grace_period: 65s # more than the longest SHUTDOWN_GRACE; default: 10s\n    mem",
+        "stop_grace_period: 65s # KILL_AFTER of deploy/settings.py. Default: 10s.\n    mem",
         "mem",
         "tests/config",
     ),
@@ -111,8 +111,8 @@ MUTATIONS = (
     ),
     Mutation(
         "nginx/snippets/error-pages.conf",
-        "passes.\nerror_page 500 =503",
-        "passes.\nerror_page 500",
+        "condition.\nerror_page 500 =503",
+        "condition.\nerror_page 500",
         "tests/live/reliability/test_full_disk.py -k nginx",
     ),
     Mutation("app/database.py", "lock_timeout=1500", "lock_timeout=0", "tests/live/reliability -k locked"),
@@ -217,7 +217,10 @@ MUTATIONS = (
         "deploy/targets/apache/front.conf", "RequestHeader unset X-Forwarded-Host\n", "", "tests/config/test_targets.py"
     ),
     Mutation(
-        "deploy/targets/native/run", "manager.KILL_WAIT = 65", "manager.KILL_WAIT = 5", "tests/config/test_targets.py"
+        "deploy/targets/native/run",
+        "manager.KILL_WAIT = KILL_AFTER",
+        "manager.KILL_WAIT = 5",
+        "tests/config/test_targets.py",
     ),
     Mutation(
         "deploy/targets/native/systemd/tripod-web.service",

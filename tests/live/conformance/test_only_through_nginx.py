@@ -62,7 +62,7 @@ def test_other_containers_reach_no_port(fleet):
     """A container in all networks of the stack finds no open port of the web container, and one port of Nginx."""
 
     def found(server) -> list[str]:
-        networks = [f"--network={server.stack.project}_{network}" for network in ("inside", "edge")]
+        networks = [f"--network={server.stack.project}_{network}" for network in ("egress", "edge")]
         hosts = (address(server, "web"), address(server, "nginx"))
         return run_neighbour(*networks, script=OPEN_PORTS, arguments=hosts)
 

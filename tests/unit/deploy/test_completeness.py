@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deploy.settings import ROOT, SERVERS, SETTINGS, load_settings
+from deploy.settings import COMPOSE_ONLY, ROOT, SERVERS, SETTINGS, load_settings
 from tests.support.wsgi import script
 
 DECLARED = {variable.name: variable for variable in SETTINGS}
@@ -22,11 +22,6 @@ OTHERS = {
     "SOCKET": "deploy/start → servers: this container's own socket",
     "LOG_FD": "deploy/start → deploy/logs.py: the container's stderr",
     "APACHE_FRONT": "deploy/targets/apache/compose.yml → mod_wsgi's run: the file that makes Apache the front",
-    "BASE_IMAGE": "builds: what to start from",
-    "PIP_CONF": "builds: pip's settings behind a company proxy",
-    "CA_BUNDLE": "builds: certificates behind a company proxy",
-    "IMAGE_PREFIX": "Compose: the registry that the images are pushed to and pulled from, and a name in it",
-    "IMAGE_TAG": "Compose: which build of the images",
     "PATH": "the system's",
     "TRIPOD_REENTERED": "cli: ./stack has already called itself again",
     "TRIPOD_VENV": "cli/venv.py: a virtual environment that is there already, instead of one of its own",
@@ -36,6 +31,8 @@ OTHERS = {
 # What Compose does not pass to web, because its value is part of how Compose runs the stack.
 NOT_PASSED = {
     "HTTP_PORT": "Compose itself publishes it",
+    "HTTP_BIND": "Compose itself publishes it",
+    **{setting.name: "Compose itself reads it" for setting in SETTINGS if setting.group in COMPOSE_ONLY},
     "RELEASE": "a build argument: the image knows what it holds",
     "BUILD_COMMAND": "a build argument: it has run when the image is there",
     "STATIC_SOURCE": "a build argument: the image holds what was built from it",
@@ -50,6 +47,7 @@ NOT_PASSED = {
 
 # ${NAME:-value} with a value, in docker-compose.yml: only where Compose needs one before our code runs.
 COMPOSE_NEEDS = {"IMAGE_TAG", "HTTP_PORT", "RELEASE", "APP_DIR", "STATIC_SOURCE", "BASE_IMAGE", "PIP_CONF", "CA_BUNDLE"}
+COMPOSE_NEEDS |= {"WEB_MEMORY", "NGINX_MEMORY", "POSTGRES_MEMORY", "TMP_SIZE"}
 
 _NAME = re.compile(r"[A-Z][A-Z0-9_]+")
 # What holds the environment, or the contract's values made of it, in Python. `environ` alone is WSGI's.
@@ -116,6 +114,8 @@ def _names(path: Path) -> Iterator[str]:
         yield from set(re.findall(r"\$\{([A-Z_]+)\}", text)) - derived
     elif path.name == "docker-compose.yml":
         yield from re.findall(r"\$\{([A-Z_]+)", _without_comments(text))
+        for service in yaml.safe_load(text)["services"].values():
+            yield from (entry.partition("=")[0] for entry in service.get("environment", ()))
     elif path.name == "Dockerfile":
         own = set(re.findall(r"^ARG (\w+)", text, re.MULTILINE)) - set(DECLARED)
         yield from set(re.findall(r"\$\{([A-Z_]+)", text)) - own
@@ -188,20 +188,20 @@ def test_compose_passes_every_variable_to_web():
     reason.
     """
     for service in ("web", "migrate"):
-        passed = {name.removesuffix("_FILE") for name in SERVICES[service]["environment"]}
+        passed = {entry.partition("=")[0].removesuffix("_FILE") for entry in SERVICES[service]["environment"]}
         assert passed == set(DECLARED) - set(NOT_PASSED)
 
 
 def test_compose_passes_names_not_values():
-    """Compose hands each name on as it is, or empty; PORT stays empty, since behind Nginx there is none."""
+    """Compose passes settings by name alone, so that an unset one is not set in the container; only PORT is empty."""
     for service in SERVICES.values():
-        for name, value in service.get("environment", {}).items():
-            assert value == ("" if name == "PORT" else f"${{{name}:-}}")
+        for entry in service.get("environment", ()):
+            assert entry == "PORT=" or _NAME.fullmatch(entry)
 
 
 def test_nginx_gets_what_it_reads():
     """Compose passes to nginx exactly the variables that nginx/start loads."""
-    assert set(SERVICES["nginx"]["environment"]) == script("nginx/start").VARIABLES
+    assert set(SERVICES["nginx"]["environment"]) == script("nginx/start").PASSED_BY_COMPOSE
 
 
 def test_defaults_stand_in_the_contract_alone():

@@ -20,7 +20,7 @@ TEMPLATE = (ROOT / "nginx/settings.conf.template").read_text()
 def values(monkeypatch, **given: str) -> dict[str, str]:
     """What nginx/start fills into its template in this environment."""
     monkeypatch.setattr(os, "environ", given)
-    return nginx.values()
+    return nginx.template_values()
 
 
 def test_template_is_filled_in(monkeypatch):
