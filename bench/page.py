@@ -26,7 +26,8 @@ minutes, and keeps the section [Tuning](#tuning) and what follows it. `./stack b
 
 - **CPU µs** is the CPU time per request: the time that the cgroups of all containers of a configuration count, Nginx
   included, divided by the number of requests in the round. This is the figure to compare, because it hardly depends on
-  other activity on the machine. Requests/s and latency do, and the load generator (wrk) runs on the same CPUs.
+  other activity on the machine. Requests/s and latency depend on it, and on the load generator (wrk), which runs on the
+  same CPUs.
 - Each figure is the median of {rounds} rounds of one second, with 16 clients on keep-alive connections. The lowest and
   the highest round are in parentheses. Every round measures all configurations in turn, so that other activity on the
   machine affects all of them alike.

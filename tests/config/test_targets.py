@@ -175,6 +175,22 @@ def test_nginx_unit_may_open_as_many_files_as_nginx_wants():
     assert directives(nginx)["LimitNOFILE"] == limit
 
 
+@pytest.mark.parametrize(
+    ("given", "listen"),
+    [
+        ({}, "0.0.0.0:8080"),
+        ({"HTTP_BIND": "127.0.0.1", "HTTP_PORT": "8000"}, "127.0.0.1:8000"),
+        ({"HTTP_BIND": "[::1]"}, "[::1]:8080"),
+    ],
+    ids=["default", "IPv4", "IPv6"],
+)
+def test_nginx_listens_on_http_bind(given, listen, tmp_path):
+    """Without Docker, both servers of nginx.conf listen on HTTP_BIND and HTTP_PORT."""
+    done = tool(ROOT / "nginx/start", "-T", CACHE_DIRECTORY=str(tmp_path), **given)
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"^ +listen (\S+?)[ ;]", done.stdout, re.M) == [listen] * 2
+
+
 def test_plain_processes_are_killed_after_the_same_time():
     """honcho kills plain processes after as many seconds as Docker kills containers, and the CLI waits longer."""
     run = script("deploy/targets/native/run")

@@ -33,7 +33,6 @@ class Host:
             "PATH": self._path_without_docker(folder / "bin"),
             "HTTP_PORT": str(self.port),
             "TRIPOD_VENV": "/opt/venv",  # the packages are here already; making an environment takes half a minute
-            "DOCKER_HOST": "unix:///nowhere",
             "LANG": "C.UTF-8",
         }
 
