@@ -1,1 +1,1 @@
-"""What test modules of different folders share."""
+"""Helpers for tests of several folders."""

@@ -5,7 +5,9 @@ import socket
 
 
 def free_port() -> int:
-    """Below those that the kernel gives to connections (32768 on): one of them could take it before Docker does."""
+    """Return a free port below the kernel's range for outgoing connections (32768 and higher), which could take it
+    first.
+    """
     while True:
         port = secrets.choice(range(20_000, 32_768))
         with socket.socket() as probe:

@@ -1,6 +1,4 @@
-"""What the tests of deploy/ share: settings, a request without a server, and Python in a process of its
-own.
-"""
+"""Helpers for the tests of deploy/: settings, requests without a server, and Python in a process of its own."""
 
 import io
 import json
@@ -15,20 +13,20 @@ from types import ModuleType
 
 from deploy.settings import ROOT, load_settings
 
-# An environment in which nothing of the contract is set, and no __pycache__ is left in the repository.
+# An environment without settings, in which Python leaves no __pycache__ in the repository.
 CLEAN = {
-    "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",  # the servers are beside the interpreter
+    "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",  # the servers are installed beside the interpreter
     "PYTHONPYCACHEPREFIX": f"{tempfile.gettempdir()}/tripod-pycache",
 }
 
 
-def settings(**given: str) -> dict[str, str]:
-    """The contract's values, with those given in place of the defaults."""
-    return load_settings(given)
+def settings(**environ: str) -> dict[str, str]:
+    """The default settings, with some replaced."""
+    return load_settings(environ)
 
 
 def script(path: str) -> ModuleType:
-    """A script of the repository that has no .py suffix, as a module."""
+    """Import a script without the suffix .py as a module."""
     name = path.replace("/", "_") + "_script"
     module = module_from_spec(spec_from_loader(name, SourceFileLoader(name, str(ROOT / path))))
     module.__loader__.exec_module(module)
@@ -37,7 +35,7 @@ def script(path: str) -> ModuleType:
 
 @dataclass
 class Answer:
-    """What a client would see."""
+    """A response as the client sees it."""
 
     status: str = ""
     headers: list[tuple[str, str]] = field(default_factory=list)
@@ -52,7 +50,7 @@ class Answer:
 
 
 def environment(path: str = "/", method: str = "GET", body: bytes = b"", **more) -> dict:
-    """The environ that a server would make of a request; `more` may set any key, None removes one."""
+    """The environ that a server creates for a request. `more` sets further keys; None removes a key."""
     environ = {
         "REQUEST_METHOD": method,
         "SCRIPT_NAME": "",
@@ -76,12 +74,12 @@ def environment(path: str = "/", method: str = "GET", body: bytes = b"", **more)
 
 
 def ask(app, path: str = "/", method: str = "GET", body: bytes = b"", **more) -> Answer:
-    """Calls the app as a server does: start_response, every part of the body, close() whatever happens."""
+    """Call the app as a server does: start_response, every part of the body, and close() in any case."""
     return call(app, environment(path, method, body, **more))
 
 
 def call(app, environ: dict) -> Answer:
-    """As ask(), with an environ that the test has made."""
+    """Like ask(), with the environ of the test."""
     answer, sent = Answer(), bytearray()
 
     def start(status, headers, exc_info=None):
@@ -94,7 +92,7 @@ def call(app, environ: dict) -> Answer:
     parts = app(environ, start)
     try:
         for part in parts:
-            assert answer.status, "a part of the body came before start_response"
+            assert answer.status, "the app sent a part of the body before start_response"
             sent.extend(part)
     finally:
         if hasattr(parts, "close"):
@@ -104,7 +102,7 @@ def call(app, environ: dict) -> Answer:
 
 
 def echo(environ, start_response):
-    """An app that answers with the environ it has seen and the body it has read."""
+    """An app that answers with the environ and the body that it has received."""
     seen = {key: value for key, value in environ.items() if isinstance(value, str)}
     body = json.dumps(seen | {"body": environ["wsgi.input"].read().decode("latin-1")}).encode()
     start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
@@ -112,14 +110,14 @@ def echo(environ, start_response):
 
 
 def seen(app, *args, **more) -> dict:
-    """What `echo`, somewhere inside `app`, has seen of a request."""
+    """The environ that `echo`, wrapped in `app`, has received."""
     answer = ask(app, *args, **more)
     assert answer.status == "200 OK", answer
     return json.loads(answer.body)
 
 
 def text(status: str = "200 OK", *parts: bytes, headers=()):
-    """An app that answers every request with this."""
+    """An app that answers every request with the same response."""
 
     def app(environ, start_response):
         start_response(status, [("Content-Type", "text/plain"), *headers])
@@ -129,7 +127,7 @@ def text(status: str = "200 OK", *parts: bytes, headers=()):
 
 
 def python(code: str, *arguments: str, **environ: str) -> subprocess.CompletedProcess:
-    """Runs code in a process of its own, for what would leave traces in this one."""
+    """Run code in a process of its own, because it would change this one."""
     return subprocess.run(
         [sys.executable, "-c", code, *arguments],
         cwd=ROOT,

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from deploy import resources
+from deploy.settings import load_settings
 
 GIB = 1024**3
 HOST = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -45,6 +46,16 @@ def cgroup(tmp_path, monkeypatch):
 def test_cpus(cgroup, files, cpus):
     """The CPUs are those of the affinity, limited by the quota of cgroup v2 or v1, and at least one."""
     assert resources.cpus(cgroup(**files)) == cpus
+
+
+def test_machine_without_affinity(tmp_path, monkeypatch):
+    """On systems without sched_getaffinity and cgroups, such as macOS, the CPUs of the machine count."""
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 10)
+    assert resources.cpus(tmp_path) == 10
+    assert 1 <= int(load_settings({})["WEB_CONCURRENCY"]) <= 10
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert resources.cpus(tmp_path) == 1
 
 
 @pytest.mark.parametrize(
