@@ -90,7 +90,9 @@ def test_status_names_who_serves_and_what_is_left(checkout):
     """./stack status says which container serves, with which server, and what a killed call has left beside it."""
     kill_at(checkout, "watching", signal.SIGKILL, "switch", "gunicorn")
     said = checkout.stack("status")
-    assert re.search(r"-web-\d+ has been active for \d+ s: gunicorn, release \S+, image [0-9a-f]{12}$", said, re.MULTILINE)
+    assert re.search(
+        r"-web-\d+ has been active for \d+ s: gunicorn, release \S+, image [0-9a-f]{12}$", said, re.MULTILINE
+    )
     assert re.search(r"-web-\d+ \(uwsgi, running\) is not active\. .*run \./stack switch gunicorn", said)
     assert "An earlier rollout was interrupted." in checkout.stack("up")
     assert len(checkout.webs()) == 1
