@@ -90,7 +90,9 @@ def test_status_shows_active_and_leftover_containers(checkout):
     """./stack status shows the active container with its server, and the containers left by a killed run."""
     kill_at(checkout, "watching", signal.SIGKILL, "switch", "gunicorn")
     said = checkout.stack("status")
-    assert re.search(r"-web-\d+ has been active for \d+ s: gunicorn, release \S+, image [0-9a-f]{12}$", said, re.MULTILINE)
+    assert re.search(
+        r"-web-\d+ has been active for \d+ s: gunicorn, release \S+, image [0-9a-f]{12}$", said, re.MULTILINE
+    )
     assert re.search(r"-web-\d+ \(uwsgi, running\) is not active\. .*run \./stack switch gunicorn", said)
     assert "An earlier rollout was interrupted." in checkout.stack("up")
     assert len(checkout.webs()) == 1
