@@ -1,4 +1,4 @@
-"""The smoke tests' options and fixtures; that the site answers at all is found out before any test."""
+"""Options and fixtures of the smoke tests. They do not start if the site does not respond."""
 
 import uuid
 from pathlib import Path
@@ -14,33 +14,32 @@ HERE = Path(__file__).parent
 DEFAULT_URL = "http://127.0.0.1:8080"
 MAX_BODY = 10 * 1024**2
 TABLE = pytest.StashKey[Table]()
-NO_ANSWER = """{url} does not answer, so no promise was looked at.
-Why: {reason}.
-Type `docker compose up -d --wait` to start the stack here, or name the address of a running one:
-    pytest tests/smoke --base-url https://example.com"""
-HALF_AN_ACCOUNT = """There is not one --password for each --user.
-Why: without it nobody can be logged in.
-Type: pytest tests/smoke --user me@example.com --password …, or leave both out."""
-BAD_URL = """--base-url {url} is not the address of a site.
-Why: the stack serves at the root of a host, by http or https.
-Type: pytest tests/smoke --base-url https://example.com"""
+NO_RESPONSE = """{url} does not respond.
+cause: {reason}.
+fix:   docker compose up -d --wait (or pass the URL of a running site: --base-url https://example.com)"""
+UNPAIRED_CREDENTIALS = """The numbers of --user and --password options differ.
+cause: Every account needs a password to log in.
+fix:   pytest tests/smoke --user me@example.com --password … (or omit both)"""
+INVALID_URL = """--base-url {url} is not the URL of a site.
+cause: A site has an http or https URL without a path.
+fix:   pytest tests/smoke --base-url https://example.com"""
 
 
 def pytest_addoption(parser, pluginmanager):
     group = parser.getgroup("smoke", "smoke tests")
-    if not pluginmanager.has_plugin("base_url"):  # pytest-base-url, which has the same option
+    if not pluginmanager.has_plugin("base_url"):  # this plugin has the same option
         group.addoption("--base-url", metavar="URL", help=f"the site to test (default: {DEFAULT_URL})")
-    group.addoption("--expect-server", metavar="NAME", help="the WSGI server that must answer, such as uwsgi")
+    group.addoption("--expect-server", metavar="NAME", help="fail unless the site runs this WSGI server")
     for option, meaning in (
-        ("--user", "an account there, by email; twice, for the tests that need two (default: made, then closed)"),
-        ("--password", "its password"),
+        ("--user", "email address of an existing account; can be used twice (default: create and close two accounts)"),
+        ("--password", "password of the account"),
     ):
         group.addoption(option, metavar=option[2:].upper(), action="append", default=[], help=meaning)
     group.addoption("--max-body", metavar="BYTES", type=int, default=MAX_BODY, help="the site's MAX_BODY_SIZE")
 
 
-def asked_for(config) -> bool:
-    """Whether the smoke tests were named on the command line; only then does pytest read their options."""
+def is_requested(config) -> bool:
+    """Return whether the smoke tests are named on the command line. Otherwise, pytest does not know their options."""
     return any(_is_smoke(arg) for arg in config.args)
 
 
@@ -50,62 +49,64 @@ def _is_smoke(arg: str) -> bool:
 
 
 def pytest_ignore_collect(collection_path, config):
-    """Without a site to ask there is nothing to collect: `pytest tests` runs all other tests."""
-    return None if asked_for(config) else True
+    """Ignore the smoke tests unless they are named on the command line: `pytest tests` runs all other tests."""
+    return None if is_requested(config) else True
 
 
 def pytest_configure(config):
-    if not asked_for(config):
+    if not is_requested(config):
         return
     config.stash[TABLE] = Table(HERE)
     config.pluginmanager.register(config.stash[TABLE])
     if all(_is_smoke(arg) for arg in config.args):
-        _only_the_table(config)
+        _hide_other_output(config)
 
 
-def _only_the_table(config) -> None:
-    """Leave all else away, unless -v or --tb ask for it."""
+def _hide_other_output(config) -> None:
+    """Print only the table, unless -v or --tb is used."""
     if config.option.verbose == 0:
         config.option.verbose = -2
         config.option.reportchars = "N"
-        config.stash[TABLE].alone = True
+        config.stash[TABLE].hides_other_output = True
     if config.option.tbstyle == "auto":
         config.option.tbstyle = "no"
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    if not asked_for(config):
-        terminalreporter.write_line("smoke tests: run by tests/live; by hand: pytest tests/smoke --base-url URL")
+    if not is_requested(config):
+        terminalreporter.write_line(
+            "smoke tests: not run (tests/live runs them; to run them yourself: pytest tests/smoke --base-url URL)"
+        )
 
 
 def pytest_sessionstart(session):
     config = session.config
-    if not asked_for(config) or config.option.collectonly:
+    if not is_requested(config) or config.option.collectonly:
         return
     if len(config.getoption("user")) != len(config.getoption("password")):
-        raise pytest.UsageError(HALF_AN_ACCOUNT)
+        raise pytest.UsageError(UNPAIRED_CREDENTIALS)
     site = Site(_site_url(config))
     try:
-        answer = site.get("/healthz", status=set(range(100, 600)))
+        response = site.get("/healthz", status=set(range(100, 600)))
     except AssertionError as error:
         reason = str(error).partition(": ")[2]
-        raise pytest.UsageError(NO_ANSWER.format(url=site.url, reason=reason)) from None
-    config.stash[TABLE].where = f"at {site.url} by {_server_name(answer)}"
+        raise pytest.UsageError(NO_RESPONSE.format(url=site.url, reason=reason)) from None
+    config.stash[TABLE].where = f"at {site.url} ({_server_name(response)})"
 
 
 def _site_url(config) -> str:
     url = config.getoption("base_url") or DEFAULT_URL
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
-        raise pytest.UsageError(BAD_URL.format(url=url))
+        raise pytest.UsageError(INVALID_URL.format(url=url))
     return url.rstrip("/")
 
 
-def _server_name(answer) -> str:
+def _server_name(response) -> str:
     try:
-        return answer.json()["wsgi_server"]
+        return response.json()["wsgi_server"]
     except (ValueError, TypeError, LookupError):
-        return "a server that does not give its name"
+        return "unknown server"
 
 
 @pytest.fixture(scope="session")
@@ -115,78 +116,80 @@ def base_url(request) -> str:
 
 @pytest.fixture(scope="session")
 def account(request, base_url):
-    """Somebody with an account."""
-    yield from _somebody(request.config, base_url, 0)
+    """Return a user."""
+    yield from _account(request.config, base_url, 0)
 
 
 @pytest.fixture(scope="session")
 def other(request, base_url):
-    """Somebody else with an account."""
-    yield from _somebody(request.config, base_url, 1)
+    """Return another user."""
+    yield from _account(request.config, base_url, 1)
 
 
-def _somebody(config, base_url: str, number: int):
-    """Yield the account of the first or second --user; or one that is made now and closed at the end."""
-    given = list(zip(config.getoption("user"), config.getoption("password"), strict=True))[number : number + 1]
-    account = Account(base_url, *given[0]) if given else Account.register(base_url)
-    yield account
-    if given:
-        account.leave()
+def _account(config, base_url: str, index: int):
+    """Yield the account of the first or second --user option, or a new account that is closed afterwards."""
+    credentials = list(zip(config.getoption("user"), config.getoption("password"), strict=True))
+    if index < len(credentials):
+        account = Account(base_url, *credentials[index])
+        yield account
+        account.clean_up()
     else:
+        account = Account.register(base_url)
+        yield account
         account.close()
 
 
 @pytest.fixture(scope="session")
 def member(account) -> Site:
-    """A visitor who is logged in."""
+    """Return a client with the session of `account`."""
     return account.browser
 
 
 @pytest.fixture(scope="session")
 def program(account) -> Site:
-    """A program of the member, which shows a token."""
+    """Return a client with an API token of `account`."""
     return account.program
 
 
 @pytest.fixture
 def site(base_url):
-    """A new visitor of the site."""
-    visitor = Site(base_url)
-    yield visitor
-    visitor.close()
+    """Return an anonymous client."""
+    client = Site(base_url)
+    yield client
+    client.close()
 
 
 @pytest.fixture
-def stranger(base_url):
-    """Another new visitor, for tests that need two."""
-    visitor = Site(base_url)
-    yield visitor
-    visitor.close()
+def other_client(base_url):
+    """Return another anonymous client."""
+    client = Site(base_url)
+    yield client
+    client.close()
 
 
 @pytest.fixture
 def page(site) -> Page:
-    """The first page."""
+    """Return the home page."""
     return site.page()
 
 
 @pytest.fixture
 def sheet(page) -> str:
-    """A style sheet of the page."""
-    assert page.style_sheets, "the page names no style sheet under /static/"
+    """Return the URL of a style sheet of the home page."""
+    assert page.style_sheets, "the home page has no style sheet below /static/"
     return page.style_sheets[0]
 
 
 @pytest.fixture
 def files(page) -> list[str]:
-    """All static files that the page names."""
-    assert page.static_files, "the page names no file under /static/"
+    """Return the URLs of all static files of the home page."""
+    assert page.static_files, "the home page has no file below /static/"
     return page.static_files
 
 
 @pytest.fixture
 def marker(program):
-    """A text that no other post contains. Posts that do, and all that `program` made, are deleted afterwards."""
+    """Return a unique text. Posts that contain it, and everything that `program` created, are deleted afterwards."""
     text = f"smoke-test-{uuid.uuid4().hex}"
     yield text
     program.delete_posts(text)
@@ -194,5 +197,5 @@ def marker(program):
 
 @pytest.fixture
 def max_body(request) -> int:
-    """The most bytes that the site takes in one request."""
+    """Return the maximum size of a request body in bytes."""
     return request.config.getoption("max_body")

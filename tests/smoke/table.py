@@ -1,25 +1,25 @@
-"""The table of ticks at the end: one line for each promise, grouped by file."""
+"""The table of results: one line per test, grouped by file."""
 
 import sys
 from pathlib import Path
 
-WIDEST = 160  # characters of a reason
-NOT_RUN = "not looked at"
+MAX_REASON = 160  # characters
+NOT_RUN = "not run"
 
 
 class Table:
-    """A pytest plugin that collects what became of each promise. Cases of one test are one promise."""
+    """A pytest plugin that collects the result of each test. The cases of a parametrized test share one result."""
 
     def __init__(self, folder: Path):
         self.folder = folder
         self.where = ""
-        self.alone = False  # nothing else is printed
-        self._reasons: dict[tuple[str, str], str] = {}  # subject and promise → why it is broken, or nothing
+        self.hides_other_output = False
+        self._reasons: dict[tuple[str, str], str] = {}  # (subject, docstring) → reason of the failure; empty: passed
 
     def pytest_itemcollected(self, item):
         if self.folder in item.path.parents:
             item.user_properties.append(("subject", _sentence(item.module.__doc__)))
-            item.user_properties.append(("promise", _sentence(item.function.__doc__)))
+            item.user_properties.append(("docstring", _sentence(item.function.__doc__)))
 
     def pytest_collection_finish(self, session):
         for key in filter(None, map(_key, session.items)):
@@ -33,7 +33,7 @@ class Table:
             self._reasons[key] = _reason(report)
 
     def pytest_report_teststatus(self, report):
-        if not self.alone:
+        if not self.hides_other_output:
             return None
         if report.when == "call":
             return report.outcome, "", ""
@@ -42,24 +42,26 @@ class Table:
     def pytest_terminal_summary(self, terminalreporter):
         if not self._reasons:
             return
-        kept, broken = _ticks(sys.__stdout__.encoding)
+        passed, failed = _symbols(sys.__stdout__.encoding)
         subject = None
-        for (group, promise), reason in self._reasons.items():
+        for (group, docstring), reason in self._reasons.items():
             if group != subject:
                 terminalreporter.write_line(f"\n{group}", bold=True)
                 subject = group
-            line = f"  {broken} {promise} - {reason}" if reason else f"  {kept} {promise}"
+            line = f"  {failed} {docstring} - {reason}" if reason else f"  {passed} {docstring}"
             terminalreporter.write_line(line, red=bool(reason), green=not reason)
         self._write_total(terminalreporter)
 
     def _write_total(self, terminalreporter):
-        held = sum(not reason for reason in self._reasons.values())
-        terminalreporter.write_line(f"\n{held} of {len(self._reasons)} promises kept {self.where}", bold=True)
+        passed = sum(not reason for reason in self._reasons.values())
+        terminalreporter.write_line(f"\n{passed} of {len(self._reasons)} smoke tests passed {self.where}", bold=True)
 
 
 def _key(item_or_report) -> tuple[str, str] | None:
-    found = dict(item_or_report.user_properties)
-    return (found["subject"], found["promise"]) if "promise" in found else None
+    properties = dict(item_or_report.user_properties)
+    if "docstring" not in properties:
+        return None
+    return properties["subject"], properties["docstring"]
 
 
 def _sentence(docstring: str) -> str:
@@ -67,18 +69,18 @@ def _sentence(docstring: str) -> str:
 
 
 def _reason(report) -> str:
-    """Why a test did not pass, in one line, with the case it was; nothing if it passed."""
+    """Return the reason of a failure in one line, with the name of the case. Empty if the test passed."""
     if report.passed:
         return ""
     crash = getattr(report.longrepr, "reprcrash", None)
     text = (crash.message if crash else str(report.longrepr)).splitlines()[0].removeprefix("AssertionError: ")
     case = report.nodeid.partition("[")[2].removesuffix("]")
-    return (f"{case}: {text}" if case else text)[:WIDEST]
+    return (f"{case}: {text}" if case else text)[:MAX_REASON]
 
 
-def _ticks(encoding: str | None) -> tuple[str, str]:
+def _symbols(encoding: str | None) -> tuple[str, str]:
     try:
         "✓✗".encode(encoding or "ascii")
     except UnicodeEncodeError:
-        return "ok    ", "BROKEN"
+        return "ok    ", "FAILED"
     return "✓", "✗"

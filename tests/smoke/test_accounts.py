@@ -6,21 +6,21 @@ ME, FOLLOWED = "/api/v1/me", "/api/v1/users/{}/follow"
 
 
 def test_log_in(site, account, member):
-    """Who has registered and logged in sees their own page; a stranger is led to the log-in."""
-    assert account.username in member.get("/account").text, "the page does not name them"
+    """A user can log in and open the account page. Anonymous clients are redirected to the login page."""
+    assert account.username in member.get("/account").text, "the page does not contain the username"
     location = site.get("/account", REDIRECT).headers["Location"]
     assert "/login" in location, f"Location is {location!r}"
 
 
 def test_wrong_password(site, account):
-    """A wrong password opens nothing."""
-    # 429: somebody at this address has tried often before.
+    """A wrong password is rejected."""
+    # 429: earlier attempts from this address have exceeded the rate limit.
     site.fill_in("/login", {"email": account.email, "password": "wrong " + account.password}, {200, 429})
     site.get("/account", REDIRECT)
 
 
 def test_log_out(base_url, account):
-    """Logging out, which only a form with its CSRF token can, ends the session."""
+    """The logout ends the session. It requires a form with the CSRF token."""
     site = Site(base_url)
     account.log_in(site)
     site.get("/logout", {302, 303, 404, 405})
@@ -32,42 +32,42 @@ def test_log_out(base_url, account):
 
 
 def test_token(program, account):
-    """The API knows whose token it is shown."""
-    assert program.get(ME).json()["username"] == account.username, "it is somebody else's"
+    """An API token authenticates its user."""
+    assert program.get(ME).json()["username"] == account.username, "it is a different user"
 
 
 def test_wrong_token(site):
-    """A wrong token, and none, get 401 and are told what is missing (WWW-Authenticate)."""
+    """Requests with a wrong token, or without a token, get 401 with WWW-Authenticate."""
     for headers in ({}, {"Authorization": "Bearer wrong"}):
-        asked = site.get(ME, 401, headers=headers).headers.get("WWW-Authenticate", "")
-        assert asked.startswith("Bearer"), f"WWW-Authenticate is {asked!r}"
+        challenge = site.get(ME, 401, headers=headers).headers.get("WWW-Authenticate", "")
+        assert challenge.startswith("Bearer"), f"WWW-Authenticate is {challenge!r}"
 
 
 def test_session_needs_csrf_token(member, marker):
-    """The API takes no write by cookie without the CSRF token (400)."""
+    """API writes with a session cookie require the CSRF token (400)."""
     member.request("POST", POSTS, 400, json={"body": marker}, headers={"Referer": member.url + "/"})
-    assert not member.find_posts(marker), "it was published nevertheless"
+    assert not member.find_posts(marker), "the post was published"
 
 
 def test_follow(program, other, marker):
-    """Whom one follows is on one's timeline, and no longer on it afterwards."""
+    """The timeline contains the posts of a followed user, until the user is unfollowed."""
     other.program.request("POST", POSTS, 201, json={"body": marker})
     program.request("PUT", FOLLOWED.format(other.username), 204)
-    assert marker in program.get("/api/v1/timeline").text, "the post is not there"
+    assert marker in program.get("/api/v1/timeline").text, "the post is not on the timeline"
     program.request("DELETE", FOLLOWED.format(other.username), 204)
-    assert marker not in program.get("/api/v1/timeline").text, "the post is still there"
+    assert marker not in program.get("/api/v1/timeline").text, "the post is still on the timeline"
 
 
 def test_admin(site, member):
-    """The admin's pages are closed to members (403), and lead a stranger to the log-in."""
-    allowed = 200 if member.get(ME).json()["is_admin"] else 403  # somebody may have named an admin with --user
+    """Admin pages answer 403 to other users, and redirect anonymous clients to the login page."""
+    allowed = 200 if member.get(ME).json()["is_admin"] else 403  # --user can be an admin
     for path in ("/admin", "/admin/users", "/admin/posts"):
         member.get(path, allowed)
         site.get(path, REDIRECT)
 
 
 def test_rate_limits(program, marker):
-    """What is limited says how much is left (RateLimit)."""
+    """Rate-limited responses contain the number of remaining requests (RateLimit)."""
     headers = program.request("POST", POSTS, 201, json={"body": marker}).headers
-    if "RateLimit" in headers:  # RATE_LIMITS may be off
+    if "RateLimit" in headers:  # else RATE_LIMITS is off
         assert "r=" in headers["RateLimit"] and "q=" in headers["RateLimit-Policy"], f"it is {headers['RateLimit']!r}"

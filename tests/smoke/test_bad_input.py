@@ -1,4 +1,4 @@
-"""Bad input."""
+"""Invalid input."""
 
 import pytest
 
@@ -12,7 +12,7 @@ def _json(text: str) -> bytes:
 @pytest.mark.parametrize(
     "data",
     [
-        pytest.param(b"", id="nothing"),
+        pytest.param(b"", id="no body"),
         pytest.param(b"{}", id="empty object"),
         pytest.param(b"[]", id="list"),
         pytest.param(b"null", id="null"),
@@ -24,22 +24,22 @@ def _json(text: str) -> bytes:
     ],
 )
 def test_bad_json(program, marker, data):
-    """JSON that is empty, malformed, too long or not UTF-8 gets 422, and the name of the field."""
-    answer = program.send_json(data.replace(b"MARKER", marker.encode()), 422)
-    assert answer.json().get("fields"), f"no field is named: {answer.text[:80]!r}"
+    """JSON that is empty, malformed, too long or not UTF-8 gets 422 with an error for the field."""
+    response = program.send_json(data.replace(b"MARKER", marker.encode()), 422)
+    assert response.json().get("fields"), f"there is no error for a field: {response.text[:80]!r}"
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "application/xml"])
 def test_other_content_type(program, marker, kind):
-    """The API takes JSON alone: any other type gets 415."""
+    """The API accepts only JSON. Other content types get 415."""
     program.send_json(_json(marker), 415, kind)
 
 
 def test_bad_form(member, marker):
-    """A text that is too long comes back in the form, with 422, and is not published."""
-    answer = member.publish(marker + 5000 * "x", 422)
-    assert marker in answer.text, "what was typed is lost"
-    assert not member.find_posts(marker), "it was published nevertheless"
+    """A text that is too long gets 422, stays in the form and is not published."""
+    response = member.publish(marker + 5000 * "x", 422)
+    assert marker in response.text, "the form does not contain the text"
+    assert not member.find_posts(marker), "the post was published"
 
 
 @pytest.mark.parametrize(
@@ -50,39 +50,39 @@ def test_bad_form(member, marker):
     ],
 )
 def test_too_large(site, marker, max_body, path, kind, start):
-    """A body of 1 MiB more than the limit gets a whole 413, and the next request its answer."""
+    """A body that exceeds the limit by 1 MiB gets a complete 413 response, and the next request works."""
     data = start + marker.encode() + b"x" * (max_body + 1024**2)
-    answer = site.request("POST", path, 413, data=data, headers={"Content-Type": kind})
-    assert answer.content, "the answer is empty"
+    response = site.request("POST", path, 413, data=data, headers={"Content-Type": kind})
+    assert response.content, "the response is empty"
     site.get("/healthz")
 
 
 def test_largest(program, marker, max_body):
-    """A body of exactly the limit is read to its end, and refused for its content alone (422)."""
+    """A body of exactly the maximum size is accepted, and rejected only because of its content (422)."""
     filler = max_body - len(_json(marker))
-    answer = program.send_json(_json(marker + filler * "x"), 422)
-    assert "body" in answer.json().get("fields", {}), f"the field is not named: {answer.text[:80]!r}"
+    response = program.send_json(_json(marker + filler * "x"), 422)
+    assert "body" in response.json().get("fields", {}), f"there is no error for the field: {response.text[:80]!r}"
 
 
 def test_unknown_page(site):
-    """An unknown page gets 404 and a page with the site's style."""
-    answer = site.get("/no-such-page", 404)
-    kind = answer.headers.get("Content-Type", "")
-    assert kind.startswith("text/html"), f"its type is {kind!r}"
-    assert Page(answer.text).style_sheets, "the page has no style sheet"
+    """An unknown path gets a styled 404 page."""
+    response = site.get("/no-such-page", 404)
+    content_type = response.headers.get("Content-Type", "")
+    assert content_type.startswith("text/html"), f"Content-Type is {content_type!r}"
+    assert Page(response.text).style_sheets, "the page has no style sheet"
 
 
 @pytest.mark.parametrize("path", [f"{POSTS}/2147483647", f"{POSTS}/no-number", "/api/v1/no-such-thing"])
 def test_unknown_in_api(site, path):
-    """What the API does not know gets 404 in JSON."""
-    answer = site.get(path, 404)
-    kind = answer.headers.get("Content-Type")
-    assert kind == "application/json", f"its type is {kind!r}"
-    assert answer.json().get("error"), "it does not say what is wrong"
+    """Unknown API resources get 404 in JSON."""
+    response = site.get(path, 404)
+    content_type = response.headers.get("Content-Type")
+    assert content_type == "application/json", f"Content-Type is {content_type!r}"
+    assert response.json().get("error"), "there is no error message"
 
 
 @pytest.mark.parametrize("path", ["/", POSTS])
 def test_other_method(site, path):
-    """A method that an address does not take gets 405 and the list of those that it does."""
+    """Unsupported methods get 405 with the supported methods (Allow)."""
     allowed = site.request("PUT", path, 405, json={}).headers.get("Allow", "")
     assert "GET" in allowed, f"Allow is {allowed!r}"

@@ -4,27 +4,27 @@ import pytest
 
 
 def test_alive(site, request):
-    """/healthz says that the server is alive, which one it is and which release."""
-    found = site.get("/healthz").json()
-    assert found.get("status") == "ok", f"status is {found.get('status')!r}"
-    server, expected = found.get("wsgi_server"), request.config.getoption("expect_server")
-    assert server, "the server is not named"
-    assert expected in (None, server), f"the server is {server}, not {expected}"
-    assert found.get("release"), "the release is not named"
+    """/healthz reports that the server is alive, its name and the release."""
+    body = site.get("/healthz").json()
+    assert body.get("status") == "ok", f"status is {body.get('status')!r}"
+    server, expected = body.get("wsgi_server"), request.config.getoption("expect_server")
+    assert server, "wsgi_server is missing"
+    assert expected in (None, server), f"the server is {server}, expected {expected}"
+    assert body.get("release"), "release is missing"
 
 
 def test_ready(site):
-    """/readyz says that everything the app needs is there, each thing by name."""
-    found = site.get("/readyz").json()
-    assert found.get("status") == "ok", f"status is {found.get('status')!r}"
-    assert found.get("checks"), "nothing was checked"
-    assert set(found["checks"].values()) == {"ok"}, f"{found['checks']}"
+    """/readyz reports that all dependencies of the app work, by name."""
+    body = site.get("/readyz").json()
+    assert body.get("status") == "ok", f"status is {body.get('status')!r}"
+    assert body.get("checks"), "there are no checks"
+    assert set(body["checks"].values()) == {"ok"}, f"{body['checks']}"
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
 def test_not_cached(site, path):
-    """Answers about health are JSON that no cache keeps."""
+    """/healthz and /readyz are JSON that is not cached."""
     headers = site.get(path).headers
-    kind, keep = headers.get("Content-Type"), headers.get("Cache-Control", "")
-    assert kind == "application/json", f"the type is {kind!r}"
-    assert "no-store" in keep, f"Cache-Control is {keep!r}"
+    content_type, cache_control = headers.get("Content-Type"), headers.get("Cache-Control", "")
+    assert content_type == "application/json", f"Content-Type is {content_type!r}"
+    assert "no-store" in cache_control, f"Cache-Control is {cache_control!r}"

@@ -1,4 +1,4 @@
-"""Request ids."""
+"""Request IDs."""
 
 import re
 import threading
@@ -9,11 +9,11 @@ import pytest
 
 from .client import Site
 
-CROWD = 10
+CONCURRENCY = 10
 
 
-def _ids(answer) -> list[str]:
-    return answer.raw.headers.getlist("X-Request-ID")
+def _ids(response) -> list[str]:
+    return response.raw.headers.getlist("X-Request-ID")
 
 
 @pytest.mark.parametrize(
@@ -28,29 +28,29 @@ def _ids(answer) -> list[str]:
     ],
 )
 def test_one_id(site, path, status):
-    """Every answer has exactly one X-Request-ID, and each its own."""
+    """Every response has exactly one X-Request-ID, and every request gets a different one."""
     first, second = _ids(site.get(path, status)), _ids(site.get(path, status))
-    assert len(first) == len(second) == 1, f"it has {len(first)}"
-    assert first != second, "two requests have the same"
+    assert len(first) == len(second) == 1, f"the response has {len(first)} IDs"
+    assert first != second, "two requests have the same ID"
 
 
 def test_id_of_static_file(site, files):
-    """Static files have exactly one X-Request-ID too."""
+    """Static files have exactly one X-Request-ID."""
     for file in files:
-        assert len(_ids(site.get(file))) == 1, f"{file} has {len(_ids(site.get(file)))}"
+        assert len(_ids(site.get(file))) == 1, f"{file} has {len(_ids(site.get(file)))} IDs"
 
 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/static/no-such-file.css"])
-def test_given_id(site, path):
-    """A harmless id that comes with the request comes back."""
-    given = str(uuid.uuid4())
-    found = _ids(site.get(path, {200, 404}, headers={"X-Request-ID": given}))
-    assert found == [given], f"it is {found}"
+def test_id_of_client(site, path):
+    """A valid ID from the client is kept."""
+    sent = str(uuid.uuid4())
+    received = _ids(site.get(path, {200, 404}, headers={"X-Request-ID": sent}))
+    assert received == [sent], f"the ID is {received}"
 
 
 @pytest.mark.parametrize("path", ["/", "/static/no-such-file.css"])
 @pytest.mark.parametrize(
-    "given",
+    "sent",
     [
         pytest.param("two words", id="spaces"),
         pytest.param("quo\"ted'", id="quotes"),
@@ -58,26 +58,26 @@ def test_given_id(site, path):
         pytest.param("<b>\\u0000${jndi:x}", id="punctuation"),
     ],
 )
-def test_malicious_id(site, path, given):
-    """An id that could forge a log line is replaced by a new one."""
-    found = _ids(site.get(path, {200, 404}, headers={"X-Request-ID": given}))
-    assert len(found) == 1, f"it has {len(found)}"
-    assert re.fullmatch(r"[A-Za-z0-9._=+/:-]{8,128}", found[0]), f"it is {found[0]!r}"
+def test_malicious_id(site, path, sent):
+    """An ID that could forge log lines is replaced by a new one."""
+    received = _ids(site.get(path, {200, 404}, headers={"X-Request-ID": sent}))
+    assert len(received) == 1, f"the response has {len(received)} IDs"
+    assert re.fullmatch(r"[A-Za-z0-9._=+/:-]{8,128}", received[0]), f"the ID is {received[0]!r}"
 
 
-def test_crowd(base_url):
-    """Ten requests at the same time are all answered with 200, each with its own id."""
-    together = threading.Barrier(CROWD, timeout=30)
-    given = [uuid.uuid4().hex for _ in range(CROWD)]
-    with ThreadPoolExecutor(CROWD) as pool:
-        found = list(pool.map(lambda name: _ask_together(base_url, together, name), given))
-    assert found == [[name] for name in given], "ids were mixed up"
+def test_concurrent_requests(base_url):
+    """Ten concurrent requests are all answered with 200, each with its own ID."""
+    barrier = threading.Barrier(CONCURRENCY, timeout=30)
+    sent = [uuid.uuid4().hex for _ in range(CONCURRENCY)]
+    with ThreadPoolExecutor(CONCURRENCY) as pool:
+        received = list(pool.map(lambda request_id: _send_with_id(base_url, barrier, request_id), sent))
+    assert received == [[request_id] for request_id in sent], "IDs were mixed up"
 
 
-def _ask_together(base_url: str, together: threading.Barrier, name: str) -> list[str]:
+def _send_with_id(base_url: str, barrier: threading.Barrier, request_id: str) -> list[str]:
     site = Site(base_url)
-    together.wait()
+    barrier.wait()
     try:
-        return _ids(site.get("/", headers={"X-Request-ID": name}))
+        return _ids(site.get("/", headers={"X-Request-ID": request_id}))
     finally:
         site.close()
