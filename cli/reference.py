@@ -5,15 +5,12 @@ layout differs between versions, is not used, only the actions of a parser.
 """
 
 import argparse
-import importlib
-import pkgutil
 import textwrap
 
-from cli import commands
+from cli.main import GROUPS, load_commands
 from deploy import settings
 from deploy.settings import SETTINGS, Setting
 
-GROUPS = ("Run", "Release", "Data", "Inspect", "Develop")  # a command's module names one of them: GROUP
 WIDTH = 120
 WITHOUT_COMPOSE = {settings.FOLDERS}  # groups that .env.example leaves out: no user of Compose sets them
 SET_BY_OTHERS = {"PORT", "RELEASE"}  # by a platform and by the build of an image
@@ -134,11 +131,10 @@ def _env_lines(setting: Setting) -> str:
 
 def commands_page() -> str:
     """docs/reference/commands.md: the commands by group, each with its help and options."""
-    names = sorted(module.name for module in pkgutil.iter_modules(commands.__path__))
-    modules = {name: importlib.import_module(f"{commands.__name__}.{name}") for name in names}
+    modules = load_commands()
     parts = [COMMANDS_HEAD]
     for group in GROUPS:
-        members = [name for name in names if modules[name].GROUP == group]
+        members = [name for name, module in modules.items() if module.GROUP == group]
         rows = [f"| [`{name}`](#{name}) | {_summary(modules[name])} |" for name in members]
         parts.append("\n".join([f"## {group}\n", "| command | what it does |", "|---|---|", *rows, ""]))
         parts += [_command_section(name, modules[name]) for name in members]

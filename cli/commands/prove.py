@@ -1,4 +1,4 @@
-"""Measure conformance and reliability, and write docs/explanation/interchangeability.md and docs/explanation/reliability.md.
+"""Measure conformance and reliability, and write both pages of docs/explanation.
 
 Send the same requests to every server and compare the responses (tests/live/conformance). Switch, release, break and
 overload the stack under load and count the failed requests (tests/live/reliability). The exit status is that of pytest.

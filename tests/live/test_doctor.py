@@ -23,7 +23,7 @@ def doctor(stack) -> tuple[int, dict[str, str], float]:
     own = {"COMPOSE_PROJECT_NAME": stack.project, "HTTP_PORT": str(stack.port), "COMPOSE_ENV_FILES": "/dev/null"}
     started = time.monotonic()
     command = [f"{ROOT}/stack", "doctor"]
-    done = subprocess.run(command, env=os.environ | isolation, text=True, capture_output=True, timeout=120)
+    done = subprocess.run(command, env=os.environ | own, text=True, capture_output=True, timeout=120)
     assert "Traceback" not in done.stderr
     errors = dict(re.findall(r"^error +(.+?)  +(.*)$", done.stdout, re.M))
     return done.returncode, errors, time.monotonic() - started
