@@ -1,1 +1,6 @@
-"""What ./stack does on the operator's machine. Only the standard library and deploy/; never copied into an image."""
+"""The commands of ./stack, which run on the operator's machine.
+
+Imports only the standard library and deploy/. Never copied into an image.
+"""
+
+VERSION = "0.2.0"  # the newest heading of CHANGELOG.md

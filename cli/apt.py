@@ -1,6 +1,7 @@
-"""apt on a Debian or Ubuntu machine: which mirror it already trusts, and installing packages from there."""
+"""apt on Debian and Ubuntu: the mirrors that the machine already trusts, and the installation of packages."""
 
 import functools
+import itertools
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ DISABLED = ("no", "false", "off", "0")
 
 @dataclass(frozen=True)
 class Source:
-    """One suite of one archive in apt's configuration."""
+    """One suite of one archive, as in apt's configuration."""
 
     uri: str
     suite: str
@@ -23,32 +24,32 @@ class Source:
     signed_by: str = ""
 
     def is_debian(self):
-        """Debian's own archive or a mirror of it. Others use the same suite names, with keys of their own."""
+        """Whether this is Debian's archive or a mirror of it. Others use the same suite names, with other keys."""
         if "main" not in self.components or not re.match(r"https?:|mirror\+", self.uri):
             return False
         return OFFICIAL_KEYRING in self.signed_by or (not self.signed_by and "debian" in self.uri)
 
 
 def read_sources(folder=SOURCES):
-    """All enabled binary sources of the machine, from both kinds of file that apt reads."""
+    """Return all enabled binary sources, from files in both formats that apt reads (sources.list(5))."""
     one_line = [folder / "sources.list", *sorted(folder.glob("sources.list.d/*.list"))]
-    found = [parse_one_line(path.read_text()) for path in one_line if path.is_file()]
-    found += [parse_deb822(path.read_text()) for path in sorted(folder.glob("sources.list.d/*.sources"))]
-    return [source for sources in found for source in sources]
+    sources = [parse_one_line(path.read_text()) for path in one_line if path.is_file()]
+    sources += [parse_deb822(path.read_text()) for path in sorted(folder.glob("sources.list.d/*.sources"))]
+    return list(itertools.chain.from_iterable(sources))
 
 
 def parse_one_line(text):
-    """Sources of a *.list file: `deb [option=value …] uri suite component …`."""
+    """Return the sources of a *.list file: `deb [option=value …] uri suite component …`."""
     lines = re.findall(r"^\s*deb\s+(?:\[([^\]]*)\]\s*)?(\S+)\s+(\S+)([^#\n]*)", text, re.MULTILINE)
-    return [Source(uri, suite, tuple(rest.split()), _option(options)) for options, uri, suite, rest in lines]
+    return [Source(uri, suite, tuple(rest.split()), _signed_by(options)) for options, uri, suite, rest in lines]
 
 
-def _option(options):
+def _signed_by(options):
     return "".join(re.findall(r"signed-by=(\S+)", options, re.IGNORECASE))
 
 
 def parse_deb822(text):
-    """Sources of a *.sources file: paragraphs of `Field: value`, continued by indented lines."""
+    """Return the sources of a *.sources file: paragraphs of `Field: value`, continued by indented lines."""
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     paragraphs = [_fields(paragraph) for paragraph in re.split(r"\n\s*\n", "\n".join(lines))]
     return [
@@ -66,7 +67,7 @@ def _fields(paragraph):
 
 
 def find_debian(sources, suite):
-    """The first source of Debian itself with this suite, its mirror list resolved; None without one."""
+    """Return the first source of Debian with this suite, with its mirror list resolved; None without one."""
     for source in sources:
         if source.suite == suite and source.is_debian():
             return Source(_resolve(source.uri), suite, source.components, source.signed_by)
@@ -74,7 +75,7 @@ def find_debian(sources, suite):
 
 
 def _resolve(uri):
-    """`mirror+file:/list`, as in cloud images, names a file of this machine; an address is its first line."""
+    """Return the first address of a mirror list. Cloud images have sources such as `mirror+file:/etc/apt/list`."""
     if not uri.startswith("mirror+file:"):
         return uri
     lines = Path(re.sub(r"^mirror\+file:/*", "/", uri)).read_text().splitlines()
@@ -82,27 +83,27 @@ def _resolve(uri):
 
 
 def install(packages):
-    """Install packages and nothing that is merely recommended; installed ones stay as they are."""
-    update = _update()
-    # A fresh cloud machine is still busy with its own updates: wait for the lock a while.
+    """Install packages without recommended ones. Installed packages are not upgraded."""
+    update_error = _update()
+    # A new cloud machine may still be installing its own updates: wait up to 120 s for the lock. Default: 0.
     options = ["-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=120"]
     command = sudo.command(["apt-get", "install", *options, *packages])
     try:
         fix = f"{sudo.shell_line('apt-get update')} && ./stack up"
         console.run(f"installing {' '.join(packages)}", command, fix=fix)
-    except StackError as problem:
-        if update:  # what could not be read is most likely what could not be installed
-            problem.cause = "\n".join(update.cause.splitlines()[-4:] + problem.cause.splitlines()[-4:])
+    except StackError as error:
+        if update_error:  # the unreadable package list is the likely cause
+            error.cause = "\n".join(update_error.cause.splitlines()[-4:] + error.cause.splitlines()[-4:])
         raise
 
 
 @functools.cache
 def _update():
-    """Refresh the package lists, once. A broken source is no reason to stop: the install will tell."""
+    """Update the package lists once. Return the StackError of a source that cannot be read; it may not be needed."""
     try:
         update = sudo.command(["apt-get", "-o", "APT::Update::Error-Mode=any", "update"])
-        console.run("reading the package lists", update, fix=sudo.shell_line("apt-get update"))
-    except StackError as problem:
-        console.say("  Going on with what could be read. To see what could not, type: " + problem.fix.splitlines()[0])
-        return problem
+        console.run("updating the package lists", update, fix=sudo.shell_line("apt-get update"))
+    except StackError as error:
+        console.say(f"  Some package lists are out of date. To see which: {error.fix.splitlines()[0]}")
+        return error
     return None

@@ -1,4 +1,4 @@
-"""The image under all others: taken from the engine, else pulled, else made of Debian's packages."""
+"""The base image of all images: use the engine's, else pull it, else make it from Debian's packages."""
 
 import datetime
 import re
@@ -11,42 +11,48 @@ from cli.console import say
 from deploy.errors import StackError
 
 SUITE = "trixie"
-CAN_BE_MADE = re.compile(rf"(^|/)debian:{SUITE}(-slim)?$")
-PULL_SILENCE = 30  # seconds for a registry's first word; without this an unreachable one hangs for minutes
-PULL_LIMIT = 600  # seconds for the 30 MB, once they come
+DEBIAN_NAME = re.compile(rf"(^|/)debian:{SUITE}(-slim)?$")
+PULL_FIRST_OUTPUT = 30  # seconds; Docker waits for an unreachable registry for minutes
+PULL_LIMIT = 600  # seconds; the image has 30 MB
 
 LOCAL_CAS = "/usr/local/share/ca-certificates"
 
 
-def ensure_for(config):
+def ensure_for(config, assume_yes=False):
     """Make sure that the engine has the base image of this project."""
-    ensure(config["services"]["web"]["build"]["args"]["BASE_IMAGE"])
+    ensure(config["services"]["web"]["build"]["args"]["BASE_IMAGE"], assume_yes)
 
 
-def ensure(name):
-    """Make sure that the engine has the base image of this name."""
+def ensure(name, assume_yes=False):
+    """Make sure that the engine has this base image. assume_yes: install packages for it without a question."""
     if console.capture(["docker", "image", "inspect", name]).returncode == 0:
         return
     try:
         pull = ["docker", "pull", name]
-        console.run(f"pulling {name}", pull, fix=" ".join(pull), timeout=PULL_LIMIT, first_output_timeout=PULL_SILENCE)
-    except StackError as problem:
-        say(f"  No registry gave it: {problem.cause.splitlines()[-1]}")
-        _make(name, refusal=problem)
+        fix = " ".join(pull)
+        console.run(f"pulling {name}", pull, fix=fix, timeout=PULL_LIMIT, first_output_timeout=PULL_FIRST_OUTPUT)
+    except StackError as error:
+        say(f"  Pull failed: {error.cause.splitlines()[-1]}")
+        _make(name, error, assume_yes)
 
 
-def _make(name, refusal):
-    """Make the image from the packages of the machine's own mirror."""
+def _make(name, pull_error, assume_yes):
+    """Make the image from the packages of the mirror that the host's apt uses."""
     lines = mirror_lines(apt.read_sources(), engine.read_os_release())
-    if not CAN_BE_MADE.search(name) or not lines:
+    if not DEBIAN_NAME.search(name) or not lines:
         raise StackError(
-            f"The base image {name} is not in the engine and cannot be pulled.",
-            f"{refusal.cause}\nEvery image of the stack is built on it. Only debian:{SUITE}-slim "
-            "can be made here instead, and only on a host whose apt has a mirror of Debian.",
-            f"{refusal.fix}\nor name one that you have:  BASE_IMAGE=registry.example/debian:trixie-slim ./stack up",
+            f"The base image {name} cannot be pulled.",
+            f"{pull_error.cause}\nAll images of the stack are built on it. ./stack can make debian:{SUITE}-slim "
+            "itself, but no other image, and only on a host whose apt uses a mirror of Debian.",
+            f"{pull_error.fix}\nBASE_IMAGE=registry.example/debian:{SUITE}-slim ./stack up   (another registry)",
+        )
+    needs_mmdebstrap = not shutil.which("mmdebstrap")
+    if needs_mmdebstrap and sudo.is_available():
+        sudo.confirm_changes(
+            ["install the package mmdebstrap and its dependencies, to make the base image"], assume_yes
         )
     sudo.require("make the base image")
-    if not shutil.which("mmdebstrap"):
+    if needs_mmdebstrap:
         apt.install(["mmdebstrap"])
     with tempfile.TemporaryDirectory(prefix="tripod-base-") as folder:
         archive = f"{folder}/base.tar"
@@ -56,15 +62,15 @@ def _make(name, refusal):
             fix=f"{sudo.shell_line('apt-get update')}   (shows whether the mirrors answer)\n./stack up",
         )
         console.run(
-            "importing it",
+            "importing the base image",
             ["docker", "import", *_changes(name, lines), archive, name],
-            fix="docker info   (does the engine answer?)\n"
-            "df -h /var/lib/docker   (is there room for the image?)\n./stack up",
+            fix="docker info   (shows whether the engine answers)\n"
+            "df -h /var/lib/docker   (shows the free disk space)\n./stack up",
         )
 
 
 def mirror_lines(sources, os_release):
-    """apt's lines for the image's suites, on the mirrors of the host; empty without a Debian mirror."""
+    """Return apt's lines for the suites of the image, with the host's mirrors; empty without a mirror of Debian."""
     release = os_release.get("VERSION_CODENAME")
     main = apt.find_debian(sources, SUITE) or apt.find_debian(sources, release)
     security = apt.find_debian(sources, f"{release}-security")
@@ -73,15 +79,15 @@ def mirror_lines(sources, os_release):
 
 
 def mmdebstrap(archive, lines):
-    """The command that makes the smallest Debian with the host's own certificate authorities in it."""
-    unread = [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in ("man", "doc", "locale", "info")]
+    """Return the command that makes a minimal Debian with the host's local CA certificates."""
+    unused = [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in ("man", "doc", "locale", "info")]
     return sudo.command(
         [
             "mmdebstrap",
             "--variant=minbase",
             "--include=ca-certificates",
             '--aptopt=Acquire::Languages "none"',
-            *unread,
+            *unused,
             "--dpkgopt=path-include=/usr/share/doc/*/copyright",
             f'--customize-hook=test ! -d {LOCAL_CAS} || cp -r {LOCAL_CAS}/. "$1{LOCAL_CAS}/"',
             '--customize-hook=chroot "$1" update-ca-certificates',
@@ -93,7 +99,7 @@ def mmdebstrap(archive, lines):
 
 
 def _changes(name, lines):
-    # Only the host of each mirror: an address may hold a password.
+    # Host names, not URIs, which may contain a password.
     hosts = sorted({urlsplit(line.split()[1]).hostname for line in lines})
-    origin = f"{name}, made by ./stack from the packages of {' and '.join(hosts)} on {datetime.date.today()}"
+    origin = f"{name}, made by ./stack from packages of {' and '.join(hosts)} on {datetime.date.today()}"
     return ["--change", 'CMD ["bash"]', "--change", f'LABEL org.opencontainers.image.description="{origin}"']

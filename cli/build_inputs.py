@@ -1,6 +1,6 @@
-"""What builds take from the host: pip's configuration, certificates, the proxy, and the release's name.
+"""Inputs of builds from the host: pip's configuration, CA certificates, proxies and the name of the release.
 
-Compose reads them as environment variables. What somebody has set, in the shell or in `.env`, is left alone.
+Compose reads them as environment variables. Variables that the shell or `.env` sets are not replaced.
 """
 
 import configparser
@@ -18,43 +18,43 @@ PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "timeout")
 
 
 def environment(environ=os.environ):
-    """The variables that builds need and that nobody has set yet."""
-    bundle = environ.get("CA_BUNDLE") or _keep("ca-bundle.crt", _bundle_text(environ))
-    found = {
+    """Return the variables that builds need and that are not set yet."""
+    bundle = environ.get("CA_BUNDLE") or _save("ca-bundle.crt", _bundle_text(environ))
+    inputs = {
         "RELEASE": release_name(),
         "CA_BUNDLE": bundle,
-        "PIP_CONF": _keep("pip.conf", pip_conf(pip_settings(_pip_files(environ), environ), bundle)),
+        "PIP_CONF": _save("pip.conf", pip_conf(pip_settings(_pip_files(environ), environ), bundle)),
         **proxy.both_spellings(environ),
     }
-    taken = {name for name in found if environ.get(name)} | dotenv.names()
-    return {name: value for name, value in found.items() if value and name not in taken}
+    already_set = {name for name in inputs if environ.get(name)} | dotenv.names()
+    return {name: value for name, value in inputs.items() if value and name not in already_set}
 
 
 def release_name():
-    """The name of what is built: git's description of the working tree, or `dev` without git."""
+    """Return git's description of the working tree, or `dev` without git."""
     return console.capture(git.command("describe", "--always", "--dirty")).stdout.strip() or "dev"
 
 
 def pip_settings(files, environ):
-    """What of pip's settings a container can use. Later files win over earlier, the environment over all."""
+    """Return the settings of pip that a container can use. Later files override earlier ones, the environment all."""
     settings = {}
     for path in files:
         parser = configparser.RawConfigParser()
         try:
             parser.read(path)
         except configparser.Error:
-            continue  # pip itself will complain about it, and better
+            continue  # pip itself reports the error, with more detail
         for section in ("global", "install"):
             settings.update(parser.items(section) if parser.has_section(section) else ())
     for name in PIP_SETTINGS:
         variable = "PIP_DEFAULT_TIMEOUT" if name == "timeout" else f"PIP_{name.upper().replace('-', '_')}"
         settings.update({name: environ[variable]} if environ.get(variable) else {})
-    usable = {name: _usable(name, settings.get(name, "")) for name in PIP_SETTINGS}
+    usable = {name: _without_paths(name, settings.get(name, "")) for name in PIP_SETTINGS}
     return {name: value for name, value in usable.items() if value}
 
 
-def _usable(name, value):
-    """Without what names a file of the host: there is no such file in a container."""
+def _without_paths(name, value):
+    """Remove indexes that are folders of the host: a container does not have them."""
     words = value.split()
     if name.endswith("index-url"):
         words = [word for word in words if re.match(r"https?://", word)]
@@ -62,32 +62,32 @@ def _usable(name, value):
 
 
 def pip_conf(settings, bundle=""):
-    """The text of a pip.conf; empty if there is nothing to say."""
+    """Return the text of a pip.conf; empty without settings."""
     settings = {**settings, **({"cert": BUNDLE_IN_BUILD} if bundle else {})}
     lines = [f"{name} = {value}\n" for name, value in settings.items()]
     return "[global]\n" + "".join(lines) if lines else ""
 
 
 def _pip_files(environ):
-    """The files that pip reads, in its order: a PIP_CONFIG_FILE replaces the user's own ones."""
-    home, own = Path.home(), environ.get("PIP_CONFIG_FILE")
-    if own == os.devnull:
+    """Return the files that pip reads, in its order. PIP_CONFIG_FILE replaces the user's own files."""
+    home, override = Path.home(), environ.get("PIP_CONFIG_FILE")
+    if override == os.devnull:
         return []
     config = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
-    users = [home / ".pip/pip.conf", config / "pip/pip.conf"]
-    return [Path("/etc/pip.conf"), *([Path(own)] if own and Path(own).exists() else users)]
+    user_files = [home / ".pip/pip.conf", config / "pip/pip.conf"]
+    return [Path("/etc/pip.conf"), *([Path(override)] if override and Path(override).exists() else user_files)]
 
 
 def _bundle_text(environ):
-    """The host's certificates, if there are more than the public ones: a company's proxy has its own."""
-    named = environ.get("SSL_CERT_FILE")
-    bundle = Path(named) if named else SYSTEM_BUNDLE
-    is_local = named or any(LOCAL_CAS.rglob("*.crt"))
-    return bundle.read_text() if is_local and bundle.is_file() else ""
+    """Return the host's CA certificates if a local one is among them, such as that of a company's proxy."""
+    override = environ.get("SSL_CERT_FILE")
+    bundle = Path(override) if override else SYSTEM_BUNDLE
+    has_local = override or any(LOCAL_CAS.rglob("*.crt"))
+    return bundle.read_text() if has_local and bundle.is_file() else ""
 
 
-def _keep(name, text):
-    """Keep a text in the state folder, readable for its owner only: an index address may hold a password."""
+def _save(name, text):
+    """Save a text in the state folder and return its path. Only its owner can read it: it may contain a password."""
     path = console.STATE / name
     if not text:
         return ""
@@ -98,6 +98,6 @@ def _keep(name, text):
             path.touch(mode=0o600)
             path.write_text(text)
     except OSError as error:
-        why = f"{error}. Builds read from there how to reach the package index; root may have made it."
-        raise StackError(f"{path} cannot be written.", why, sudo.shell_line(f"rm -r {console.STATE}")) from None
+        cause = f"{error}. Builds read it to reach the package index. If root ran ./stack before, it belongs to root."
+        raise StackError(f"{path} cannot be written.", cause, sudo.shell_line(f"rm -r {console.STATE}")) from None
     return str(path)

@@ -1,4 +1,4 @@
-"""The `.env` file beside docker-compose.yml: what Compose reads when the shell says nothing."""
+"""The file `.env` beside docker-compose.yml, from which Compose takes settings that the shell does not set."""
 
 import os
 import re
@@ -7,29 +7,30 @@ import shutil
 from cli.console import ROOT
 
 PATH = ROOT / ".env"
-_LINE = re.compile(r"^[ \t]*(?:export[ \t]+)?([A-Za-z_]\w*)[ \t]*=(.*)$", re.MULTILINE)
-_NAME = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)\s*=", re.MULTILINE)
+_ASSIGNMENT = r"^\ufeff?[ \t]*(?:export[ \t]+)?([A-Za-z_]\w*)[ \t]*="
+_NAME = re.compile(_ASSIGNMENT, re.MULTILINE)
+_LINE = re.compile(_ASSIGNMENT + r"(.*)$", re.MULTILINE)
 
 
 def names():
-    """The variables that the file sets."""
+    """Return the names of the variables that the file sets."""
     return set(_NAME.findall(_read()))
 
 
 def values():
-    """What the file sets, for targets without Compose: NAME=value lines, quotes taken off."""
-    return {name: _unquoted(value.strip()) for name, value in _LINE.findall(_read())}
+    """Return the variables that the file sets, for targets without Compose. Quotes and comments are removed."""
+    return {name: _unquote(value.strip()) for name, value in _LINE.findall(_read())}
 
 
-def _unquoted(value):
+def _unquote(value):
     quoted = re.match(r"""(["'])(.*?)\1\s*(#.*)?$""", value)
     return quoted[2] if quoted else re.sub(r"\s+#.*", "", value)
 
 
 def set_value(name, value):
-    """Set one line of the file and leave every other byte; False if several lines set it already."""
+    """Set a variable in the file and change nothing else. Return False if several lines set it already."""
     old = _read()
-    if len([found for found in _NAME.findall(old) if found == name]) > 1:
+    if _NAME.findall(old).count(name) > 1:
         return False
     new = set_line(old, name, value)
     if new != old:
@@ -38,24 +39,30 @@ def set_value(name, value):
 
 
 def set_line(text, name, value):
-    """The text with `name=value` in place of its old line, or at the end."""
-    line = re.compile(rf"^([ \t]*(?:export[ \t]+)?{name}[ \t]*=).*$", re.MULTILINE)
+    """Return the text with the line `name=value`, in place of the old line or at the end."""
+    line = re.compile(rf"^(\ufeff?[ \t]*(?:export[ \t]+)?{name}[ \t]*=)[^\r\n]*", re.MULTILINE)
     if line.search(text):
         return line.sub(lambda match: f"{match[1]}{value}", text)
     return f"{text}{'' if text.endswith(chr(10)) or not text else chr(10)}{name}={value}\n"
 
 
+# surrogateescape and newline="" keep every byte of the file: another encoding, Windows line ends.
+
+
 def _read():
-    return PATH.read_text() if PATH.is_file() else ""
+    if not PATH.is_file():
+        return ""
+    with PATH.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        return file.read()
 
 
 def _replace(text):
-    """Write beside the file, then rename: a full disk or a power cut leaves the old one."""
-    target = PATH.resolve()  # a link stays a link
-    beside = target.with_name(f"{target.name}.new")
-    beside.touch(mode=0o600)
-    beside.write_text(text)
+    """Replace the file by renaming a new one, so that a full disk or a power cut leaves the old one intact."""
+    target = PATH.resolve()  # a symbolic link is kept
+    new = target.with_name(f"{target.name}.new")
+    new.touch(mode=0o600)
+    new.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
     if target.exists():
-        shutil.copymode(target, beside)
-        os.chown(beside, target.stat().st_uid, target.stat().st_gid)
-    beside.replace(target)
+        shutil.copymode(target, new)
+        os.chown(new, target.stat().st_uid, target.stat().st_gid)
+    new.replace(target)

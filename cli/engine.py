@@ -1,7 +1,6 @@
-"""The Docker engine with Compose v2 and buildx: found, or installed from the distribution, and started."""
+"""The Docker engine with Compose v2 and buildx: find it, install it from the distribution's packages, start it."""
 
 import getpass
-import grp
 import os
 import platform
 import shlex
@@ -10,37 +9,40 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from cli import apt, console, processes, sudo
 from cli.console import say
 from deploy.errors import StackError
 
-OWN_SOCKET = "unix:///var/run/docker.sock"
+LOCAL_SOCKET = "unix:///var/run/docker.sock"
+# Data of an engine: of a package, of the snap, of a rootless engine.
+DATA = (Path("/var/lib/docker"), Path("/var/snap/docker"), Path.home() / ".local/share/docker")
 ENGINE_LOG = "/var/log/dockerd.log"
-START_LIMIT = 60  # seconds; a cold first start takes about 3
-GROUP = "docker"
+START_LIMIT = 60  # seconds; the first start takes about 3
+ADMIN_GROUP = "docker"  # its members may use the engine, and can thereby act as root
 
-# Debian 12's own engine is too old; trixie's installs and runs there. The pin keeps everything else where it
-# is: 100 is below the 500 of the machine's own release, so trixie is used only for what is asked for as
-# NAME/trixie and for what that needs in a newer version.
-NEWER = "trixie"
+# The engine of Debian 12 is too old. That of trixie (Debian 13) can be installed and runs there. With a priority of
+# 100, below the 500 of the machine's own release, apt takes from trixie only the packages that are requested as
+# NAME/trixie, and newer versions of their dependencies (apt_preferences(5)).
+NEWER_SUITE = "trixie"
 NEWER_SOURCE = Path("/etc/apt/sources.list.d/tripod-trixie.sources")
 NEWER_PIN = Path("/etc/apt/preferences.d/tripod-trixie")
 
 
 class AccessDenied(StackError):
-    """An engine runs here, but not for this user: for a person to decide, not a reason to do without one."""
+    """An engine is running, but this user may not use it. The stack's data may be there."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """The packages that give each part, and the suite to take them from if it is not the machine's own."""
+    """The packages of each part, and the suite to take them from if it is not the machine's own."""
 
     parts: dict
     suite: str = ""
 
     def packages(self, missing):
-        """What to install. What is there stays as it is: a new engine would stop its containers."""
+        """Return the packages to install. Parts that are installed are left out: an upgrade stops all containers."""
         names = [name for part in missing for name in self.parts[part]]
         suite = f"/{self.suite}" if self.suite else ""
         return [name + suite if name.startswith("docker") else name for name in names]
@@ -59,10 +61,10 @@ _UBUNTU = {
 
 
 def recipe(os_release):
-    """How this system is given an engine; None if ./stack does not know how."""
+    """Return how to install an engine on this system; None if ./stack cannot."""
     system, major = os_release.get("ID"), int(os_release.get("VERSION_ID", "0").split(".")[0])
     if system == "debian" and major == 12:
-        return Recipe(_DEBIAN, suite=NEWER)
+        return Recipe(_DEBIAN, suite=NEWER_SUITE)
     if system == "debian" and major >= 13:
         return Recipe(_DEBIAN)
     if system == "ubuntu" and major >= 22:
@@ -70,52 +72,61 @@ def recipe(os_release):
     return None
 
 
-def ensure():
-    """A working engine, installed and started if need be."""
+def exists():
+    """Whether this machine has an engine, running or not, uses a remote one, or has the data of one."""
+    has_client = shutil.which("docker") and (not _is_local() or platform.system() != "Linux")
+    return bool(os.environ.get("DOCKER_HOST") or _dockerd() or has_client or any(path.exists() for path in DATA))
+
+
+def ensure(assume_yes=False):
+    """Make sure that an engine works: install and start it if necessary. assume_yes: install without a question."""
     missing = missing_parts()
     if missing:
-        _install(missing)
+        _install(missing, assume_yes)
     error = _error()
     if error and not _is_access_denied(error):
         _start(error)
         error = _error()
     if error:
-        _enter_group(error, installed=bool(missing))
+        _enter_group(error, is_new=bool(missing))
 
 
 def require():
-    """A working engine, or a StackError: only `up` and `test` change the machine."""
+    """Raise StackError unless an engine works. Installs nothing, in contrast to `ensure`."""
     missing = missing_parts()
     error = f"This machine lacks: {', '.join(missing)}." if missing else _error()
     if _is_access_denied(error):
         raise _access_denied(error)
     if error:
         fix = "./stack up   (installs and starts what is missing)"
-        raise StackError("No working Docker engine is here.", error, fix)
+        raise StackError("There is no working Docker engine.", error, fix)
 
 
 def missing_parts():
-    """Which of engine, compose and buildx this machine lacks."""
+    """Return which of engine, compose and buildx this machine lacks."""
     plugins = [name for name in ("compose", "buildx") if console.capture(["docker", name, "version"]).returncode]
     return plugins if _has_engine() else ["engine", *plugins]
 
 
 def _has_engine():
-    """Whether there is an engine to talk to or to start, and a client to do it with."""
+    """Whether there is a client, and an engine that is running or can be started."""
     if not shutil.which("docker"):
         return False
-    return bool(not _is_own() or _dockerd() or not (error := _error()) or _is_access_denied(error))
+    if not _is_local() or _dockerd() or platform.system() != "Linux":  # elsewhere, the engine is in a virtual machine
+        return True
+    error = _error()
+    return not error or _is_access_denied(error)
 
 
 def endpoint():
-    """Where docker looks for its engine, by DOCKER_HOST or its context."""
-    shown = console.capture(["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"])
-    return shown.stdout.strip() or OWN_SOCKET
+    """Return the address of the engine, from DOCKER_HOST or Docker's current context."""
+    done = console.capture(["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"])
+    return done.stdout.strip() or LOCAL_SOCKET
 
 
-def _is_own():
-    """Whether it is the engine of this machine, which ./stack may start."""
-    return endpoint() == OWN_SOCKET
+def _is_local():
+    """Whether the engine is this machine's own, which ./stack may start."""
+    return endpoint() == LOCAL_SOCKET
 
 
 def _dockerd():
@@ -123,92 +134,124 @@ def _dockerd():
 
 
 def _error():
-    """Why the engine does not answer; empty if it does."""
-    # Not `docker info`: some of its versions end with 0 although nobody answers.
-    asked = console.capture(["docker", "version", "--format", "{{.Server.Version}}"], timeout=20)
-    return "" if asked.returncode == 0 else (asked.stderr.strip() or asked.stdout.strip() or "It gave no reason.")
+    """Return why the engine does not answer; empty if it does."""
+    # Not `docker info`: some versions exit with 0 although no engine answers.
+    done = console.capture(["docker", "version", "--format", "{{.Server.Version}}"], timeout=20)
+    return "" if done.returncode == 0 else (done.stderr.strip() or done.stdout.strip() or console.NO_OUTPUT)
 
 
 def _is_access_denied(error):
-    """An engine that runs and does not want to talk to this user."""
     return "permission denied" in error.lower()
 
 
-def _install(missing):
-    """Install what is missing from the distribution's own packages."""
-    say(f"This machine lacks: {', '.join(missing)}. Installing from its own distribution.")
-    how = _recipe_or_problem()
+# --- installation ---------------------------------------------------------------------------------------------
+
+
+def _install(missing, assume_yes):
+    """Install the missing parts from the distribution's packages."""
+    say(f"This machine lacks: {', '.join(missing)}.")
+    instructions = _require_recipe()
+    packages, files = instructions.packages(missing), _new_files(instructions.suite)
+    if sudo.is_available():  # else `require` raises an error before anything is asked
+        sudo.confirm_changes(_describe_changes(packages, files, missing), assume_yes)
     sudo.require("install a Docker engine")
-    if how.suite:
-        _add_newer_suite(how.suite)
-    apt.install(how.packages(missing))
-    left = missing_parts()
-    if left:
+    for path, text in files.items():
+        sudo.write_file(path, text)
+    apt.install(packages)
+    remaining = missing_parts()
+    if remaining:
         raise StackError(
-            f"Docker is installed, but this is still missing: {', '.join(left)}.",
-            f"{shutil.which('docker')} does not find it: perhaps it is not the Docker of the packages.",
-            "docker compose version; docker buildx version   (what they say leads on)",
+            f"Docker was installed, but this machine still lacks: {', '.join(remaining)}.",
+            f"{shutil.which('docker')} does not find it. It may be another Docker than that of the packages.",
+            "docker compose version; docker buildx version   (show the error)",
         )
 
 
-def _recipe_or_problem():
+def _require_recipe():
     os_release = read_os_release()
-    how = recipe(os_release)
-    if how is None:
+    instructions = recipe(os_release)
+    if instructions is None:
+        system = os_release.get("PRETTY_NAME", platform.system())
         raise StackError(
-            "There is no complete Docker here, and ./stack cannot install it on "
-            f"{os_release.get('PRETTY_NAME', platform.system())}.",
-            "It knows Debian 12 and newer and Ubuntu 22.04 and newer.",
-            "Install Docker with Compose v2 and buildx as your system's manual says; then: ./stack up",
+            f"./stack cannot install Docker on {system}.",
+            "It can on Debian 12 or newer and on Ubuntu 22.04 or newer.",
+            "install Docker with Compose v2 and buildx as its manual describes, then: ./stack up",
         )
-    return how
+    return instructions
+
+
+def _describe_changes(packages, files, missing):
+    notes = {
+        NEWER_PIN: "no other package is taken from trixie unless one of these needs it",
+        NEWER_SOURCE: f"trixie, from the mirror {_newer_mirror()}" if files else "",
+    }
+    changes = [f"write {path}   ({notes[path]})" for path in files]
+    changes.append(f"install the packages {' '.join(packages)}, and their dependencies")
+    if "engine" in missing:
+        changes.append("start the service docker, now and at each boot" if _has_systemd() else "start dockerd, now")
+    return changes
 
 
 def read_os_release(path=Path("/etc/os-release")):
-    """The fields of os-release(5); empty where there is none."""
+    """Return the fields of os-release(5); empty on a system without it."""
     if not path.is_file():
         return {}
     pairs = (line.split("=", 1) for line in path.read_text().splitlines() if "=" in line and line[0] != "#")
     return {name: "".join(shlex.split(value)) for name, value in pairs}
 
 
-def _add_newer_suite(suite):
-    """Let apt see a newer suite of the mirror it already uses; nothing is upgraded by that."""
-    sources = apt.read_sources()
-    if apt.find_debian(sources, suite):
-        return
-    source = apt.find_debian(sources, read_os_release().get("VERSION_CODENAME"))
+def _new_files(suite):
+    """Return the files, by path, that let apt use a newer suite of the machine's own mirror."""
+    if not suite or apt.find_debian(apt.read_sources(), suite):
+        return {}
+    source = _own_source()
     if source is None:
         raise StackError(
-            "apt's sources name no mirror of Debian, so a newer Docker cannot be found.",
-            f"This release's own is too old, and {suite} has to come from a mirror that the machine trusts.",
-            "Give /etc/apt/sources.list.d a source of Debian's main archive; then: ./stack up",
+            f"apt has no source of Debian, so there is no mirror to take {suite} from.",
+            f"The Docker of this release is too old, so that of {suite} is needed.",
+            "add a source of Debian's main archive to /etc/apt/sources.list.d, then: ./stack up",
         )
-    sudo.write(NEWER_PIN, newer_pin(suite))
-    sudo.write(NEWER_SOURCE, newer_source(source, suite))
+    return {NEWER_PIN: newer_pin(suite), NEWER_SOURCE: newer_source(source, suite)}
+
+
+def _own_source():
+    return apt.find_debian(apt.read_sources(), read_os_release().get("VERSION_CODENAME"))
+
+
+def _newer_mirror():
+    return urlsplit(_own_source().uri).hostname  # not the URI, which may contain a password
 
 
 def newer_pin(suite):
-    """The apt preferences that keep a newer suite out of the way."""
-    return f"# By ./stack: only packages that are asked for as NAME/{suite} come from there.\n" + (
+    """Return the apt preferences of the newer suite."""
+    return (
+        f"# Written by ./stack: packages come from {suite} only if they are requested as NAME/{suite}.\n"
         f"Package: *\nPin: release n={suite}\nPin-Priority: 100\n"
     )
 
 
 def newer_source(source, suite):
-    """The apt source of a newer suite on the same mirror, trusted by the same keys."""
+    """Return the apt source of the newer suite: the same mirror, the same keys."""
     signed = f"Signed-By: {source.signed_by}\n" if source.signed_by else ""
-    return f"# By ./stack, for Docker; see {NEWER_PIN}.\n" + (
+    return f"# Written by ./stack, for Docker; see {NEWER_PIN}.\n" + (
         f"Types: deb\nURIs: {source.uri}\nSuites: {suite}\nComponents: main\n{signed}"
     )
 
 
+# --- start ----------------------------------------------------------------------------------------------------
+
+
+def _has_systemd():
+    return Path("/run/systemd/system").is_dir()
+
+
 def _start(error):
-    """Start the machine's engine, by systemd where that is the init system, else directly."""
-    if not _is_own() or not _dockerd():
-        raise StackError(f"The Docker engine at {endpoint()} does not answer.", error, "docker info")
+    """Start the machine's own engine: with systemd if it is running, else directly."""
+    if not _is_local() or not _dockerd():
+        fix = "start the engine, Docker Desktop for example, then: ./stack up"
+        raise StackError(f"The Docker engine at {endpoint()} does not answer.", error, fix)
     sudo.require("start the Docker engine")
-    if Path("/run/systemd/system").is_dir():
+    if _has_systemd():
         fix = sudo.shell_line("journalctl -u docker -n 50")
         console.run("starting the Docker engine", sudo.command(["systemctl", "start", "docker"]), fix=fix)
     else:
@@ -216,7 +259,7 @@ def _start(error):
 
 
 def _start_without_init():
-    """Start dockerd as a process of its own. Not by `service`, whose ulimit call fails in containers."""
+    """Start dockerd in its own session. Not with `service`, whose call of ulimit fails in containers."""
     step = console.Step("starting the Docker engine")
     script = f"setsid {_dockerd()} </dev/null >>{ENGINE_LOG} 2>&1 & echo $!"
     pid = console.capture(sudo.command(["sh", "-c", script])).stdout.strip()
@@ -236,23 +279,34 @@ def _start_without_init():
     step.end(remark=f"log: {ENGINE_LOG}")
 
 
-def _enter_group(error, installed):
-    """The engine runs, but this user may not talk to it: join its group, if ./stack has just brought both."""
+def _enter_group(error, is_new):
+    """Give this user access to the engine, which is running: ask to join the group if ./stack installed it."""
     user = getpass.getuser()
-    if installed:
-        say(f"Adding {user} to the group {GROUP}: it may use the engine, and so can act as root here.")
-        console.capture(sudo.command(["usermod", "-aG", GROUP, user]))
-    if user in grp.getgrnam(GROUP).gr_mem and shutil.which("sg") and "TRIPOD_REENTERED" not in os.environ:
-        # A running session does not get a new group; `sg` gives it to the command that is started anew.
+    if is_new and user not in _group_members() and console.is_interactive():
+        say(f"Members of the group {ADMIN_GROUP} may use the engine. They can act as root on this machine.")
+        if console.confirm(f"Add {user} to the group {ADMIN_GROUP}?"):
+            console.capture(sudo.command(["usermod", "-aG", ADMIN_GROUP, user]))
+    if user in _group_members() and shutil.which("sg") and "TRIPOD_REENTERED" not in os.environ:
+        # A session does not get new groups; `sg` runs ./stack again with the group.
         os.environ["TRIPOD_REENTERED"] = "1"
-        os.execvp("sg", ["sg", GROUP, "-c", shlex.join([sys.executable, *sys.argv])])
+        os.execvp("sg", ["sg", ADMIN_GROUP, "-c", shlex.join([sys.executable, *sys.argv])])
     raise _access_denied(error)
+
+
+def _group_members():
+    import grp  # not at the top: only Unix systems have it
+
+    try:
+        return grp.getgrnam(ADMIN_GROUP).gr_mem
+    except KeyError:
+        return []
 
 
 def _access_denied(error):
     user = getpass.getuser()
+    join = "" if user in _group_members() else f"{sudo.shell_line(f'usermod -aG {ADMIN_GROUP} {user}')} && "
     return AccessDenied(
-        f"The Docker engine runs, but {user} may not use it.",
+        f"The Docker engine is running, but the user {user} may not use it.",
         error,
-        f"{sudo.shell_line(f'usermod -aG {GROUP} {user}')} && newgrp {GROUP}   (members can act as root)\n./stack up",
+        f"{join}newgrp {ADMIN_GROUP}   (members can act as root on this machine)\n./stack up",
     )

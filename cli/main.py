@@ -1,7 +1,8 @@
-"""What the verbs of ./stack do.
+"""The command line of ./stack.
 
-Every file of `verbs/` is one verb: its docstring is the help, `add_arguments(parser)` its options, and
-`run(args)` does its work and returns the exit status. Adding a verb is adding a file.
+Each module of cli/commands is one command. Its docstring is the help text, GROUP its section in the list of commands,
+`add_arguments(parser)` declares the options, and `run(args)` does the work and returns the exit status. To add a
+command, add a module.
 """
 
 import argparse
@@ -12,72 +13,113 @@ import pkgutil
 import signal
 import sys
 
-from cli import commands
+from cli import VERSION, commands
 from cli.console import say
-from deploy.errors import StackError
+from deploy.errors import EXIT_USAGE, StackError
 
-EPILOG = "./stack help VERB tells more about one of them."
+GROUPS = ("Run", "Release", "Data", "Inspect", "Develop")
+USAGE = "./stack COMMAND [options]"
+DESCRIPTION = "Manage the Tripod stack."
+EPILOG = "./stack help COMMAND shows the options and examples of a command."
+
+# Exit statuses of a process that a signal ended: 128 and the signal's number, as in a shell.
+EXIT_INTERRUPTED, EXIT_BROKEN_PIPE, EXIT_TERMINATED = 130, 141, 143
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser that raises StackError for wrong arguments."""
+
+    def error(self, message):
+        """Raise the StackError."""
+        fix = f"./stack help {self.prog.split()[1]}" if " " in self.prog else "./stack help"
+        raise StackError(f"{message[0].upper()}{message[1:]}.", self.format_usage(), fix, EXIT_USAGE)
 
 
 def command_names():
-    """The verbs: the files of cli/commands."""
+    """The names of all commands."""
     return sorted(module.name for module in pkgutil.iter_modules(commands.__path__))
 
 
+def load_commands():
+    """The modules of all commands by name."""
+    return {name: importlib.import_module(f"{commands.__name__}.{name}") for name in command_names()}
+
+
 def build_parser():
-    """One subparser for each verb; the help text is the docstring of its file."""
-    parser = argparse.ArgumentParser(
-        prog="./stack", description="The one door to this stack.", epilog=EPILOG, allow_abbrev=False
+    """The parser of ./stack, with one subparser for each command."""
+    modules = load_commands()
+    parser = Parser(
+        prog="./stack",
+        usage=USAGE,
+        description=f"{DESCRIPTION}\n\n{list_commands(modules)}",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
-    subparsers = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs")
-    for name in command_names():
-        verb = importlib.import_module(f"{commands.__name__}.{name}")
+    parser.add_argument("--version", action="version", version=VERSION, help="print the version and exit")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", help=argparse.SUPPRESS)
+    for name, module in modules.items():
         subparser = subparsers.add_parser(
             name,
-            help=verb.__doc__.splitlines()[0],
-            description=verb.__doc__,
+            prog=f"./stack {name}",
+            description=module.__doc__,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
-        subparser.set_defaults(run=verb.run, takes_rest=False)
-        verb.add_arguments(subparser)
+        subparser.set_defaults(run=module.run, takes_rest=False)
+        module.add_arguments(subparser)
     return parser
 
 
+def list_commands(modules):
+    """The list of commands by group, each with the first line of its help."""
+    width = max(map(len, modules))
+    lines = []
+    for group in GROUPS:
+        summaries = {name: module.__doc__.splitlines()[0] for name, module in modules.items() if module.GROUP == group}
+        lines += [f"{group}:", *(f"  {name:<{width}}  {summary}" for name, summary in summaries.items()), ""]
+    return "\n".join(lines).rstrip()
+
+
 def main(argv):
-    """Run one verb and return the exit status."""
+    """Run one command and return its exit status."""
     for stream in (sys.stdout, sys.stderr):
-        # What a terminal cannot show becomes a "?" instead of a traceback; in a pipe, lines keep their order.
+        # A character that the terminal cannot encode becomes "?". In a pipe, stdout and stderr keep their order.
         stream.reconfigure(errors="replace", line_buffering=True)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `finally` blocks stop what they started
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))  # runs the `finally` blocks
     try:
-        return _dispatch(argv or ["help"])
-    except StackError as problem:
-        print(problem, file=sys.stderr)
-        return problem.status
+        return _run_command(argv or ["help"])
+    except StackError as error:
+        print(error, file=sys.stderr)
+        return error.status
     except KeyboardInterrupt:
         say("Interrupted.")
-        return 130
-    except BrokenPipeError:  # `./stack … | head`: nobody reads any more
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # the reader of a pipe has exited, as in `./stack logs | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        return EXIT_BROKEN_PIPE
 
 
-def _dispatch(argv):
+def _run_command(argv):
     if not argv[0].startswith("-") and argv[0] not in command_names():
-        raise _unknown_verb(argv[0])
+        raise _unknown_command(argv[0])
     parser = build_parser()
     args, args.rest = parser.parse_known_args(argv)
     if args.rest and not args.takes_rest:
-        parser.error(f"{args.verb} does not know {' '.join(args.rest)}; see ./stack help {args.verb}")
+        raise StackError(
+            f"./stack {args.command} has no option or argument {' '.join(args.rest)}.",
+            "The command was not started.",
+            f"./stack help {args.command}",
+            EXIT_USAGE,
+        )
     return args.run(args)
 
 
-def _unknown_verb(name):
-    close = difflib.get_close_matches(name, command_names(), n=1)
+def _unknown_command(name):
+    similar = difflib.get_close_matches(name, command_names(), n=1)
     return StackError(
-        f"./stack has no verb '{name}'.",
-        f"It has these: {', '.join(command_names())}.",
-        f"./stack {close[0]}" if close else "./stack help",
-        status=2,
+        f"./stack has no command '{name}'.",
+        f"The commands are: {', '.join(command_names())}.",
+        f"./stack {similar[0]}" if similar else "./stack help",
+        EXIT_USAGE,
     )

@@ -1,6 +1,6 @@
-"""The stack as plain processes, without Docker: the same Nginx files, the same deploy/start, run by honcho.
+"""The stack as plain processes, without Docker: the same Nginx files and deploy/start, run by honcho.
 
-What they need and keep is in .stack/native; deploy/targets/native/README.md tells the rest.
+Everything that the processes need and write is in .stack/native. See deploy/targets/native/README.md.
 """
 
 import contextlib
@@ -8,7 +8,6 @@ import hashlib
 import importlib.util
 import json
 import os
-import pwd
 import shutil
 import signal
 import subprocess
@@ -27,12 +26,12 @@ HOME = console.STATE / "native"
 LOG = HOME / "log"
 RUNNING = HOME / "running.json"
 
-USER = "tripod"  # who runs the processes when root types ./stack
+USER = "tripod"  # runs the processes if root starts them
 OLDEST_PYTHON = (3, 11)
 SERVERS = ("gunicorn", "uwsgi")
-LONGEST_PATH = 80  # characters of the sockets' folder; a socket's whole path may have 107 (unix(7))
-ANSWER_LIMIT = 60  # seconds until the first answer
-STOP_LIMIT = 70  # seconds; deploy/targets/native/run kills after 65
+LONGEST_PATH = 80  # characters of the sockets' folder; the whole path of a socket is limited to 107 (unix(7))
+ANSWER_LIMIT = 60  # seconds until the first response
+STOP_LIMIT = 70  # seconds; honcho sends SIGKILL after 65 (deploy/targets/native/run)
 BROTLI = Path("/usr/lib/nginx/modules/ngx_http_brotli_static_module.so")
 
 
@@ -40,7 +39,7 @@ BROTLI = Path("/usr/lib/nginx/modules/ngx_http_brotli_static_module.so")
 
 
 def default_folders():
-    """Where the processes keep what containers have in volumes, unless somebody names other places."""
+    """Return the folders of the processes by setting. With Compose, these are volumes."""
     folders = {
         "STATE_DIRECTORY": "state",
         "RUNTIME_DIRECTORY": "run",
@@ -52,99 +51,116 @@ def default_folders():
 
 
 def settings(server=None):
-    """The contract's values, checked: the shell before .env before the defaults."""
+    """Return the checked settings. The shell overrides .env, .env overrides defaults."""
     shell = {name: value for name, value in os.environ.items() if value}
-    given = {**default_folders(), "RELEASE": build_inputs.release_name(), **dotenv.values(), **shell, "PORT": ""}
-    values = load_settings({**given, **({"WSGI_SERVER": server} if server else {})})
+    defaults = {**default_folders(), "RELEASE": build_inputs.release_name()}
+    override = {"WSGI_SERVER": server} if server else {}
+    values = load_settings({**defaults, **dotenv.values(), **shell, "PORT": "", **override})
     _check(values)
     return values
 
 
 def _check(values):
-    """What the contract allows and plain processes can't do."""
+    """Raise StackError for settings that are valid but need Docker."""
     if values["WSGI_SERVER"] not in SERVERS:
         raise StackError(
             f"WSGI_SERVER={values['WSGI_SERVER']} needs Docker.",
-            f"Without it there are: {', '.join(SERVERS)}. An Apache of the host is not ours to set up.",
+            f"Without Docker, ./stack runs {' or '.join(SERVERS)}. It does not configure an Apache of the host.",
             f"./stack up --native --server {SERVERS[0]}",
-            status=EXIT_CONFIG,
+            EXIT_CONFIG,
         )
     if values["APP_DIR"]:
         raise StackError(
             "APP_DIR needs Docker.",
-            "It is the folder that images are built from; plain processes run what is in this folder.",
-            "copy your app beside app/, name it in WSGI_APP, and leave APP_DIR out",
-            status=EXIT_CONFIG,
+            "Images are built from that folder. Plain processes run the files of this folder.",
+            "copy your app beside app/, set WSGI_APP to it, and remove APP_DIR",
+            EXIT_CONFIG,
         )
     if len(values["RUNTIME_DIRECTORY"]) > LONGEST_PATH:
         raise StackError(
             f"The path {values['RUNTIME_DIRECTORY']} is too long.",
-            "The sockets between Nginx and the server are there, and a socket's path has 107 characters at most.",
+            "The sockets between Nginx and the WSGI server are in this folder, and Linux limits the path of a socket "
+            "to 107 characters.",
             "RUNTIME_DIRECTORY=/run/user/$(id -u)/tripod ./stack up --native",
-            status=EXIT_CONFIG,
+            EXIT_CONFIG,
         )
 
 
 def environment():
-    """The environment of the processes that run, for a command beside them."""
+    """Return the environment of the running processes, for another command with the same settings."""
     values = settings()
     return _environment(values, _venv(values["WSGI_SERVER"]))
 
 
 def _environment(values, packages):
-    """The environment of all processes."""
     path = f"{packages}/bin:{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
     own = {"PATH": path, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
     env = {**os.environ, **dotenv.values(), **values, **own}
-    del env["PORT"]  # honcho makes ports of its own out of it, and can't of an empty one
+    del env["PORT"]  # honcho computes a port for each process from PORT, and fails if it is empty
     return env
 
 
-# --- what has to be there -------------------------------------------------------------------------------------
+# --- installation ---------------------------------------------------------------------------------------------
 
 
 def missing_packages(server):
-    """The packages of Debian that this host lacks."""
-    needed = {
+    """Return the packages of Debian that this host lacks."""
+    is_installed = {
         "nginx": shutil.which("nginx", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"),
         "libnginx-mod-http-brotli-static": BROTLI.exists(),
     }
     if not venv.external():
-        needed["python3-venv"] = importlib.util.find_spec("ensurepip")
-        if server == "uwsgi":  # compiled on this host
-            needed["gcc"] = shutil.which("gcc")
-            needed["python3-dev"] = Path(sysconfig.get_path("include"), "Python.h").exists()
-    return [name for name, found in needed.items() if not found]
+        is_installed["python3-venv"] = importlib.util.find_spec("ensurepip")
+        if server == "uwsgi":  # pip compiles it
+            is_installed["gcc"] = shutil.which("gcc")
+            is_installed["python3-dev"] = Path(sysconfig.get_path("include"), "Python.h").exists()
+    return [name for name, installed in is_installed.items() if not installed]
 
 
 def is_possible(server):
-    """Whether the processes can run here, as they are or after installing packages: else there is no way without
-    Docker."""
+    """Whether plain processes can run on this host, with packages that are installed or can be."""
     return sys.version_info >= OLDEST_PYTHON and (
         not missing_packages(server) or bool(shutil.which("apt-get")) and sudo.is_available()
     )
 
 
-def _install(server):
+def _install(server, assume_yes):
     if sys.version_info < OLDEST_PYTHON:
         raise StackError(
-            f"This Python is {sys.version_info.major}.{sys.version_info.minor}.",
-            "Without Docker the app runs on the host's own Python, and its packages need 3.11 or newer.",
+            f"Plain processes need Python 3.11 or newer; this is Python {'.'.join(map(str, sys.version_info[:2]))}.",
+            "Without Docker, the app and its packages run on the host's own Python.",
             "./stack up   (with Docker)",
         )
-    missing = missing_packages(server)
-    if not missing:
-        return
-    sudo.require(f"install {' '.join(missing)}")
-    apt.install(missing)
+    missing, needs_user = missing_packages(server), os.geteuid() == 0 and not _user_exists()
+    changes = [f"install the packages {' '.join(missing)}, and their dependencies"] if missing else []
     if "nginx" in missing:
-        # Its package starts one of its own, on port 80.
+        changes.append("stop and disable the service nginx, which the package starts on port 80")
+    if needs_user:
+        changes.append(f"add the system user {USER}, which runs the processes")
+    if changes and sudo.is_available():
+        sudo.confirm_changes(changes, assume_yes)
+    if missing:
+        sudo.require(f"install {' '.join(missing)}")
+        apt.install(missing)
+    if "nginx" in missing:
         stop = "service nginx stop; ! command -v systemctl || systemctl disable nginx"
         console.capture(sudo.command(["sh", "-c", stop]))
+    if needs_user:
+        useradd = ["useradd", "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin", USER]
+        console.run(f"adding the user {USER}", useradd, fix=" ".join(useradd))
+
+
+def _user_exists():
+    import pwd  # not at the top: only Unix systems have it
+
+    try:
+        return bool(pwd.getpwnam(USER))
+    except KeyError:
+        return False
 
 
 def _venv(server):
-    """The virtual environment, made or brought up to date."""
+    """Make or update the virtual environment and return its folder."""
     folder = HOME / "venv"
     uwsgi = server == "uwsgi" or (folder / "bin/uwsgi").exists()
     wanted = requirements.locked(uwsgi=uwsgi, more=["honcho"])
@@ -152,55 +168,47 @@ def _venv(server):
 
 
 def _static(values, env):
-    """The static files of the app, hashed and compressed as in an image."""
+    """Build the static files of the app, with hashed names and compressed, as in an image."""
     source = ROOT / values["STATIC_SOURCE"]
     if values["WSGI_APP"] == SAMPLE_APP:
         source = HOME / "static-source"
         shutil.rmtree(source, ignore_errors=True)
-        _step("gathering static files", ["flask", "--app", "app.wsgi", "assets", str(source)], env)
+        _run_as_user("collecting static files", ["flask", "--app", "app.wsgi", "assets", str(source)], env)
     if source.is_dir():
         shutil.rmtree(values["STATIC_ROOT"], ignore_errors=True)
         command = ["python3", "-m", "deploy.assets", str(source), values["STATIC_ROOT"]]
-        _step("hashing and compressing them", command, env)
+        _run_as_user("hashing and compressing static files", command, env)
 
 
-def _step(title, argv, env):
-    # The program is looked for in the virtual environment, not where ./stack itself runs.
-    found = shutil.which(argv[0], path=env["PATH"]) or argv[0]
-    console.run(title, as_user([found, *argv[1:]]), env=env, fix="./stack up --native")
-
-
-# --- as whom --------------------------------------------------------------------------------------------------
+def _run_as_user(title, argv, env):
+    # The program is searched in the virtual environment, not in the PATH of ./stack itself.
+    program = shutil.which(argv[0], path=env["PATH"]) or argv[0]
+    console.run(title, as_user([program, *argv[1:]]), env=env, fix="./stack up --native")
 
 
 def as_user(argv):
-    """The command line that runs this as a user without privileges, which is who types it unless that is root."""
+    """Return the command line that runs `argv` without root's privileges: as USER if root runs ./stack."""
     if os.geteuid() != 0:
         return argv
     return ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "--no-new-privs", "--", *argv]
 
 
-def _folders(values):
-    """Makes the folders that the processes write to, and the user, if it is root who starts them."""
+def _make_folders(values):
+    """Make the folders that the processes write to; if root runs ./stack, they belong to USER."""
     console.state_folder()
-    wanted = [HOME, *(Path(values[name]) for name in default_folders())]
-    # What somebody else has made, perhaps /tmp, stays theirs.
-    own = [folder for folder in wanted if folder.is_relative_to(HOME) or not folder.exists()]
+    folders = [HOME, *(Path(values[name]) for name in default_folders())]
+    # The owner of another folder that exists, /tmp for example, is not changed.
+    own = [folder for folder in folders if folder.is_relative_to(HOME) or not folder.exists()]
     for folder in own:
         folder.mkdir(mode=0o750, parents=True, exist_ok=True)
     if os.geteuid() != 0:
         return
-    try:
-        pwd.getpwnam(USER)
-    except KeyError:
-        useradd = ["useradd", "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin", USER]
-        console.run(f"adding the user {USER}", useradd, fix=" ".join(useradd))
     for folder in own:
         shutil.chown(folder, USER, USER)
     if console.capture(as_user(["test", "-r", str(ROOT / "deploy/start"), "-a", "-x", str(ROOT)])).returncode:
         raise StackError(
             f"The user {USER} cannot read {ROOT}.",
-            "Started by root, the servers run as that user, not as root.",
+            f"If root runs ./stack, the processes run as the user {USER}, not as root.",
             f"mv {ROOT} /srv/ && /srv/{ROOT.name}/stack up",
         )
 
@@ -209,41 +217,41 @@ def _folders(values):
 
 
 def running():
-    """What is known of the processes that run, {} if none do: pid, fingerprint of the settings, url."""
+    """Return what was recorded when the processes were started (pid, fingerprint, URL); {} if they are not running."""
     try:
-        known = json.loads(RUNNING.read_text())
+        record = json.loads(RUNNING.read_text())
     except (OSError, ValueError):
         return {}
-    return known if processes.start_time(known["pid"]) == known["born"] else {}
+    return record if processes.start_time(record["pid"]) == record.get("start_time") else {}
 
 
-def up(server=None):
-    """Brings the processes up to date with settings and files; returns their URL and the answer of /healthz."""
+def up(server=None, assume_yes=False):
+    """Start the processes, or restart them if settings or files changed. Return their URL and the liveness response."""
     values = settings(server)
-    _install(values["WSGI_SERVER"])
-    _folders(values)
+    _install(values["WSGI_SERVER"], assume_yes)
+    _make_folders(values)
     env = _environment(values, _venv(values["WSGI_SERVER"]))
-    fingerprint, known = _fingerprint(values), running()
-    if known.get("fingerprint") != fingerprint or not project.fetch_liveness(known["url"]):
-        _check_port(values, known)
+    fingerprint, record = _fingerprint(values), running()
+    if record.get("fingerprint") != fingerprint or not project.fetch_liveness(record["url"]):
+        _check_port(values, record)
         _static(values, env)
-        _step("running the release command", [str(ROOT / "deploy/release")], env)
-        if known:
+        _run_as_user("running the release command", [str(ROOT / "deploy/release")], env)
+        if record:
             down()
         _start(values, env, fingerprint)
-    return _await(values)
+    return _await_answer(values)
 
 
-def prepare(server=None):
-    """Makes what the processes need and starts nothing: systemd's units do that."""
+def prepare(server=None, assume_yes=False):
+    """Install and build what the processes need, for systemd units that start them."""
     values = settings(server)
-    _install(values["WSGI_SERVER"])
-    _folders(values)
+    _install(values["WSGI_SERVER"], assume_yes)
+    _make_folders(values)
     _static(values, _environment(values, _venv(values["WSGI_SERVER"])))
 
 
 def _fingerprint(values):
-    """Changes with every setting and with every file that the processes have read."""
+    """Return a hash that changes with every setting and every file of the processes."""
     folders = ("app", "deploy", "nginx")
     files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
     text = json.dumps([values, max(path.stat().st_mtime_ns for path in files), len(files)], sort_keys=True)
@@ -254,14 +262,14 @@ def _url(values):
     return f"http://127.0.0.1:{values['HTTP_PORT']}"
 
 
-def _check_port(values, known):
+def _check_port(values, record):
     port = int(values["HTTP_PORT"])
-    if known.get("url") == _url(values) or ports.is_free(port):
+    if record.get("url") == _url(values) or ports.is_free(port):
         return
     raise StackError(
-        f"Port {port} is taken by {ports.holder(port)}.",
-        "Nginx is to listen there, and only one can.",
-        f"HTTP_PORT={port + 1} ./stack up --native   (or a line HTTP_PORT=… in .env)",
+        f"Port {port} is taken by {ports.describe_holder(port)}.",
+        "Nginx must listen on this port (HTTP_PORT).",
+        f"HTTP_PORT={port + 1} ./stack up --native   (or set HTTP_PORT in .env)",
     )
 
 
@@ -270,17 +278,22 @@ def _start(values, env, fingerprint):
     if LOG.exists():
         LOG.replace(LOG.with_suffix(".old"))
     with LOG.open("wb") as log:
-        # A session of its own: Ctrl-C and the end of the terminal don't reach it.
+        # In its own session, it keeps running after Ctrl-C and after the terminal is closed.
         child = subprocess.Popen(
             command, env=env, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
-    known = {"pid": child.pid, "born": processes.start_time(child.pid), "fingerprint": fingerprint, "url": _url(values)}
-    RUNNING.write_text(json.dumps(known))
+    record = {
+        "pid": child.pid,
+        "start_time": processes.start_time(child.pid),
+        "fingerprint": fingerprint,
+        "url": _url(values),
+    }
+    RUNNING.write_text(json.dumps(record))
 
 
-def _await(values):
-    """The URL and the answer of /healthz, as soon as the server that was asked for gives it."""
-    step = console.Step("waiting for the first answer")
+def _await_answer(values):
+    """Return the URL and the liveness response, as soon as it comes from the WSGI server in `values`."""
+    step = console.Step("waiting for the first response")
     while step.seconds < ANSWER_LIMIT and running():
         answer = project.fetch_liveness(_url(values))
         if answer.get("wsgi_server") == values["WSGI_SERVER"]:
@@ -293,18 +306,18 @@ def _await(values):
     down()
     raise StackError(
         "The processes did not start." if step.seconds < ANSWER_LIMIT else f"{_url(values)} does not answer.",
-        f"The last lines above, from {LOG.relative_to(ROOT)}, say why. All of them are stopped.",
-        "mend what they name, then: ./stack up --native",
+        f"The reason is in the last lines of {LOG.relative_to(ROOT)}, above. All processes were stopped.",
+        "correct what these lines name, then: ./stack up --native",
     )
 
 
 def down():
-    """Stops the processes gracefully, and waits for that."""
-    known = running()
-    if known:
+    """Stop the processes gracefully and wait until they exit."""
+    record = running()
+    if record:
         step = console.Step("stopping the processes")
         with contextlib.suppress(ProcessLookupError):
-            os.kill(known["pid"], signal.SIGTERM)
+            os.kill(record["pid"], signal.SIGTERM)
         while running() and step.seconds < STOP_LIMIT:
             step.tick()
             time.sleep(0.05)
@@ -313,19 +326,19 @@ def down():
 
 
 def delete_data():
-    """Removes what the processes have kept: the database and the generated secret key."""
+    """Delete the data of the processes: the database and the generated secret key."""
     shutil.rmtree(default_folders()["STATE_DIRECTORY"], ignore_errors=True)
 
 
 def status():
-    """Says who answers where; the exit status is 1 if nobody does."""
-    known = running()
-    answer = project.fetch_liveness(known["url"])
-    who = f"answered by {answer.get('wsgi_server')}, release {answer.get('release')}" if answer else "nobody answers"
-    say(f"plain processes, without Docker (pid {known['pid']})\n\n{known['url']}   {who}")
+    """Print the state of the processes. Return the exit status: 1 if they do not answer."""
+    record = running()
+    answer = project.fetch_liveness(record["url"])
+    say(f"plain processes, without Docker (pid {record['pid']})\n")
+    say(f"{record['url']}   {project.describe_answer(answer)}")
     return 0 if answer else 1
 
 
 def logs(follow):
-    """Shows the log of all processes; with `follow` also what comes, until Ctrl-C."""
+    """Print the log of all processes. With `follow`, continue until Ctrl-C."""
     return subprocess.run(["tail", "-n", "+1", *(["--follow"] if follow else []), str(LOG)]).returncode

@@ -200,7 +200,7 @@ def repair(stack):
 
 def _configured_server():
     """WSGI_SERVER from the shell or .env; empty if it is unset."""
-    return (compose.config()["services"]["web"].get("environment") or {}).get("WSGI_SERVER") or ""
+    return project.web_environment(compose.config()).get("WSGI_SERVER") or ""
 
 
 def _await_active(stack, nginx):
@@ -313,7 +313,7 @@ def _start_standby(stack, old, plan):
     try:
         with _compose_lock() as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            console.run(title, compose.command(*words), env=plan.env, fix="./stack status", hold=[file.fileno()])
+            console.run(title, compose.command(*words), env=plan.env, fix="./stack status", keep_open=[file.fileno()])
     except StackError as error:
         raise _migration_error(stack) or error from None
     image = image_id(plan.image)

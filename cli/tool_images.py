@@ -1,4 +1,4 @@
-"""Running pytest in a container of a test image."""
+"""Build and run the tool images: lock, smoke, test and bench."""
 
 import os
 import subprocess
@@ -6,7 +6,7 @@ import sys
 
 from cli import compose, console
 
-INTERRUPT_LIMIT = 30  # seconds for pytest to end its fixtures, which may have stacks to stop
+INTERRUPT_LIMIT = 30  # seconds after Ctrl-C; pytest may have to stop the stacks that its fixtures started
 
 
 def build(service):
@@ -17,12 +17,12 @@ def build(service):
 
 
 def run(image, options, command):
-    """Run a command in a new container, in the host's network, and return its status; Ctrl-C reaches it."""
+    """Run a command in a new container in the host's network and return its exit status. Ctrl-C interrupts it."""
     name = f"tripod-{os.getpid()}"
     terminal = ["--tty"] if sys.stdout.isatty() else []
     argv = ["docker", "run", "--rm", "--init", "--name", name, "--network", "host", *terminal]
     argv += ["--env", "PYTHONDONTWRITEBYTECODE=1", *options, image, *command]
-    # A session of its own: Ctrl-C comes to ./stack alone, which hands it on and lets pytest end its report.
+    # In its own session, Ctrl-C reaches ./stack alone, which passes it on once, so that pytest can write its report.
     child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, start_new_session=True)
     try:
         return child.wait()

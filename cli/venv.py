@@ -1,4 +1,4 @@
-"""A virtual environment with packages of Pipfile.lock, for what runs on the host itself."""
+"""A virtual environment with packages of Pipfile.lock, for commands that run on the host itself."""
 
 import importlib.util
 import os
@@ -10,30 +10,31 @@ from deploy.errors import StackError
 
 
 def external():
-    """One that is there already, to be used as it is; empty if nobody names one."""
+    """Return the virtual environment that TRIPOD_VENV names, which is used unchanged; empty if it is unset."""
     return os.environ.get("TRIPOD_VENV", "")
 
 
-def ensure(folder, wanted, fix):
-    """The environment, made or brought up to date if it does not hold `wanted`, a text of requirements with hashes.
+def ensure(folder, requirements, fix):
+    """Make the virtual environment, or update it if it was made from other requirements. Return its folder.
 
-    `fix` is what to type again when that failed.
+    requirements: the text of a requirements.txt with hashes. fix: the command to repeat if this fails.
     """
     if external():
         return Path(external())
     installed = folder / "requirements.txt"
-    if installed.is_file() and installed.read_text() == wanted:
+    if installed.is_file() and installed.read_text() == requirements:
         return folder
     if not importlib.util.find_spec("ensurepip"):
         raise StackError(
             "This Python cannot make virtual environments.",
-            "Debian has that in a package of its own. The packages go into one, nothing into the system.",
+            "Debian and Ubuntu have the module ensurepip in the package python3-venv, which is not installed.",
             f"{sudo.shell_line('apt-get install python3-venv')} && {fix}",
         )
     console.run("making a virtual environment", [sys.executable, "-m", "venv", folder], fix=fix)
-    listed = folder / "wanted.txt"
-    listed.write_text(wanted)
-    pip = [folder / "bin/pip", "install", "--disable-pip-version-check", "--require-hashes", "-r", listed]
+    # Renamed after the installation: an interrupted one is repeated.
+    pending = folder / "requirements.new"
+    pending.write_text(requirements)
+    pip = [folder / "bin/pip", "install", "--disable-pip-version-check", "--require-hashes", "-r", pending]
     console.run("installing the packages of Pipfile.lock", list(map(str, pip)), fix=fix)
-    listed.replace(installed)
+    pending.replace(installed)
     return folder

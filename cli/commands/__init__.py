@@ -1,1 +1,1 @@
-"""One file, one verb of ./stack."""
+"""The commands of ./stack, one module each; cli/main.py describes what a module contains."""

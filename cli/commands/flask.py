@@ -1,8 +1,11 @@
-"""Run one of the app's flask commands, where its data is and with its settings.
+"""Run a flask command of the app, with the settings and the data of the running stack.
 
-./stack flask seed --posts 5000       a demo: people, notes, follows
-./stack flask admin you@example.com   the first admin
-./stack flask                         what else there is
+It runs in a container of its own: if it uses too much memory, the running app is not affected.
+
+Examples:
+  ./stack flask                         list the commands
+  ./stack flask seed --posts 5000       add sample users, posts and follows
+  ./stack flask admin you@example.com   make a user an admin
 """
 
 import argparse
@@ -16,12 +19,12 @@ GROUP = "Data"
 
 
 def add_arguments(parser):
-    """Whatever is written behind `flask COMMAND` is flask's, --help too."""
+    """Pass all arguments after `flask` to flask, --help too."""
     parser.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND ...")
 
 
 def run(args):
-    """Beside the running app: a command that takes all memory takes nobody else's."""
+    """Run the command beside the running app."""
     words = ["deploy/exec", "sh", "-c", 'exec flask --app "$WSGI_APP" "$@"', "flask", *args.words]
     with deployment.current() as here:
         command = here.command(*words, terminal=sys.stdin.isatty() and sys.stdout.isatty())

@@ -1,4 +1,10 @@
-"""Show the verbs, or more about one of them."""
+"""List the commands, or show the options and examples of one.
+
+Examples:
+  ./stack help           list all commands
+  ./stack help up        show the options and examples of `up`
+  ./stack help restore   show the options and examples of `restore`
+"""
 
 from cli import main
 
@@ -6,11 +12,11 @@ GROUP = "Inspect"
 
 
 def add_arguments(parser):
-    """The one optional word of `help`."""
-    parser.add_argument("topic", nargs="?", metavar="VERB", choices=main.command_names())
+    """Declare the argument of `help`."""
+    parser.add_argument("topic", nargs="?", metavar="COMMAND", choices=main.command_names())
 
 
 def run(args):
-    """Print what argparse knows."""
+    """Print the help that argparse formats."""
     parser = main.build_parser()
     parser.parse_args([args.topic, "--help"] if args.topic else ["--help"])

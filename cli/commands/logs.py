@@ -1,7 +1,11 @@
-"""Show what the services have logged; --follow keeps showing.
+"""Show the logs of all services, or of one.
 
-SERVICE is one of the services of docker-compose.yml, such as nginx or web; without it,
-all of them. Plain processes (up --native) have one log for all.
+SERVICE is a service of docker-compose.yml, such as nginx or web. Plain processes (./stack up --native) share one log.
+
+Examples:
+  ./stack logs                show the logs of all services
+  ./stack logs web --follow   follow the log of the app
+  ./stack logs nginx          show the access log
 """
 
 import subprocess
@@ -13,22 +17,22 @@ GROUP = "Run"
 
 
 def add_arguments(parser):
-    """The options of `logs`."""
+    """Declare the options of `logs`."""
     parser.add_argument("service", nargs="?", metavar="SERVICE")
-    parser.add_argument("--follow", "-f", action="store_true", help="keep showing what comes, until Ctrl-C")
+    parser.add_argument("--follow", "-f", action="store_true", help="print new lines until Ctrl-C")
 
 
 def run(args):
-    """Hand over to docker compose."""
+    """Run `docker compose logs`."""
     if native.running():
         return native.logs(args.follow)
     engine.require()
-    found = {one.service for one in project.require_containers(compose.config()["name"])}
-    if args.service and args.service not in found:
+    services = sorted({one.service for one in project.require_containers(compose.config()["name"])})
+    if args.service and args.service not in services:
         raise StackError(
-            f"There is no service '{args.service}' with a container.",
-            f"There are: {', '.join(sorted(found))}.",
-            f"./stack logs {sorted(found)[0]}",
+            f"The service '{args.service}' has no container.",
+            f"The services with containers are: {', '.join(services)}.",
+            f"./stack logs {services[0]}",
         )
     words = ["logs", *(["--follow"] if args.follow else []), *([args.service] if args.service else [])]
     logs = compose.command(*words, profiles=compose.all_profiles())

@@ -1,112 +1,120 @@
-"""Start the stack, or bring a running one up to date.
+"""Start the stack, or apply changes to a running one.
 
-Does what is missing on the way: a Docker engine, the base image, the images.
-Run again, it is quick and changes nothing.
+Does whatever is missing: installs a Docker engine, gets the base image, builds the images. Before anything is
+installed, the changes of this machine are listed; on a terminal, ./stack asks for permission. If nothing has changed,
+the running containers are kept.
 
-Where no engine can be had the same processes run without containers, from
-.stack/native; --native asks for that (deploy/targets/native/README.md).
+--server switches the WSGI server, without failed requests if the stack is running, and saves it in .env.
 
---server NAME switches the WSGI server, as `switch` does where the stack runs, and
-remembers it in .env, so that plain `docker compose up` keeps to it.
+--native runs the stack as plain processes, without Docker (deploy/targets/native/README.md). Their data is in .stack,
+apart from that of the containers. Without --native, this happens only on a machine that never had an engine and on
+which none can be installed.
+
+Examples:
+  ./stack up                   start the stack
+  ./stack up --server uwsgi    switch the WSGI server
+  ./stack up --yes             install what is missing without a question
+  ./stack up --native          run plain processes, without Docker
 """
 
 import textwrap
 import time
 
-from cli import base_image, compose, console, engine, native, project, rollout
+from cli import base_image, compose, console, engine, native, project, rollout, sudo
 from cli.console import say
 from deploy.errors import StackError
 from deploy.settings import server_names
 
 GROUP = "Run"
-DEMO = ("flask seed", "people and notes to look at")
+SEED_HINT = ("flask seed", "fill the sample app with users and posts")
 
 
 def add_arguments(parser):
-    """The options of `up`."""
-    parser.add_argument("--server", metavar="NAME", help=f"one of: {', '.join(server_names())}")
-    parser.add_argument("--native", action="store_true", help="plain processes, without Docker")
-    parser.add_argument("--prepare", action="store_true", help="with --native: make what they need, start nothing")
+    """Declare the options of `up`."""
+    parser.add_argument("--server", metavar="NAME", help=f"WSGI server: {', '.join(server_names())}")
+    parser.add_argument("--yes", action="store_true", help="install what is missing without a question")
+    parser.add_argument("--native", action="store_true", help="run plain processes, without Docker")
+    parser.add_argument(
+        "--prepare", action="store_true", help="with --native: install and build only, for systemd units"
+    )
 
 
 def run(args):
-    """In containers, or as plain processes where that is asked for, runs already, or is the only way."""
+    """Start containers; or plain processes, if they are requested, already running, or the only possibility."""
     if args.server:
         project.check_server(args.server)
     if args.native or args.prepare or native.running():
-        return _native(args)
+        return _start_native(args)
+    had_engine = engine.exists()
     try:
-        engine.ensure()
-    except StackError as problem:
-        if isinstance(problem, engine.AccessDenied) or not native.is_possible(args.server):
+        engine.ensure(args.yes)
+    except (engine.AccessDenied, sudo.Declined):
+        raise
+    except StackError as error:
+        if had_engine:  # the stack's data may be in its volumes
+            error.fix += "\n./stack up --native   (without Docker, with a database of its own)"
             raise
-        say(f"\nNo Docker engine can be had here: {problem.error} {problem.cause.splitlines()[-1]}")
-        say("So the stack runs as plain processes: see deploy/targets/native/README.md.")
-        say(f"For an engine instead, type: ./stack down, and then: {problem.fix.splitlines()[0]}\n")
-        return _native(args)
-    return _containers(args)
+        if not native.is_possible(args.server):
+            raise
+        say(f"\nNo Docker engine can be installed: {error.error} {error.cause.splitlines()[-1]}")
+        say("The stack runs as plain processes instead (deploy/targets/native/README.md).")
+        say(f"To use Docker later: ./stack down, then: {error.fix.splitlines()[0]}\n")
+        return _start_native(args)
+    return _start_containers(args)
 
 
-def _native(args):
+def _start_native(args):
     if args.prepare:
-        native.prepare(args.server)
+        native.prepare(args.server, args.yes)
         return 0
     started = time.monotonic()
-    url, answer = native.up(args.server)
+    url, answer = native.up(args.server, args.yes)
     if args.server:
         project.save_server(args.server)
     other = next(name for name in native.SERVERS if name != answer.get("wsgi_server"))
-    _report(
-        url,
-        answer,
-        time.monotonic() - started,
-        (
-            DEMO,
-            (f"up --native --server {other}", "the same app under another server"),
-            ("logs --follow", "watch it work"),
-            ("down", "stop it gracefully"),
-        ),
+    hints = (
+        SEED_HINT,
+        (f"up --native --server {other}", "run the same app on another WSGI server"),
+        ("logs --follow", "follow the logs"),
+        ("down", "stop the stack"),
     )
+    _report(url, answer, time.monotonic() - started, hints)
     return 0
 
 
-def _containers(args):
-    """Check everything, then build, then start."""
+def _start_containers(args):
+    """Check all settings, then build, then start."""
     started = time.monotonic()
     settings = {"WSGI_SERVER": args.server} if args.server else {}
     config = compose.config(settings)
     project.check_settings(config)
     project.check_port(config)
-    base_image.ensure_for(config)
-    # Nothing of the project has been touched so far.
+    base_image.ensure_for(config, args.yes)
+    # Nothing of the running stack has been changed so far.
     env = {**compose.environment(), **settings}
     console.run("building the images", compose.command("build"), env=env, fix="./stack up")
-    _without_a_gap(config, args.server)
-    _start(config["name"], env)
-    answer = project.await_liveness(compose.url(config["name"]), args.server)
+    _hand_over_first(config, args.server)
+    _start_services(config["name"], env)
+    url = compose.url(config["name"])
+    answer = project.await_liveness(url, args.server) if url else {}
     if args.server:
         project.save_server(args.server)
-    server = answer.get("wsgi_server")
+    server = answer.get("wsgi_server", args.server)
     other = next((name for name in server_names() if name != server), server)
-    is_ours = not (config["services"]["web"].get("environment") or {}).get("APP_DIR")
-    _report(
-        compose.url(config["name"]),
-        answer,
-        time.monotonic() - started,
-        (
-            *([DEMO] if is_ours else []),
-            ("smoke", "check that it keeps its promises"),
-            (f"up --server {other}", "the same app under another server"),
-            ("logs --follow", "watch it work"),
-        ),
+    hints = (
+        *([] if project.web_environment(config).get("APP_DIR") else [SEED_HINT]),
+        ("smoke", "check the running stack from outside"),
+        (f"up --server {other}", "run the same app on another WSGI server"),
+        ("logs --follow", "follow the logs"),
     )
+    _report(url, answer, time.monotonic() - started, hints)
     return 0
 
 
-def _without_a_gap(config, server):
-    """Where a container serves already, another server takes over from it as with `switch`.
+def _hand_over_first(config, server):
+    """Hand over to another WSGI server as `switch` does, if a container is active.
 
-    And what an interrupted switch has left goes first: Compose would keep the older container, whichever serves.
+    What an interrupted switch left is removed first: Compose would keep the older container, even the standby one.
     """
     stack, image = config["name"], config["services"]["web"]["image"]
     if not rollout.has_active_container(stack):
@@ -117,38 +125,42 @@ def _without_a_gap(config, server):
             rollout.roll_out(stack, old, rollout.RolloutPlan(f"the switch to {server}", image, server))
 
 
-def _start(name, env):
+def _start_services(project_name, env):
     try:
         console.run("starting the services", compose.up_command(), env=env, fix="./stack logs")
-    except StackError as problem:
-        raise _failure(name) or problem from None
+    except StackError as error:
+        raise _service_error(project_name) or error from None
 
 
-def _failure(name):
-    """The StackError of the services that failed, after their last lines; None if it was something else."""
-    found = compose.containers(name)
-    bad = [one for one in found if one.has_failed] or [one for one in found if one.health == "starting"]
-    for one in bad:
-        say(f"\nThe last lines of {one.service}:")
-        say(textwrap.indent(compose.log_tail(one.id), "  "))
-    if not bad:
+def _service_error(project_name):
+    """Print the last lines of failed services and return their StackError; None if no service has failed."""
+    containers = compose.containers(project_name)
+    failed = [container for container in containers if container.has_failed]
+    failed = failed or [container for container in containers if container.health == "starting"]
+    for container in failed:
+        say(f"\nThe last lines of {container.service}:")
+        say(textwrap.indent(compose.log_tail(container.id), "  "))
+    if not failed:
         return None
+    states = ", ".join(f"{container.service} {describe_state(container)}" for container in failed)
     return StackError(
-        f"The stack did not start: {', '.join(f'{one.service} {describe_state(one)}' for one in bad)}.",
-        "The others need it. What did start is left running, for you to look at.",
-        f"./stack logs {bad[0].service}   (all of its lines)\n./stack down   (stop the rest; data is kept)",
+        f"The stack did not start: {states}.",
+        "The other services depend on it. Those that started are still running.",
+        f"./stack logs {failed[0].service}   (shows all lines)\n./stack down   (stops the others and keeps the data)",
     )
 
 
-def describe_state(one):
-    """What became of a container, in words."""
-    if one.state == "exited":
-        return f"exited with status {one.exit_code}"
-    return f"is {one.health or one.state}"
+def describe_state(container):
+    """Describe the state of a container, after its name."""
+    if container.state == "exited":
+        return f"exited with status {container.exit_code}"
+    return f"is {container.health or container.state}"
 
 
 def _report(url, answer, seconds, hints):
-    server, release = answer.get("wsgi_server"), answer.get("release")
-    say(f"\n{url}   answered by {server}, release {release}, after {seconds:.1f} s\n")
-    for words, purpose in hints:
-        say(f"  ./stack {words:<32} {purpose}")
+    if url:
+        say(f"\n{url}   {project.describe_answer(answer)}, after {seconds:.1f} s\n")
+    else:
+        say(f"\nThe services are healthy, after {seconds:.1f} s. No port is published.\n")
+    for command, purpose in hints:
+        say(f"  ./stack {command:<32} {purpose}")

@@ -33,7 +33,6 @@ class Host:
             "PATH": self._path_without_docker(folder / "bin"),
             "HTTP_PORT": str(self.port),
             "TRIPOD_VENV": "/opt/venv",  # the packages are here already; making an environment takes half a minute
-            "DOCKER_HOST": "unix:///nowhere",
             "LANG": "C.UTF-8",
         }
 
@@ -84,10 +83,10 @@ def host():
 
 
 def test_up_falls_back(host):
-    """Where no Docker engine can be had `./stack up` says so and starts plain processes; the smoke tests pass."""
+    """If no Docker engine can be installed, `./stack up` starts plain processes and says so; the smoke tests pass."""
     done = host.stack("up")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "No Docker engine can be had here" in done.stdout
+    assert "No Docker engine can be installed" in done.stdout
     assert f"{host.url}   answered by gunicorn" in done.stdout
     checked = smoke(host.url, "--expect-server", "gunicorn")
     assert checked.returncode == 0, checked.stdout + host.log()

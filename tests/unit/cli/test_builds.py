@@ -1,12 +1,12 @@
-"""What builds take from the host, and what is written beside the compose file."""
+"""What builds take from the host, and how .env is written."""
 
 import pytest
 
 from cli import build_inputs, console, dotenv
 
 
-def test_pip_settings_merge_as_pip_does(tmp_path):
-    """A later file wins over an earlier one, [install] over [global], the environment over all."""
+def test_pip_settings_are_merged_as_by_pip(tmp_path):
+    """A later file overrides an earlier one, [install] overrides [global], the environment overrides both."""
     system, user = tmp_path / "system", tmp_path / "user"
     system.write_text("[global]\nindex-url = https://old.example/simple\ntimeout = 9\n")
     user.write_text("[global]\nindex-url = https://u:p%40s@new.example/simple\n[install]\ntrusted-host = new.example\n")
@@ -19,8 +19,8 @@ def test_pip_settings_merge_as_pip_does(tmp_path):
     }
 
 
-def test_pip_settings_of_the_host_alone_are_dropped(tmp_path):
-    """Files and folders of the host, which no container has, are left out; addresses beside them are kept."""
+def test_pip_settings_with_paths_of_the_host_are_dropped(tmp_path):
+    """Files and folders of the host, which containers do not have, are left out; URLs beside them are kept."""
     conf = tmp_path / "pip.conf"
     conf.write_text(
         "[global]\ncert = /etc/ssl/own.crt\nfind-links = /opt/wheels\nindex-url = file:///opt/simple\n"
@@ -29,38 +29,38 @@ def test_pip_settings_of_the_host_alone_are_dropped(tmp_path):
     assert build_inputs.pip_settings([conf], {}) == {"extra-index-url": "https://kept.example/simple"}
 
 
-def test_pip_conf_names_the_bundle_inside_the_build():
-    """pip is told where a build finds the host's certificates; with nothing to say there is no file."""
+def test_pip_conf_names_the_certificates_in_the_build():
+    """pip.conf names the path of the host's certificates in a build; without settings it is empty."""
     assert build_inputs.pip_conf({"timeout": "9"}, "/host/ca.crt") == (
         "[global]\ntimeout = 9\ncert = /run/secrets/ca_bundle\n"
     )
     assert build_inputs.pip_conf({}) == ""
 
 
-def test_pip_conf_is_for_its_owner_only(monkeypatch, tmp_path):
-    """The kept file may hold a password: nobody else can read it, and git does not see it."""
+def test_pip_conf_is_private(monkeypatch, tmp_path):
+    """The saved file may contain a password: only its owner can read it, and git ignores it."""
     monkeypatch.setattr(console, "STATE", tmp_path / ".stack")
-    kept = build_inputs._keep("pip.conf", "[global]\n")
+    saved = build_inputs._save("pip.conf", "[global]\n")
     assert (tmp_path / ".stack/pip.conf").stat().st_mode & 0o777 == 0o600
-    assert kept == str(tmp_path / ".stack/pip.conf")
+    assert saved == str(tmp_path / ".stack/pip.conf")
     assert (tmp_path / ".stack/.gitignore").read_text() == "*\n"
 
 
-def test_what_somebody_has_set_is_left_alone(monkeypatch, tmp_path):
+def test_variables_that_are_set_are_not_replaced(monkeypatch, tmp_path):
     """RELEASE, PIP_CONF and CA_BUNDLE of the shell or of .env are not replaced."""
     monkeypatch.setattr(console, "STATE", tmp_path / ".stack")
     monkeypatch.setattr(dotenv, "PATH", tmp_path / ".env")
     (tmp_path / ".env").write_text("PIP_CONF=/mine/pip.conf\n")
-    found = build_inputs.environment({"RELEASE": "v1", "CA_BUNDLE": "/mine/ca.crt", "PIP_CONFIG_FILE": "/dev/null"})
-    assert not {"RELEASE", "CA_BUNDLE", "PIP_CONF"} & set(found)
+    inputs = build_inputs.environment({"RELEASE": "v1", "CA_BUNDLE": "/mine/ca.crt", "PIP_CONFIG_FILE": "/dev/null"})
+    assert not {"RELEASE", "CA_BUNDLE", "PIP_CONF"} & set(inputs)
 
 
 def test_proxies_get_both_spellings(monkeypatch, tmp_path):
-    """apt reads http_proxy and other tools HTTP_PROXY: builds get both, whichever the host has."""
+    """Builds get http_proxy, which apt reads, and HTTP_PROXY, which other tools read, if the host sets one of them."""
     monkeypatch.setattr(console, "STATE", tmp_path / ".stack")
-    found = build_inputs.environment({"HTTPS_PROXY": "http://proxy.example:3128", "PIP_CONFIG_FILE": "/dev/null"})
-    assert found["https_proxy"] == "http://proxy.example:3128"
-    assert "http_proxy" not in found and "HTTP_PROXY" not in found
+    inputs = build_inputs.environment({"HTTPS_PROXY": "http://proxy.example:3128", "PIP_CONFIG_FILE": "/dev/null"})
+    assert inputs["https_proxy"] == "http://proxy.example:3128"
+    assert "http_proxy" not in inputs and "HTTP_PROXY" not in inputs
 
 
 @pytest.mark.parametrize(
@@ -70,6 +70,8 @@ def test_proxies_get_both_spellings(monkeypatch, tmp_path):
         ("A=1", "A=1\nWSGI_SERVER=uwsgi\n"),
         ("A=1\nWSGI_SERVER=gunicorn\nB=2\n", "A=1\nWSGI_SERVER=uwsgi\nB=2\n"),
         ("export WSGI_SERVER = 'gunicorn' # old\n", "export WSGI_SERVER =uwsgi\n"),
+        ("A=1\r\nWSGI_SERVER=gunicorn\r\nB=2\r\n", "A=1\r\nWSGI_SERVER=uwsgi\r\nB=2\r\n"),
+        ("\ufeffWSGI_SERVER=gunicorn\n", "\ufeffWSGI_SERVER=uwsgi\n"),
         (
             "# WSGI_SERVER=gunicorn\nMY_WSGI_SERVER=x\n",
             "# WSGI_SERVER=gunicorn\nMY_WSGI_SERVER=x\nWSGI_SERVER=uwsgi\n",
@@ -77,12 +79,12 @@ def test_proxies_get_both_spellings(monkeypatch, tmp_path):
     ],
 )
 def test_one_line_of_dotenv_is_set(old, new):
-    """A line is replaced where it stands or added at the end; every other one stays."""
+    """A line is replaced in its place or added at the end; all others are kept."""
     assert dotenv.set_line(old, "WSGI_SERVER", "uwsgi") == new
 
 
 def test_dotenv_is_replaced_safely(monkeypatch, tmp_path):
-    """The file keeps its mode, a link stays a link, and the same value writes nothing."""
+    """The file keeps its mode, a symbolic link is kept, and the same value writes nothing."""
     real, link = tmp_path / "real", tmp_path / ".env"
     real.write_text("A=1\n")
     real.chmod(0o640)
@@ -95,8 +97,17 @@ def test_dotenv_is_replaced_safely(monkeypatch, tmp_path):
     assert dotenv.set_value("WSGI_SERVER", "uwsgi") and real.stat().st_mtime_ns == before
 
 
-def test_ambiguous_dotenv_is_not_touched(monkeypatch, tmp_path):
-    """With two lines for one variable nobody can know which is meant: nothing is written."""
+def test_dotenv_keeps_every_other_byte(monkeypatch, tmp_path):
+    """Windows line ends and bytes that are not UTF-8 are kept, and are no error."""
+    monkeypatch.setattr(dotenv, "PATH", tmp_path / ".env")
+    dotenv.PATH.write_bytes(b"# caf\xe9\r\nWSGI_SERVER=gunicorn\r\nB=2\r\n")
+    assert dotenv.values() == {"WSGI_SERVER": "gunicorn", "B": "2"}
+    assert dotenv.set_value("WSGI_SERVER", "uwsgi")
+    assert dotenv.PATH.read_bytes() == b"# caf\xe9\r\nWSGI_SERVER=uwsgi\r\nB=2\r\n"
+
+
+def test_ambiguous_dotenv_is_not_changed(monkeypatch, tmp_path):
+    """If two lines set one variable, nothing is written."""
     monkeypatch.setattr(dotenv, "PATH", tmp_path / ".env")
     (tmp_path / ".env").write_text("WSGI_SERVER=a\nWSGI_SERVER=b\n")
     assert not dotenv.set_value("WSGI_SERVER", "uwsgi")

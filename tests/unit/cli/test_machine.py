@@ -1,4 +1,4 @@
-"""What ./stack reads of a machine: its system, apt's sources, its ports."""
+"""What ./stack reads of a machine: its system, the sources of apt, its ports."""
 
 import os
 import socket
@@ -45,7 +45,7 @@ deb [signed-by={KEYRING}] https://mirror.example/archive bookworm main contrib #
 
 
 def test_deb822_sources_are_read():
-    """Paragraphs give one source for each address and suite; disabled and source-only ones give none."""
+    """A paragraph gives one source for each URI and suite; disabled and source-only ones give none."""
     found = apt.parse_deb822(DEB822)
     assert [(source.uri, source.suite) for source in found] == [
         ("https://mirror.example/debian", "bookworm"),
@@ -55,28 +55,28 @@ def test_deb822_sources_are_read():
     assert found[0].components == ("main", "contrib") and found[0].signed_by == KEYRING
 
 
-def test_one_line_sources_are_read_and_others_archives_passed_over():
-    """Of a *.list file, Debian's own archive is found among those of other people."""
+def test_one_line_sources_are_read_and_other_archives_skipped():
+    """In a *.list file, Debian's own archive is found among other archives."""
     found = apt.find_debian(apt.parse_one_line(ONE_LINE), "bookworm")
     assert found == Source("https://mirror.example/archive", "bookworm", ("main", "contrib"), KEYRING)
 
 
-def test_inline_key_is_somebody_elses():
-    """A source that carries its own key is not Debian's, whatever its address says."""
+def test_source_with_an_inline_key_is_not_debian():
+    """A source that contains its own key is not Debian's, whatever its URI."""
     text = "Types: deb\nURIs: https://x.example/debian\nSuites: bookworm\nComponents: main\n"
     (source,) = apt.parse_deb822(f"{text}Signed-By:\n -----BEGIN\n .\n AAAA\n")
     assert not source.is_debian()
 
 
 def test_mirror_list_of_a_cloud_image_is_resolved(tmp_path):
-    """`mirror+file:` names a file of the host, which an image has not; its first address is taken."""
+    """`mirror+file:` names a file of the host, which images do not have; its first address is used."""
     (tmp_path / "list").write_text("# mirrors\nhttps://near.example/debian\tpriority:1\nhttps://far.example/debian\n")
     source = Source(f"mirror+file:{tmp_path}/list", "bookworm", ("main",), KEYRING)
     assert apt.find_debian([source], "bookworm").uri == "https://near.example/debian"
 
 
-def test_both_kinds_of_files_are_found(tmp_path):
-    """sources.list, *.list and *.sources all count; a file that was renamed away does not."""
+def test_both_formats_of_sources_are_read(tmp_path):
+    """sources.list, *.list and *.sources are all read; a file with another suffix is not."""
     folder = tmp_path / "sources.list.d"
     folder.mkdir()
     (tmp_path / "sources.list").write_text("deb https://one.example/debian bookworm main\n")
@@ -93,7 +93,7 @@ def test_both_kinds_of_files_are_found(tmp_path):
 
 
 def test_newer_suite_comes_from_the_same_mirror_with_the_same_key():
-    """What is added for Docker names the machine's own mirror and keyring, pinned below everything else."""
+    """The source that is added for Docker has the machine's own mirror and keyring, and a pin below everything else."""
     source = apt.find_debian(apt.parse_deb822(DEB822), "bookworm")
     added = engine.newer_source(source, "trixie")
     assert apt.parse_deb822(added) == [Source("https://mirror.example/debian", "trixie", ("main",), KEYRING)]
@@ -101,7 +101,7 @@ def test_newer_suite_comes_from_the_same_mirror_with_the_same_key():
 
 
 def test_base_image_is_made_from_the_hosts_mirrors():
-    """The image's three suites come from where the host's own do; without one of Debian there are none."""
+    """The three suites of the image come from the host's mirrors; without a mirror of Debian, there are none."""
     lines = base_image.mirror_lines(apt.parse_deb822(DEB822), {"VERSION_CODENAME": "bookworm"})
     assert lines == [
         "deb https://mirror.example/debian trixie main",
@@ -124,10 +124,10 @@ def test_base_image_is_made_from_the_hosts_mirrors():
         ("ubuntu", "24.04", "docker.io docker-compose-v2 docker-buildx"),
     ],
 )
-def test_known_systems_get_their_own_packages(system, version, packages):
-    """Each system that ./stack knows is given the packages of its own distribution."""
-    how = engine.recipe({"ID": system, "VERSION_ID": version})
-    assert how.packages(["engine", "compose", "buildx"]) == packages.split()
+def test_supported_systems_get_their_own_packages(system, version, packages):
+    """Each supported system gets the packages of its own distribution."""
+    recipe = engine.recipe({"ID": system, "VERSION_ID": version})
+    assert recipe.packages(["engine", "compose", "buildx"]) == packages.split()
 
 
 @pytest.mark.parametrize(
@@ -139,27 +139,27 @@ def test_known_systems_get_their_own_packages(system, version, packages):
         {"ID": "fedora", "VERSION_ID": "43"},
     ],
 )
-def test_other_systems_are_left_alone(os_release):
+def test_other_systems_are_not_supported(os_release):
     """On any other system ./stack installs nothing."""
     assert engine.recipe(os_release) is None
 
 
 def test_only_what_is_missing_is_installed():
-    """An engine that is there is not replaced, because that would stop its containers."""
-    how = engine.recipe({"ID": "debian", "VERSION_ID": "12"})
-    assert how.packages(["compose"]) == ["docker-compose/trixie"]
+    """An installed engine is not upgraded, because that would stop its containers."""
+    recipe = engine.recipe({"ID": "debian", "VERSION_ID": "12"})
+    assert recipe.packages(["compose"]) == ["docker-compose/trixie"]
 
 
 def test_os_release_is_unquoted(tmp_path):
-    """Quoted and unquoted values of os-release are read alike; a machine without the file has none."""
+    """Quoted and unquoted values of os-release are read; a machine without the file has none."""
     (tmp_path / "os").write_text('# comment\nID=debian\nVERSION_ID="12"\nPRETTY_NAME="Debian GNU/Linux 12"\n')
     read = engine.read_os_release(tmp_path / "os")
     assert read == {"ID": "debian", "VERSION_ID": "12", "PRETTY_NAME": "Debian GNU/Linux 12"}
     assert engine.read_os_release(tmp_path / "none") == {}
 
 
-def test_holder_of_a_port_is_named():
-    """A taken port is seen as taken, and its process is found by number and name."""
+def test_process_that_listens_on_a_port_is_found():
+    """A taken port is recognized, and its process is found with id and name."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         assert not ports.is_free(port, "127.0.0.1")

@@ -1,4 +1,4 @@
-"""Plain processes without Docker: when they are the way, what they install, and how they refuse."""
+"""Plain processes without Docker: when they are started, what they install, and what they refuse."""
 
 import argparse
 import json
@@ -8,92 +8,158 @@ import subprocess
 import pytest
 from packaging.requirements import Requirement
 
-from cli import dotenv, engine, native, processes, requirements
+from cli import apt, console, dotenv, engine, native, processes, requirements, sudo
 from cli.commands import up
 from cli.console import ROOT
 from deploy.errors import StackError
 from deploy.settings import load_settings
 
-NO_ENGINE = StackError("The Docker engine does not start.", "exit status 1", "docker info")
-
 
 @pytest.fixture
-def door(monkeypatch):
-    """`up` on a machine without an engine; what it calls instead is remembered."""
-    called = []
+def started(monkeypatch):
+    """What `up` starts on a machine that never had an engine and on which none can be installed."""
+    started = []
     monkeypatch.setattr(up.native, "running", dict)
-    monkeypatch.setattr(up, "_native", lambda args: called.append("native") or 0)
-    monkeypatch.setattr(up, "_containers", lambda args: called.append("containers") or 0)
-
-    def refuse():
-        raise NO_ENGINE
-
-    monkeypatch.setattr(up.engine, "ensure", refuse)
-    return called
-
-
-def _args(**given):
-    return argparse.Namespace(**{"server": None, "native": False, "prepare": False, **given})
-
-
-def test_falls_back_and_says_so(door, monkeypatch, capsys):
-    """Where no engine can be had, plain processes are started; the reason is said, and what would bring an engine."""
     monkeypatch.setattr(up.native, "is_possible", lambda server: True)
+    monkeypatch.setattr(up, "_start_native", lambda args: started.append("native") or 0)
+    monkeypatch.setattr(up, "_start_containers", lambda args: started.append("containers") or 0)
+    monkeypatch.setattr(up.engine, "exists", lambda: False)
+    _fail_to_install(monkeypatch, StackError("./stack cannot install Docker on X.", "It can on Debian.", "install it"))
+    return started
+
+
+def _fail_to_install(monkeypatch, error):
+    def fail(assume_yes):
+        raise error
+
+    monkeypatch.setattr(up.engine, "ensure", fail)
+
+
+def _args(**options):
+    return argparse.Namespace(**{"server": None, "native": False, "prepare": False, "yes": False, **options})
+
+
+def test_machine_without_any_engine_runs_plain_processes(started, capsys):
+    """If there was no engine and none can be installed, plain processes are started; the reason is printed."""
     assert up.run(_args()) == 0
-    said = capsys.readouterr().out
-    assert door == ["native"] and "The Docker engine does not start" in said
-    assert f"type: ./stack down, and then: {NO_ENGINE.fix}\n" in said
+    output = capsys.readouterr().out
+    assert started == ["native"] and "./stack cannot install Docker on X. It can on Debian." in output
+    assert "To use Docker later: ./stack down, then: install it\n" in output
 
 
-def test_engines_problem_stays_where_there_is_no_other_way(door, monkeypatch):
-    """Where plain processes can't run either, the engine's problem is shown."""
+def test_machine_with_an_engine_never_runs_plain_processes_by_itself(started, monkeypatch):
+    """If an engine or its data exists and does not start, this is an error: the stack's data may be in its volumes."""
+    monkeypatch.setattr(up.engine, "exists", lambda: True)
+    _fail_to_install(monkeypatch, StackError("The Docker engine does not start.", "exit status 1", "docker info"))
+    with pytest.raises(StackError) as raised:
+        up.run(_args())
+    assert started == [] and raised.value.error == "The Docker engine does not start."
+    assert raised.value.fix.splitlines()[0] == "docker info" and "./stack up --native" in raised.value.fix
+
+
+def test_engine_is_looked_for_before_one_is_installed(started, monkeypatch):
+    """An engine that `ensure` has just installed, and that does not start, has no data: plain processes are started."""
+    order = []
+    monkeypatch.setattr(up.engine, "exists", lambda: bool(order.append("exists")))
+
+    def fail(assume_yes):
+        order.append("ensure")
+        raise StackError("The Docker engine does not start.", "exit status 1", "docker info")
+
+    monkeypatch.setattr(up.engine, "ensure", fail)
+    up.run(_args())
+    assert order == ["exists", "ensure"] and started == ["native"]
+
+
+def test_error_of_the_engine_is_shown_if_processes_are_impossible(started, monkeypatch):
+    """If plain processes cannot run either, the engine's error is shown."""
     monkeypatch.setattr(up.native, "is_possible", lambda server: False)
     with pytest.raises(StackError) as raised:
         up.run(_args())
-    assert raised.value is NO_ENGINE and door == []
+    assert raised.value.error == "./stack cannot install Docker on X." and started == []
 
 
-def test_engine_of_others_is_no_reason_to_do_without(door, monkeypatch):
-    """An engine that refuses this user is shown as the problem it is: the stack's data may be there."""
-    monkeypatch.setattr(up.native, "is_possible", lambda server: True)
-    monkeypatch.setattr(up.engine, "ensure", lambda: (_ for _ in ()).throw(engine._access_denied("permission denied")))
-    with pytest.raises(engine.AccessDenied):
+@pytest.mark.parametrize("error", [engine._access_denied("permission denied"), sudo.Declined("No.", "-", "-")])
+def test_refusal_does_not_start_plain_processes(started, monkeypatch, error):
+    """An engine that refuses this user, or a user who declined the installation, is no reason for plain processes."""
+    _fail_to_install(monkeypatch, error)
+    with pytest.raises(type(error)):
         up.run(_args())
-    assert door == []
+    assert started == []
 
 
-def test_engine_comes_first(door, monkeypatch):
-    """Where an engine works, containers are used, unless --native asks for processes or they run already."""
-    monkeypatch.setattr(up.engine, "ensure", lambda: None)
+def test_containers_come_first(started, monkeypatch):
+    """If an engine works, containers are started, unless --native is set or plain processes are running."""
+    monkeypatch.setattr(up.engine, "ensure", lambda assume_yes: None)
     up.run(_args())
     up.run(_args(native=True))
     monkeypatch.setattr(up.native, "running", lambda: {"pid": 1})
     up.run(_args())
-    assert door == ["containers", "native", "native"]
+    assert started == ["containers", "native", "native"]
+
+
+def test_native_works_on_a_machine_with_an_engine(started, monkeypatch):
+    """--native starts plain processes on every machine, without a look at the engine."""
+    monkeypatch.setattr(up.engine, "exists", None)
+    up.run(_args(native=True))
+    assert started == ["native"]
+
+
+@pytest.fixture
+def bare(monkeypatch):
+    """A machine without Nginx, on which the user types `n` to every question; installations are recorded."""
+    done = []
+    monkeypatch.setattr(native, "missing_packages", lambda server: ["nginx", "python3-venv"])
+    monkeypatch.setattr(native, "_user_exists", lambda: False)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(sudo, "is_available", lambda: True)
+    monkeypatch.setattr(sudo, "require", lambda purpose: None)
+    monkeypatch.setattr(apt, "install", lambda packages: done.append(f"install {' '.join(packages)}"))
+    monkeypatch.setattr(console, "capture", lambda argv: done.append("stop nginx"))
+    monkeypatch.setattr(console, "run", lambda title, argv, fix: done.append(title))
+    monkeypatch.setattr(console, "is_interactive", lambda: True)
+    monkeypatch.setattr("builtins.input", lambda prompt: "n")
+    return done
+
+
+def test_changes_for_plain_processes_are_confirmed(bare, capsys):
+    """Packages, the service and the user are listed; on a terminal, a `n` changes nothing."""
+    with pytest.raises(sudo.Declined):
+        native._install("gunicorn", assume_yes=False)
+    output = capsys.readouterr().out
+    assert bare == []
+    for change in ("install the packages nginx python3-venv,", "stop and disable the service nginx", "user tripod"):
+        assert change in output
+
+
+def test_changes_for_plain_processes_are_made(bare):
+    """With --yes, the listed changes are made without a question."""
+    native._install("gunicorn", assume_yes=True)
+    assert bare == ["install nginx python3-venv", "stop nginx", "adding the user tripod"]
 
 
 def test_requirements_have_hashes():
-    """What pip installs is what was locked: every package of the app with its hashes, and honcho."""
+    """pip installs what Pipfile.lock pins: every package of the app with its hashes, and honcho."""
     lines = requirements.locked(uwsgi=True, more=["honcho"]).splitlines()
     lock = json.loads((ROOT / "Pipfile.lock").read_text())
     assert all("==" in line and "--hash=sha256:" in line for line in lines)
     assert {line.split("==")[0].split("[")[0] for line in lines} == {*lock["default"], "honcho"}
 
 
-def test_uwsgi_is_compiled_only_where_it_is_asked_for():
-    """Without uWSGI nothing has to be compiled."""
+def test_uwsgi_is_compiled_only_on_request():
+    """The requirements contain uWSGI, which pip compiles, only on request."""
     assert "uwsgi==" not in requirements.locked(uwsgi=False)
 
 
 def test_env_file_is_read_as_compose_reads_it(monkeypatch, tmp_path):
-    """Quotes, comments and export in .env mean what they mean to Compose."""
+    """Quotes, comments and `export` in .env are read as Compose reads them."""
     monkeypatch.setattr(dotenv, "PATH", tmp_path / ".env")
     dotenv.PATH.write_text("# A=0\nB=1 # one\nexport C='two # 2'\nD=\"x=y\"\nE=a#b\nF=\n")
     assert dotenv.values() == {"B": "1", "C": "two # 2", "D": "x=y", "E": "a#b", "F": ""}
 
 
-def test_shell_wins_over_env_file(monkeypatch, tmp_path):
-    """The shell before .env before the default; an empty value in the shell counts as unset."""
+def test_shell_overrides_env_file(monkeypatch, tmp_path):
+    """The shell overrides .env, .env overrides the default; an empty value in the shell counts as unset."""
     monkeypatch.setattr(dotenv, "PATH", tmp_path / ".env")
     dotenv.PATH.write_text("WEB_THREADS=3\nLOG_LEVEL=debug\nRUNTIME_DIRECTORY=/run/tripod\n")
     monkeypatch.setenv("LOG_LEVEL", "error")
@@ -103,37 +169,37 @@ def test_shell_wins_over_env_file(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "given, what",
+    ("values", "error"),
     [
         ({"WSGI_SERVER": "mod_wsgi"}, "needs Docker"),
         ({"APP_DIR": "../shop"}, "needs Docker"),
         ({"RUNTIME_DIRECTORY": f"/{'x' * 100}"}, "too long"),
     ],
 )
-def test_what_processes_cannot_do(given, what):
-    """What only images can do is refused before anything is installed."""
+def test_settings_that_need_docker_are_refused(values, error):
+    """Settings that need images are refused before anything is installed."""
     with pytest.raises(StackError) as raised:
-        native._check(load_settings(given))
-    assert what in raised.value.error and raised.value.status == 78
+        native._check(load_settings(values))
+    assert error in raised.value.error and raised.value.status == 78
 
 
-def test_number_of_an_ended_process_is_not_ours(monkeypatch, tmp_path):
-    """A process that has taken over the number of ours is never mistaken for it, nor stopped."""
+def test_reused_process_id_is_recognized(monkeypatch, tmp_path):
+    """Another process that got the id of an exited one is never mistaken for it, nor stopped."""
     monkeypatch.setattr(native, "RUNNING", tmp_path / "running.json")
     child = subprocess.Popen(["sleep", "60"])
-    native.RUNNING.write_text(json.dumps({"pid": child.pid, "born": processes.start_time(child.pid), "url": ""}))
+    native.RUNNING.write_text(json.dumps({"pid": child.pid, "start_time": processes.start_time(child.pid), "url": ""}))
     assert native.running()["pid"] == child.pid
     child.kill()
     child.wait()
     assert native.running() == {}
-    native.RUNNING.write_text(json.dumps({"pid": os.getpid(), "born": 1, "url": ""}))
-    native.down()  # would end these tests
+    native.RUNNING.write_text(json.dumps({"pid": os.getpid(), "start_time": 1, "url": ""}))
+    native.down()  # would stop the process of the tests
     assert not native.RUNNING.exists()
 
 
 def test_packages_run_on_the_oldest_python():
-    """Every locked package is there for Python 3.11 too, which a plain Debian 12 has."""
+    """Every package of Pipfile.lock can be installed on Python 3.11, which Debian 12 has."""
     oldest = {"python_version": ".".join(map(str, native.OLDEST_PYTHON)), "implementation_name": "cpython"}
     lines = requirements.locked(uwsgi=True, more=["honcho"]).splitlines()
-    named = [Requirement(line.partition(" --hash")[0]) for line in lines]
-    assert [one.name for one in named if one.marker and not one.marker.evaluate(oldest)] == []
+    packages = [Requirement(line.partition(" --hash")[0]) for line in lines]
+    assert [package.name for package in packages if package.marker and not package.marker.evaluate(oldest)] == []

@@ -1,16 +1,17 @@
-"""What ./stack makes of docker compose's answers and of the contract."""
+"""What ./stack reads of Docker Compose and the engine: settings, ports, URLs, the state of containers."""
 
 import datetime
 import json
+import re
 import socket
 import subprocess
 
 import pytest
 
-from cli import compose, console, main, project
+from cli import compose, console, dotenv, main, project
 from cli.commands import down, status, up
-from cli.commands import test as test_verb
-from deploy.errors import EXIT_CONFIG, StackError
+from cli.commands import test as test_command
+from deploy.errors import EXIT_CONFIG, StackError, StackErrors
 
 CONFIG = {
     "name": "tripod",
@@ -50,30 +51,63 @@ INSPECTED = {
 }
 
 
-def _answers(monkeypatch, stdout="", returncode=0, stderr=""):
-    """Let every question to docker be answered so."""
+@pytest.fixture(autouse=True)
+def no_dotenv(monkeypatch, tmp_path):
+    """The .env file of the developer is not read."""
+    monkeypatch.setattr(dotenv, "PATH", tmp_path / ".env")
+
+
+def _config(**services):
+    """The project with these ports of its services; None for a service without `ports`."""
+    return {
+        "name": "tripod",
+        "services": {name: {} if ports is None else {"ports": ports} for name, ports in services.items()},
+    }
+
+
+def _port(published, target=8080, **more):
+    return {"mode": "ingress", "target": target, "published": str(published), "protocol": "tcp", **more}
+
+
+def _container(service, **ports):
+    """A running container; ports: p8080=("0.0.0.0", 9090)."""
+    published = {int(name[1:]): address for name, address in ports.items()}
+    return compose.Container("id", service, "image", "running", "healthy", 0, "", published)
+
+
+def _fake_docker(monkeypatch, stdout="", returncode=0, stderr=""):
+    """Let every command of docker give this output and exit status."""
     monkeypatch.setattr(
         console, "capture", lambda argv, **_: subprocess.CompletedProcess(argv, returncode, stdout, stderr)
     )
     monkeypatch.setattr(compose, "environment", dict)
 
 
-def test_config_is_what_compose_says(monkeypatch):
-    """The values that hold are Compose's own answer."""
-    _answers(monkeypatch, json.dumps(CONFIG))
+def test_config_is_that_of_compose(monkeypatch):
+    """The configuration is what `docker compose config` prints."""
+    _fake_docker(monkeypatch, json.dumps(CONFIG))
     assert compose.config() == CONFIG
 
 
 def test_unreadable_config_is_a_configuration_error(monkeypatch):
-    """What Compose refuses ends with 78 and Compose's own words."""
-    _answers(monkeypatch, returncode=15, stderr="invalid hostPort: abc")
+    """A docker-compose.yml that Compose refuses gives status 78 and Compose's own message."""
+    _fake_docker(monkeypatch, returncode=15, stderr="services.web.volumes must be a list")
     with pytest.raises(StackError) as raised:
         compose.config()
-    assert raised.value.status == 78 and "invalid hostPort: abc" in str(raised.value)
+    assert raised.value.status == EXIT_CONFIG and "services.web.volumes must be a list" in str(raised.value)
 
 
-def test_contract_is_asked_with_the_containers_values():
-    """nginx's and web's values are checked together; unset ones and files inside the container are not."""
+def test_setting_that_compose_refuses_is_named(monkeypatch):
+    """If Compose refuses the value of a setting, the error is that of the setting, not Compose's own message."""
+    _fake_docker(monkeypatch, returncode=15, stderr="invalid size: 'plenty'")
+    with pytest.raises(StackErrors) as raised:
+        compose.config({"WEB_MEMORY": "plenty", "HTTP_PORT": "eighty"})
+    assert raised.value.status == EXIT_CONFIG
+    assert [error.error.partition(":")[0] for error in raised.value.errors] == ["HTTP_PORT", "WEB_MEMORY"]
+
+
+def test_settings_are_those_of_the_containers():
+    """The values of nginx and web are checked together; unset ones and files in the container are left out."""
     assert project.settings_values(CONFIG) == {
         "MAX_BODY_SIZE": "10m",
         "WSGI_SERVER": "uwsgi",
@@ -81,7 +115,16 @@ def test_contract_is_asked_with_the_containers_values():
     }
 
 
-def test_every_settings_error_is_shown_and_ends_with_78(monkeypatch, capsys):
+@pytest.mark.parametrize("environment", [None, {}, {"APP_DIR": None}, {"APP_DIR": ""}])
+def test_unset_settings_are_left_out(environment):
+    """A variable that Compose passes on by name alone, and that is not set, is null or missing: it counts as unset."""
+    config = _config(nginx=[_port(8080)], web=None)
+    config["services"]["web"]["environment"] = environment
+    assert project.web_environment(config) == {}
+    project.check_settings(config)
+
+
+def test_every_settings_error_is_shown_and_exits_with_78(monkeypatch, capsys):
     """All invalid values are reported at once, each with error, cause and fix."""
     web = {"environment": {"WEB_THREADS": "x", "MAX_REQUESTS": "y"}}
     config = {"services": {"nginx": CONFIG["services"]["nginx"], "web": web}}
@@ -92,12 +135,112 @@ def test_every_settings_error_is_shown_and_ends_with_78(monkeypatch, capsys):
     assert "WEB_THREADS: 'x' is not a whole number" in printed and "fix:   set MAX_REQUESTS=" in printed
 
 
+@pytest.mark.parametrize("source", ["shell", ".env"])
+def test_settings_of_compose_alone_are_checked(monkeypatch, source):
+    """Settings that only Compose reads are checked too, together with the others; the shell overrides .env."""
+    wrong = {"WEB_MEMORY": "plenty", "TMP_SIZE": "1x", "NGINX_MEMORY": "256m"}
+    if source == "shell":
+        dotenv.PATH.write_text("WEB_MEMORY=512m\n")
+        for name, value in wrong.items():
+            monkeypatch.setenv(name, value)
+    else:
+        dotenv.PATH.write_text("".join(f"{name}={value}\n" for name, value in wrong.items()))
+    config = _config(nginx=[_port(8080)], web=None)
+    config["services"]["web"]["environment"] = {"WEB_THREADS": "x"}
+    with pytest.raises(StackErrors) as raised:
+        project.check_settings(config)
+    assert raised.value.status == EXIT_CONFIG
+    assert {error.error.partition(":")[0] for error in raised.value.errors} == {"WEB_THREADS", "WEB_MEMORY", "TMP_SIZE"}
+
+
+def test_substitutions_in_dotenv_are_left_to_compose(monkeypatch):
+    """A value of .env that Compose substitutes is not refused."""
+    dotenv.PATH.write_text("MEMORY=1g\nWEB_MEMORY=${MEMORY}\n")
+    project.check_settings(CONFIG)
+
+
+def test_published_address_is_checked(monkeypatch):
+    """The address and port that Compose publishes are checked as HTTP_BIND and HTTP_PORT."""
+    config = _config(nginx=[_port(99999, host_ip="::1")], web=None)
+    assert project.settings_values(config) == {"HTTP_BIND": "[::1]", "HTTP_PORT": "99999"}
+    with pytest.raises(StackErrors) as raised:
+        project.check_settings(config)
+    assert [error.error.partition(":")[0] for error in raised.value.errors] == ["HTTP_PORT"]
+
+
+@pytest.mark.parametrize(
+    ("config", "published"),
+    [
+        (_config(nginx=[_port(8080)], web=None), ("", "8080")),
+        (_config(nginx=[_port(80, host_ip="127.0.0.1")], web=None), ("127.0.0.1", "80")),
+        (_config(adminer=[_port(8081)], nginx=[_port(8080)], web=None), ("", "8080")),
+        (_config(nginx=[_port(8443, target=8443), _port(8080)], web=None), ("", "8080")),
+        (_config(web=[_port(8080)]), ("", "8080")),
+        (_config(web=[_port(8000, target=8000)]), ("", "8000")),
+        (_config(nginx=None, web=None), None),
+        (_config(nginx=[], web=[_port(5000)]), None),
+        (_config(adminer=[_port(8081)], nginx=None, web=None), None),
+    ],
+)
+def test_published_port_is_that_of_nginx_or_web(config, published):
+    """The port is that of Nginx, or of web where Apache runs alone; another service's port is never taken for it."""
+    assert project.published_port(config) == published
+
+
+def test_stack_without_published_port_is_valid():
+    """Without a published port, behind another proxy's network for example, the checks pass."""
+    config = _config(nginx=[], web=None)
+    project.check_port(config)
+    project.check_settings(config)
+
+
+@pytest.mark.parametrize(
+    ("containers", "url"),
+    [
+        ([_container("nginx", p8080=("0.0.0.0", 9090))], "http://127.0.0.1:9090"),
+        ([_container("nginx", p8080=("127.0.0.1", 9090))], "http://127.0.0.1:9090"),
+        ([_container("nginx", p8080=("192.0.2.7", 9090))], "http://192.0.2.7:9090"),
+        ([_container("nginx", p8080=("::", 9090))], "http://[::1]:9090"),
+        ([_container("nginx", p8080=("2001:db8::7", 80))], "http://[2001:db8::7]:80"),
+        (
+            [_container("adminer", p8080=("0.0.0.0", 8081)), _container("nginx", p8080=("0.0.0.0", 9090))],
+            "http://127.0.0.1:9090",
+        ),
+        ([_container("web", p8080=("0.0.0.0", 9090))], "http://127.0.0.1:9090"),
+        ([_container("adminer", p8080=("0.0.0.0", 8081)), _container("nginx"), _container("web")], ""),
+        ([], ""),
+    ],
+)
+def test_url_is_that_of_nginx_or_web(monkeypatch, containers, url):
+    """The URL has the address and port that the service for clients is published on; it is empty without one."""
+    monkeypatch.setattr(compose, "containers", lambda project: containers)
+    assert compose.url("tripod") == url
+
+
+def test_up_skips_the_request_without_published_port(monkeypatch, capsys):
+    """`up` on a stack without a published port ends with a message and without a request."""
+    config = _config(nginx=[], web=None)
+    config["services"]["web"] = {"image": "tripod-web", "build": {"args": {"BASE_IMAGE": "debian:trixie-slim"}}}
+    monkeypatch.setattr(up.native, "running", dict)
+    monkeypatch.setattr(up.engine, "ensure", lambda assume_yes: None)
+    monkeypatch.setattr(compose, "config", lambda settings: config)
+    monkeypatch.setattr(compose, "environment", dict)
+    monkeypatch.setattr(compose, "containers", lambda project: [_container("nginx"), _container("web")])
+    monkeypatch.setattr(up.base_image, "ensure_for", lambda config, assume_yes: None)
+    monkeypatch.setattr(up.rollout, "has_active_container", lambda project: False)
+    monkeypatch.setattr(console, "run", lambda *args, **options: None)
+    monkeypatch.setattr(project, "fetch_liveness", None)
+    assert main.main(["up"]) == 0
+    assert "No port is published." in capsys.readouterr().out
+
+
 def test_containers_are_read(monkeypatch):
-    """State, health, image, age and published ports come from one answer of the engine."""
-    _answers(monkeypatch, json.dumps([INSPECTED]))
+    """State, health, image, age and published ports come from one call of `docker inspect`."""
+    _fake_docker(monkeypatch, json.dumps([INSPECTED]))
     monkeypatch.setattr(compose, "containers", lambda name, real=compose._container: [real(INSPECTED)])
     (one,) = compose.containers("tripod")
-    assert (one.service, one.state, one.health, one.ports) == ("nginx", "running", "healthy", {8080: 9090})
+    assert (one.service, one.state, one.health) == ("nginx", "running", "healthy")
+    assert one.ports == {8080: ("0.0.0.0", 9090)}
     assert (one.name, one.hostname, one.environment) == ("tripod-nginx-1", "abcdef", {"RELEASE": "v1", "EMPTY": ""})
     assert compose.url("tripod") == "http://127.0.0.1:9090"
 
@@ -112,14 +255,14 @@ def test_containers_are_read(monkeypatch):
         ("restarting", "", 1, True, "is restarting"),
     ],
 )
-def test_failed_services_are_told_from_finished_ones(state, health, code, failed, words):
-    """A one-shot that ended with 0 is no failure; an unhealthy or ended server is."""
+def test_failed_services_are_distinguished_from_completed_ones(state, health, code, failed, words):
+    """A one-shot service that exited with 0 has not failed; an unhealthy or exited server has."""
     one = compose.Container("id", "web", "image", state, health, code, "")
     assert one.has_failed is failed and up.describe_state(one) == words
 
 
-def test_unknown_server_is_refused_with_the_known_ones(monkeypatch, tmp_path):
-    """The servers to choose from are the folders of deploy/servers that have a `run`."""
+def test_unknown_server_is_refused_with_a_list(monkeypatch, tmp_path):
+    """The valid servers are the folders of deploy/servers that have a file `run`."""
     for name in ("gunicorn", "uwsgi"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "run").touch()
@@ -128,11 +271,11 @@ def test_unknown_server_is_refused_with_the_known_ones(monkeypatch, tmp_path):
     project.check_server("uwsgi")
     with pytest.raises(StackError) as raised:
         project.check_server("unicorn")
-    assert raised.value.status == 78 and "there are: gunicorn, uwsgi." in str(raised.value)
+    assert raised.value.status == 78 and "folders of deploy/servers: gunicorn, uwsgi." in str(raised.value)
 
 
-def test_taken_port_names_its_holder_and_a_free_one(monkeypatch):
-    """A port of somebody else's stops the start; a port of this project does not."""
+def test_taken_port_is_an_error_with_its_process_and_a_free_port(monkeypatch):
+    """A port of another process stops the start; a port of this project does not."""
     monkeypatch.setattr(compose, "containers", lambda name: [])
     with socket.create_server(("", 0)) as server:
         port = server.getsockname()[1]
@@ -140,14 +283,14 @@ def test_taken_port_names_its_holder_and_a_free_one(monkeypatch):
         with pytest.raises(StackError) as raised:
             project.check_port(config)
         assert f"Port {port} is taken by the process" in raised.value.error
-        assert raised.value.fix.startswith("HTTP_PORT=")
-        own = compose.Container("id", "nginx", "image", "running", "healthy", 0, "", {8080: port})
+        assert re.match(r"HTTP_PORT=\d+ \./stack up", raised.value.fix)
+        own = _container("nginx", p8080=("0.0.0.0", port))
         monkeypatch.setattr(compose, "containers", lambda name: [own])
         project.check_port(config)
 
 
-def test_nobody_to_ask_keeps_the_data(monkeypatch):
-    """Without a terminal `down --volumes` needs --yes."""
+def test_data_is_kept_without_confirmation(monkeypatch):
+    """Without a terminal, `down --volumes` needs --yes."""
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
     with pytest.raises(StackError) as raised:
         down._confirm("tripod")
@@ -163,14 +306,14 @@ def test_nobody_to_ask_keeps_the_data(monkeypatch):
         ("0001-01-01T00:00:00Z", "-"),
     ],
 )
-def test_age_is_told_in_words(stamp, age):
-    """How long something runs is told in its largest unit; what never ran has no age."""
+def test_age_is_shown_in_its_largest_unit(stamp, age):
+    """An age is shown in its largest unit; a container that never ran has none."""
     now = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.timezone.utc)
     assert status.age(stamp, now) == age
 
 
 def test_tests_need_an_engine_of_this_machine():
-    """The socket of a local engine is used wherever it lies; a remote engine is refused in three parts."""
-    assert test_verb.engine_socket("unix:///run/user/1000/docker.sock") == "/run/user/1000/docker.sock"
+    """The socket of a local engine is used wherever it is; a remote engine is refused with a StackError."""
+    assert test_command.engine_socket("unix:///run/user/1000/docker.sock") == "/run/user/1000/docker.sock"
     with pytest.raises(StackError):
-        test_verb.engine_socket("tcp://build.example:2375")
+        test_command.engine_socket("tcp://build.example:2375")
