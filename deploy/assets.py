@@ -1,29 +1,33 @@
-"""Static files: hashed names and compressed siblings at build time, publishing and pruning at start.
+"""Build assets from static files, and publish them for Nginx.
 
     python3 -m deploy.assets SOURCE DEST
 
-writes each file of SOURCE to DEST three ways: under a name that holds a hash of its content
-(css/site.4f0c2a91b3d5.css), which may be cached for ever; as .gz and .br beside it where that is smaller; and under
-its plain name, for apps that know nothing of hashed names. DEST/.manifest.json maps plain names to hashed ones.
+writes each file of SOURCE to DEST under two names, with compressed siblings (.gz and .br) where these are smaller:
 
-A file's content may name other files of the folder (a style sheet its fonts): this tool does not rewrite it, so such
-references lead to the plain names, which are served too.
+- css/site.4f0c2a91b3d5.css, a hashed name, which contains a hash of the content and may be cached forever;
+- css/site.css, the plain name, for apps that do not use hashed names.
+
+DEST/.manifest.json maps plain names to hashed names. The content of files is not rewritten: a style sheet that refers
+to a font by its plain name gets the file of that name.
 """
 
 import gzip
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 import time
 from pathlib import Path
 
-HASH_DIGITS = 12  # nginx/conf.d/static-cache.conf and deploy/middleware/static_files.py know the pattern
+HASH_DIGITS = 12
+# nginx/conf.d/static-cache.conf and deploy/targets/apache/front.conf have the same pattern.
+HASHED_NAME = re.compile(rf"\.[0-9a-f]{{{HASH_DIGITS}}}\.[a-z0-9]+$")
 COMPRESSIBLE = {".css", ".js", ".json", ".svg", ".txt", ".html", ".xml", ".map", ".ico", ".webmanifest", ".wasm"}
-SMALLEST = 500  # bytes; below this a compressed file saves no packet
-KEEP = 30 * 24 * 3600  # seconds that files of earlier releases stay, for pages still open or cached somewhere
-MANIFEST = ".manifest.json"  # hidden: apps have a manifest.json of their own, and Nginx serves no dotfiles
+MIN_COMPRESSED = 500  # bytes; compressing a smaller file saves no packet
+RETENTION = 30 * 24 * 3600  # seconds that files of earlier releases stay, for open pages and for cached pages
+MANIFEST = ".manifest.json"  # hidden: web apps have a manifest.json of their own, and Nginx serves no dotfiles
 
 
 def hashed_name(name: str, content: bytes) -> str:
@@ -38,19 +42,19 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _write_with_siblings(path: Path, content: bytes) -> None:
-    import brotli  # only where files are built: ./stack imports this module on bare hosts
+    import brotli  # only needed for builds: ./stack imports this module on hosts without packages
 
     _write(path, content)
-    if path.suffix not in COMPRESSIBLE or len(content) < SMALLEST:
+    if path.suffix not in COMPRESSIBLE or len(content) < MIN_COMPRESSED:
         return
-    packed = {".gz": gzip.compress(content, 9, mtime=0), ".br": brotli.compress(content, quality=11)}
-    for suffix, smaller in packed.items():
-        if len(smaller) < len(content):
-            _write(path.with_name(path.name + suffix), smaller)
+    siblings = {".gz": gzip.compress(content, 9, mtime=0), ".br": brotli.compress(content, quality=11)}
+    for suffix, compressed in siblings.items():
+        if len(compressed) < len(content):
+            _write(path.with_name(path.name + suffix), compressed)
 
 
 def build(source: Path, dest: Path) -> dict[str, str]:
-    """Writes all of `source` to `dest` and returns the manifest: plain name → hashed name."""
+    """Write the assets of `source` to `dest`, and return the manifest: plain name → hashed name."""
     manifest = {}
     for file in sorted(path for path in source.rglob("*") if path.is_file()):
         name, content = file.relative_to(source).as_posix(), file.read_bytes()
@@ -62,52 +66,54 @@ def build(source: Path, dest: Path) -> dict[str, str]:
 
 
 def publish(source: str, dest: str) -> None:
-    """Copies the built files to where Nginx reads them, before any page that needs them is served.
+    """Copy the assets to the folder that Nginx serves, before the release answers requests.
 
-    Hashed names never collide, so files of the old release stay beside those of the new one; what no start has named
-    for KEEP seconds is removed.
+    Files of earlier releases stay, since hashed names never collide. Files that no release has published for RETENTION
+    seconds are removed.
     """
     if not Path(source).is_dir():
-        return  # a brought app without static files
-    _touch_last(Path(dest))
+        return  # a custom app without static files
+    _mark_last_release_in_use(Path(dest))
     for file in (path for path in Path(source).rglob("*") if path.is_file()):
         _publish_file(file, Path(dest) / file.relative_to(source))
-    _prune(Path(dest), time.time() - KEEP)
+    _prune(Path(dest), time.time() - RETENTION)
 
 
-def _touch_last(dest: Path) -> None:
-    """The release that was published last still serves its pages, perhaps for longer than KEEP: nothing of it goes."""
+def _mark_last_release_in_use(dest: Path) -> None:
+    """Keep the files of the release that was published last: it may be active, even for longer than RETENTION."""
     if (dest / MANIFEST).is_file():
         for name in json.loads((dest / MANIFEST).read_bytes()).values():
-            for path in dest.glob(f"{name}*"):  # and its compressed siblings
-                _touch(path, path)
+            for path in dest.glob(f"{name}*"):  # with its compressed siblings
+                _mark_in_use(path, modified_as=path)
 
 
-def _touch(path: Path, as_old_as: Path) -> None:
-    """Marks the file as in use now, by its time of access. Its time of change makes Last-Modified and ETag, which must
-    be the same after each start and on each host, else no browser's copy is good for longer than a restart.
+def _mark_in_use(path: Path, modified_as: Path) -> None:
+    """Set the access time to now, and the modification time to that of `modified_as`.
+
+    _prune() goes by the access time. Nginx makes Last-Modified and ETag from the modification time, which must be the
+    same after each start and on each host; otherwise a restart would invalidate the copies in browsers.
     """
-    os.utime(path, ns=(time.time_ns(), as_old_as.stat().st_mtime_ns))
+    os.utime(path, ns=(time.time_ns(), modified_as.stat().st_mtime_ns))
 
 
 def _publish_file(file: Path, target: Path) -> None:
     if target.exists() and target.stat().st_size == file.stat().st_size and target.read_bytes() == file.read_bytes():
-        _touch(target, target)  # still in use: not to be pruned
+        _mark_in_use(target, modified_as=target)
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.{os.uname().nodename}")
     shutil.copyfile(file, draft)
-    _touch(draft, file)
+    _mark_in_use(draft, modified_as=file)
     draft.replace(target)
 
 
-def _prune(folder: Path, before: float) -> None:
+def _prune(folder: Path, unused_since: float) -> None:
     for path in folder.rglob("*"):
         try:
-            if path.is_file() and path.stat().st_atime < before:
+            if path.is_file() and path.stat().st_atime < unused_since:
                 path.unlink()
         except FileNotFoundError:
-            pass  # another container that starts at the same time was first
+            pass  # another container that starts at the same time removed it first
 
 
 if __name__ == "__main__":

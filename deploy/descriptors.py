@@ -1,7 +1,7 @@
-"""A process that runs out of file descriptors, because its app leaks them, is of no use: another takes its place.
+"""Restart a worker process that is about to run out of file descriptors, because its app leaks them.
 
-In time: a server needs some to finish what it has begun, and mod_wsgi 6.1.1 goes on with a connection that it could not
-accept, in place of another's.
+A few must be left at that moment: the server needs them to finish its in-flight requests, and mod_wsgi 6.1.1 mixes up
+connections when it cannot accept one.
 """
 
 import logging
@@ -11,14 +11,14 @@ import signal
 
 log = logging.getLogger("deploy.descriptors")
 
-SPARE = 16  # descriptors; a request takes one or two of the server's, and the process has some four threads
+RESERVE = 16  # descriptors; the server needs one or two for a request, and a process has about four threads
 
 
 def restart_when_exhausted() -> None:
-    """Ends this process when no more than SPARE are left, in the way of its server: what is in flight is finished."""
+    """Send SIGTERM to this process if at most RESERVE descriptors are left; its server finishes and replaces it."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if _lowest_free() >= limit - SPARE:
-        log.critical("hardly any file descriptor is left, this worker process is replaced")
+    if _lowest_free() >= limit - RESERVE:
+        log.critical("almost no file descriptor is left: this worker process is restarted")
         os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -1,15 +1,14 @@
-"""The handover: when this container's server answers, Nginx is pointed at it by one atomic rename.
+"""Hand over requests from the active container to this one, by one atomic rename.
 
-Nginx connects to /run/tripod/current.sock, a symbolic link, and resolves it at every connect. So new requests go to
-the new server at that instant, requests that the old one has accepted finish there, and Nginx is neither reloaded nor
-told anything.
+Nginx connects to /run/tripod/current.sock, a symbolic link that it resolves for every connection. After the rename new
+requests go to the new container, in-flight requests finish in the old one, and Nginx needs no reload.
 
-A container takes over by itself only where nobody serves. Beside one that does it stands by: `./stack switch` tries it
-out and then runs
+A container promotes itself only if no other container is active. Otherwise it is a standby container: `./stack switch`
+runs the smoke check (deploy/smoke_check.py) in it and then promotes it with
 
     python3 -m deploy.handover
 
-in it. Whoever stands by takes over by itself, at its next health check, when the one that serves is gone.
+A standby container promotes itself with its next health check (deploy/health) when the active container is gone.
 """
 
 import http.client
@@ -19,12 +18,13 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from deploy import heartbeat
 from deploy.settings import load_settings, socket_path
 
 LINK = "current.sock"
-ASK_EVERY = 0.05  # seconds; the first answer usually comes within half a second
-YOUNG = 60  # seconds in which a server that has bound its socket surely listens
-ANSWER_WITHIN = 5  # seconds for one answer to READY_PATH
+POLL_INTERVAL = 0.05  # seconds; most servers answer within half a second after their start
+MIN_STALE_AGE = 60  # seconds; a server that has bound its socket listens long before this
+RESPONSE_TIMEOUT = 5  # seconds; Docker's health check has a longer one (Dockerfile)
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -39,11 +39,14 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 def get(settings: Mapping[str, str], path: str, host: str = "localhost") -> tuple[int, bytes]:
-    """Status and body of GET `path`, asked of this container's own server; OSError or HTTPException if it is not up."""
+    """Send GET `path` to the server of this container, and return status and body of its response.
+
+    Raises OSError or HTTPException if there is no response.
+    """
     if settings["PORT"]:
-        connection = http.client.HTTPConnection("127.0.0.1", int(settings["PORT"]), timeout=ANSWER_WITHIN)
+        connection = http.client.HTTPConnection("127.0.0.1", int(settings["PORT"]), timeout=RESPONSE_TIMEOUT)
     else:
-        connection = _UnixConnection(socket_path(settings), ANSWER_WITHIN)
+        connection = _UnixConnection(socket_path(settings), RESPONSE_TIMEOUT)
     try:
         connection.request("GET", path, headers={"Host": host, "Connection": "close"})
         response = connection.getresponse()
@@ -53,8 +56,8 @@ def get(settings: Mapping[str, str], path: str, host: str = "localhost") -> tupl
 
 
 def ready_marker(settings: Mapping[str, str]) -> Path:
-    """The file that tells deploy/health that this container serves or stands by, beside its own socket."""
-    return Path(socket_path(settings)).with_suffix(".done")
+    """The file that tells deploy/health that this container is active or standby; it is beside the socket."""
+    return Path(socket_path(settings)).with_suffix(".ready")
 
 
 def is_ready(settings: Mapping[str, str]) -> bool:
@@ -66,25 +69,25 @@ def is_ready(settings: Mapping[str, str]) -> bool:
 
 
 def promote(settings: Mapping[str, str]) -> None:
-    """Points current.sock at this container's socket; readers see the old link or the new one, never none."""
-    own = Path(socket_path(settings))
-    fresh = own.with_suffix(f".{os.getpid()}.link")  # a health check may do the same at the same time
-    fresh.unlink(missing_ok=True)
-    fresh.symlink_to(own.name)
-    fresh.replace(own.with_name(LINK))
+    """Make this container the active one. Readers of current.sock see the old link or the new one, never none."""
+    own_socket = Path(socket_path(settings))
+    new_link = own_socket.with_suffix(f".{os.getpid()}.link")  # a health check may promote at the same time
+    new_link.unlink(missing_ok=True)
+    new_link.symlink_to(own_socket.name)
+    new_link.replace(own_socket.with_name(LINK))
 
 
 def promote_if_orphaned(settings: Mapping[str, str]) -> None:
-    """Takes over unless somebody serves: then this container stands by."""
-    own = Path(socket_path(settings))
-    link = own.with_name(LINK)
-    target = link.with_name(os.readlink(link)) if link.is_symlink() else None
-    if target is None or target != own and not _listens(target):
+    """Make this container the active one unless another one is; otherwise it stays a standby container."""
+    own_socket = Path(socket_path(settings))
+    link = own_socket.with_name(LINK)
+    active = link.with_name(os.readlink(link)) if link.is_symlink() else None
+    if active is None or active != own_socket and not _has_listener(active):
         promote(settings)
 
 
-def _listens(path: Path) -> bool:
-    """Whether somebody accepts connections at the socket, or will as soon as they are less busy."""
+def _has_listener(path: Path) -> bool:
+    """Whether a process listens on the socket, even if its queue is full at the moment."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         try:
@@ -92,25 +95,25 @@ def _listens(path: Path) -> bool:
         except (ConnectionRefusedError, FileNotFoundError):
             return False
         except OSError:
-            pass  # its queue is full
+            pass  # the queue is full
     return True
 
 
 def prune_stale_sockets(settings: Mapping[str, str]) -> None:
-    """Removes sockets that containers which are gone have left behind: nobody listens there, and not just not yet."""
+    """Remove the sockets of containers that no longer exist, and the files beside them."""
     for path in Path(settings["RUNTIME_DIRECTORY"]).glob("*.sock"):
-        if path.is_symlink() or time.time() - path.lstat().st_mtime < YOUNG:
+        if path.is_symlink() or time.time() - path.lstat().st_mtime < MIN_STALE_AGE:
             continue
-        if not _listens(path):
-            path.unlink(missing_ok=True)
-            path.with_suffix(".done").unlink(missing_ok=True)
-            path.with_suffix(".pulse").unlink(missing_ok=True)
+        if not _has_listener(path):
+            for stale in (path, path.with_suffix(".ready"), path.with_suffix(heartbeat.SUFFIX)):
+                stale.unlink(missing_ok=True)
 
 
 def promote_when_ready(settings: Mapping[str, str]) -> None:
-    """Waits in a process of its own, while deploy/start becomes the server; ends when that can take traffic.
+    """Start a process that waits until this container is ready, while deploy/start becomes the server.
 
-    It waits for as long as the container runs: a database that comes back after an hour makes the app ready then.
+    It waits without a time limit, until the server exits: a database may come back after an hour, and then the app
+    becomes ready.
     """
     server = os.getpid()
     ready_marker(settings).unlink(missing_ok=True)
@@ -122,7 +125,7 @@ def promote_when_ready(settings: Mapping[str, str]) -> None:
             ready_marker(settings).touch()
             prune_stale_sockets(settings)
             break
-        time.sleep(ASK_EVERY)
+        time.sleep(POLL_INTERVAL)
     os._exit(0)
 
 

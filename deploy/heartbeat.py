@@ -1,7 +1,8 @@
-"""The pulse: when this container's server last got something done, as the time stamp of a file beside its socket.
+"""The heartbeat: when the server of this container last finished a request, as the mtime of a file beside its socket.
 
-A question that is not answered says little: a busy server answers late, and one whose queue is full not at all. But one
-that has been asked and has finished no request, late or not, for longer than any may take, does not live.
+deploy/health uses it to tell a busy server from a dead one. A missing response alone proves little: a busy server
+answers late, and a server with a full queue not at all. But a server that does not answer and has not finished any
+request for longer than a request may take is considered dead.
 """
 
 import contextlib
@@ -11,29 +12,31 @@ from pathlib import Path
 
 from deploy.settings import socket_path
 
-# Seconds beyond REQUEST_TIMEOUT without a pulse after which a server is dead. A stuck request is over after 4 of them
-# (middleware/request_timeout.py), a new worker is there soon after, and between two health checks, in which an idle
-# server has no pulse, are 10 (Dockerfile).
-BEYOND = 20
+SUFFIX = ".heartbeat"
+
+# Seconds without a heartbeat, beyond REQUEST_TIMEOUT, after which a server is considered dead. A stuck request ends
+# within 4 s (deploy/middleware/request_timeout.py), and a new worker process is soon available. An idle server has no
+# heartbeat between two health checks, which are 10 s apart (Dockerfile).
+ALLOWED_SILENCE = 20
 
 
 def _path(settings: Mapping[str, str]) -> Path:
-    return Path(socket_path(settings)).with_suffix(".pulse")
+    return Path(socket_path(settings)).with_suffix(SUFFIX)
 
 
 def beat(settings: Mapping[str, str]) -> None:
-    """Says that a request, or a part of one, is done."""
-    with contextlib.suppress(OSError):  # no folder for sockets, as on Heroku, or a full disk: nobody looks
+    """Record that a request, or a part of its response, is finished."""
+    with contextlib.suppress(OSError):  # without a socket folder (Heroku) nothing reads it; or the disk is full
         _path(settings).touch()
 
 
 def is_dead(settings: Mapping[str, str]) -> bool:
-    """Whether the pulse has been missing for too long; not before the first one: the app may still be loading."""
-    return silence(settings) > int(settings["REQUEST_TIMEOUT"]) + BEYOND
+    """Whether the last heartbeat is too old. Before the first one the app may still be loading."""
+    return silence(settings) > int(settings["REQUEST_TIMEOUT"]) + ALLOWED_SILENCE
 
 
 def silence(settings: Mapping[str, str]) -> float:
-    """Seconds since the last pulse; 0 if there was none."""
+    """Seconds since the last heartbeat; 0 if there was none."""
     try:
         return max(0, time.time() - _path(settings).stat().st_mtime)
     except OSError:
@@ -41,5 +44,5 @@ def silence(settings: Mapping[str, str]) -> float:
 
 
 def reset(settings: Mapping[str, str]) -> None:
-    """Before a server starts: the one before it is no measure."""
+    """Remove the heartbeat of an earlier server, before a new one starts in the same container."""
     _path(settings).unlink(missing_ok=True)

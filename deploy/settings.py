@@ -11,7 +11,7 @@ Only the standard library, Python 3.10 or newer: `./stack` imports this file on 
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +32,9 @@ QUEUE_PER_THREAD = 16  # the last of 16 queued requests waits for 16 request dur
 # (Compose's stop_grace_period, systemd's TimeoutStopSec, honcho's KILL_WAIT).
 MAX_SHUTDOWN_GRACE = 60
 KILL_AFTER = 65
+
+LIVENESS_PATH = "/healthz"  # answered by deploy/middleware/liveness.py for every app; READY_PATH is the app's own
+APP_UID = 10001  # user and group `tripod` of the images (Dockerfile), and the group of the sockets' folder
 
 
 @dataclass(frozen=True)
@@ -542,6 +545,18 @@ def load_settings(environ: Mapping[str, str], only: set[str] | None = None) -> d
     if any(name in errors for name in names):
         raise StackErrors(errors[name] for name in names if name in errors)
     return found
+
+
+def export_settings(settings: Mapping[str, str], environ: MutableMapping[str, str] = os.environ) -> None:
+    """Set the settings in the process environment, and remove those that have no value.
+
+    An empty string would reach the app as if it were a value: int(os.environ.get("PORT", 5000)) fails with it.
+    """
+    for name, value in settings.items():
+        if value:
+            environ[name] = value
+        else:
+            environ.pop(name, None)
 
 
 def socket_path(values: Mapping[str, str]) -> str:

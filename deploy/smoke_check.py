@@ -1,10 +1,10 @@
-"""The trial of a container that stands by: real requests to its own server, before Nginx is pointed at it.
+"""Smoke check of a standby container: real requests to its server, before Nginx sends any.
 
     python3 -m deploy.smoke_check SECONDS PATH ...
 
-asks /healthz, READY_PATH and each PATH in turn, again and again for SECONDS. Exit status 1, and the reason in one
-sentence, at the first answer that is a 5xx or none at all. So long, because some die of their first requests, or of
-what they start in the background.
+Requests /healthz, READY_PATH and each PATH in turn, repeatedly for SECONDS, since some servers fail only after their
+first requests or with a background task. Exits with status 1 and a one-sentence reason at the first response with a
+5xx status, or if there is no response.
 """
 
 import http.client
@@ -14,34 +14,34 @@ import time
 from collections.abc import Mapping
 
 from deploy import handover
-from deploy.settings import load_settings
+from deploy.settings import LIVENESS_PATH, load_settings
 
-PAUSE = 0.05  # seconds between two requests: a trial, no load
+PAUSE = 0.05  # seconds between two requests: a check, not a load test
 
 
 def failure(settings: Mapping[str, str], seconds: float, paths: list[str]) -> str:
-    """What was wrong with the first bad answer; empty when there was none within `seconds`."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        for path in ("/healthz", settings["READY_PATH"], *paths):
-            wrong = _wrong(settings, path)
-            if wrong:
-                return f"GET {path} {wrong}"
+    """The first failed request and its reason; empty if all requests of these seconds succeed."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for path in (LIVENESS_PATH, settings["READY_PATH"], *paths):
+            reason = _failure_of(settings, path)
+            if reason:
+                return f"GET {path} {reason}"
             time.sleep(PAUSE)
     return ""
 
 
-def _wrong(settings: Mapping[str, str], path: str) -> str:
+def _failure_of(settings: Mapping[str, str], path: str) -> str:
     try:
-        status, _ = handover.get(settings, path, host=_host(settings))
+        status, _ = handover.get(settings, path, host=_allowed_host(settings))
     except (OSError, http.client.HTTPException) as error:
         return f"got no answer ({type(error).__name__})"
-    good = status == 200 if path in ("/healthz", settings["READY_PATH"]) else status < 500
-    return "" if good else f"answered {status}"
+    succeeded = status == 200 if path in (LIVENESS_PATH, settings["READY_PATH"]) else status < 500
+    return "" if succeeded else f"answered {status}"
 
 
-def _host(settings: Mapping[str, str]) -> str:
-    """One that is served: others get 400 before the app sees anything."""
+def _allowed_host(settings: Mapping[str, str]) -> str:
+    """A host of ALLOWED_HOSTS: requests for other hosts get 400 before they reach the app."""
     first = settings["ALLOWED_HOSTS"].replace(",", " ").split()[0]
     return "localhost" if first == "*" else first.lstrip(".")
 

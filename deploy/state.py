@@ -1,4 +1,4 @@
-"""What must survive a container: checks that its directory can be written, and keeps the generated SECRET_KEY there."""
+"""The state directory, which outlives containers: check its permissions, and keep the generated SECRET_KEY in it."""
 
 import contextlib
 import fcntl
@@ -11,10 +11,10 @@ from pathlib import Path
 from deploy.settings import setting_error
 
 
-def require_writable(variable: str, folder: str, instead: str = "") -> None:
-    """Raises StackError unless files can be made in the folder, which `variable` names.
+def require_writable(setting: str, folder: str, alternative: str = "") -> None:
+    """Raise StackError unless files can be created in the folder, which is the value of `setting`.
 
-    `instead` names a variable that does without the folder.
+    `alternative` is a setting that makes the folder unnecessary.
     """
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
@@ -23,21 +23,22 @@ def require_writable(variable: str, folder: str, instead: str = "") -> None:
     except OSError as error:
         owner = f"uid {os.getuid()}"
         raise setting_error(
-            variable,
+            setting,
             f"{folder} cannot be written by {owner}: {error.strerror}",
-            "nothing that is saved there would be kept",
-            f"give the folder or volume to {owner} (chown -R {os.getuid()}:{os.getgid()} …), or name another one"
-            + (f"; where files do not last, set {instead}" if instead else ""),
+            "files that the stack has to keep are stored there",
+            f"change the owner of the folder or volume (chown -R {os.getuid()}:{os.getgid()} {folder}), or set "
+            f"{setting} to another folder"
+            + (f"; on platforms without persistent files set {alternative}" if alternative else ""),
         ) from None
 
 
 def secret_key(settings: Mapping[str, str]) -> str:
-    """The SECRET_KEY of this installation: made on the first start, the same for all containers and releases.
+    """The generated SECRET_KEY: created by the first start, and the same for all containers and releases.
 
-    The file appears under its name complete or not at all, so two containers that start at once agree on one key.
+    The file is linked to its name when it is complete, so that containers that start together agree on one key.
     """
     folder = Path(settings["STATE_DIRECTORY"])
-    require_writable("STATE_DIRECTORY", str(folder), instead="SECRET_KEY")
+    require_writable("STATE_DIRECTORY", str(folder), alternative="SECRET_KEY")
     path = folder / "secret_key"
     if not path.exists():
         with tempfile.NamedTemporaryFile("w", dir=folder, prefix="secret_key.") as draft:  # mode 0600
@@ -49,15 +50,15 @@ def secret_key(settings: Mapping[str, str]) -> str:
 
 
 @contextlib.contextmanager
-def lock(settings: Mapping[str, str], name: str) -> Iterator[None]:
-    """Held by one at a time among all that share the state directory.
+def exclusive_lock(settings: Mapping[str, str], name: str) -> Iterator[None]:
+    """Hold a lock that is exclusive among all processes that share the state directory.
 
-    On platforms whose files don't last there is none, nor anything to share: then it locks nothing. StackError if
-    the database is to be a file in that directory.
+    Platforms without persistent files have no state directory, and nothing to lock. Raises StackError if the database
+    is a file in that directory and the directory cannot be written.
     """
     folder = Path(settings["STATE_DIRECTORY"])
     if settings["DATABASE_URL"].startswith(f"sqlite:///{folder}/"):
-        require_writable("STATE_DIRECTORY", str(folder), instead="DATABASE_URL")
+        require_writable("STATE_DIRECTORY", str(folder), alternative="DATABASE_URL")
     if not folder.is_dir():
         yield
         return

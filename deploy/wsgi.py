@@ -1,4 +1,4 @@
-"""The one name that every server imports: the app of WSGI_APP inside the middleware that makes the servers alike."""
+"""The WSGI application that every server imports: the app of WSGI_APP, wrapped in the middleware."""
 
 import gc
 import importlib
@@ -9,14 +9,14 @@ from collections.abc import Callable
 from typing import Any
 
 from deploy import logs, middleware
-from deploy.errors import EXIT_CONFIG, StackError
+from deploy.errors import StackError
 from deploy.settings import load_settings, setting_error
 
 
 def load_app(spec: str) -> Callable[..., Any]:
-    """The WSGI callable that `module:callable` or `module:factory()` names.
+    """Import the WSGI callable of `module:callable` or `module:factory()`.
 
-    StackError, after the traceback's last lines in the log, whatever the import raised.
+    Logs the last lines of the traceback and raises StackError for any exception of the import.
     """
     try:
         return _import(spec)
@@ -26,8 +26,8 @@ def load_app(spec: str) -> Callable[..., Any]:
         raise setting_error(
             "WSGI_APP",
             f"{spec} cannot be loaded: {type(error).__name__}: {error}",
-            "without it every request would be answered with an error",
-            "mend what the last lines of the traceback above name, or set WSGI_APP=module:callable",
+            "the traceback above ends where the import failed",
+            "correct the app, or set WSGI_APP=module:callable",
         ) from None
 
 
@@ -39,13 +39,15 @@ def _import(spec: str) -> Callable[..., Any]:
     if name.endswith("()"):
         app = app()
     if not callable(app):
-        raise TypeError(f"{spec} is a {type(app).__name__}, not something that can be called")
+        raise TypeError(f"{spec} is of type {type(app).__name__}, which is not callable")
     return app
 
 
 def wrapped_app(settings: dict[str, str]) -> Callable[..., Any]:
-    """The app inside the middleware. With PRELOAD a server's first process ends here if the app can't be loaded: by
-    itself uWSGI's would end with a status of its own.
+    """The app, wrapped in the middleware.
+
+    With PRELOAD the server's first process loads the app, and exits here with EXIT_CONFIG if that fails. (uWSGI would
+    exit with a status of its own.)
     """
     try:
         return middleware.wrap(load_app(settings["WSGI_APP"]), settings)
@@ -54,11 +56,12 @@ def wrapped_app(settings: dict[str, str]) -> Callable[..., Any]:
             raise
         with open(logs.log_file_descriptor(), "w", closefd=False) as log:
             print(f"deploy/start: not started.\n{error}", file=log)
-        os._exit(EXIT_CONFIG)
+        os._exit(error.status)
 
 
-# What an app is made of stays: the garbage collector looks neither while it is made, an eighth of the time that loading
-# takes, nor ever again. With PRELOAD it would also write to every object, and so undo that the processes share them.
+# The objects of the app live as long as the process. The garbage collector does not run while they are created, which
+# saves an eighth of the loading time, and freezing excludes them from later runs. With PRELOAD such a run would also
+# write to every object, and so copy the memory that the worker processes share.
 gc.disable()
 settings = load_settings(os.environ)
 logging.config.dictConfig(logs.config(settings["LOG_LEVEL"]))

@@ -1,4 +1,4 @@
-"""What makes the servers alike, one file for each promise; a chain of plain WSGI middleware around any app."""
+"""WSGI middleware that makes all servers behave alike: each file keeps one promise, for any app."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,9 +16,10 @@ from deploy.middleware import (
 
 WSGIApp = Callable[..., Any]
 
-# From the outside in. The id comes first, so that every log line has it; normalize next, so that the request's body is
-# read to its end whichever way the answer came; the exception guard around all that can fail; health answers whatever
-# the Host header says, since probes come by address; the deadline is innermost, so that only the app's own time counts.
+# From the outermost to the innermost. The request id is first, so that every log line has it. normalize follows, so
+# that the request body is read to its end for every response. errors encloses everything that may raise. liveness is
+# outside of allowed_hosts, since probes use an IP address as the host. request_timeout is innermost, so that it
+# measures the app alone.
 ORDER = (
     request_id,
     normalize,
@@ -32,7 +33,7 @@ ORDER = (
 
 
 def wrap(app: WSGIApp, settings: Mapping[str, str]) -> WSGIApp:
-    """The app inside the whole chain. `settings` are the contract's values."""
-    for promise in reversed(ORDER):
-        app = promise.wrap(app, settings)
+    """The app, wrapped in all middleware."""
+    for module in reversed(ORDER):
+        app = module.wrap(app, settings)
     return app

@@ -1,4 +1,7 @@
-"""Only the hosts of ALLOWED_HOSTS are served, so that nobody can poison absolute URLs; others get 400."""
+"""Answer requests for hosts that are not in ALLOWED_HOSTS with 400.
+
+The app makes absolute URLs from the Host header; with any host allowed, clients could poison them.
+"""
 
 from werkzeug.sansio.utils import host_is_trusted
 
@@ -11,7 +14,7 @@ def wrap(app, settings):
         return app
 
     def for_allowed_hosts(environ, start_response):
-        # READY_PATH is asked by address, from inside the container and by platforms' probes.
+        # READY_PATH is exempt: deploy/health and the probes of platforms send an IP address or localhost as the host.
         host = environ.get("HTTP_HOST", "").lower()
         if environ["PATH_INFO"] == settings["READY_PATH"] or host_is_trusted(host, allowed):
             return app(environ, start_response)

@@ -1,11 +1,11 @@
-"""An exception that leaves the app is logged once and answered with 500, whichever server runs it.
+"""Log an exception that the app raises once, and answer with 500, on every server alike.
 
-By itself uWSGI sends an empty reply, of which Nginx makes a 502; Gunicorn and mod_wsgi send pages of their own. The
-server's start_response is called when the first part of the body is there: so an exception before it can still become
-a 500, and exc_info (PEP 3333), which uWSGI 2.0 trips over, never reaches a server.
+Without this uWSGI sends an empty response, which Nginx turns into a 502, and Gunicorn and mod_wsgi send error pages of
+their own. The server's start_response is called when the first part of the body exists: so an exception before that
+can still become a 500, and exc_info (PEP 3333), which uWSGI 2.0 does not support, never reaches a server.
 
-An exception further on can't be mended: it is raised again, so that the server cuts the connection and the client
-sees that the answer is not whole.
+An exception after the first part is raised again: the server closes the connection, and the client sees that the
+response is incomplete.
 """
 
 import itertools
@@ -16,17 +16,17 @@ from deploy.middleware.plain_response import plain_response
 log = logging.getLogger("deploy.errors")
 
 
-class _Start:
-    """The start_response that the app is given: remembers the response's head until it is sent."""
+class _StartResponse:
+    """The start_response for the app: keeps status and headers until they are sent."""
 
     def __init__(self):
         self.head = None
         self.sent = False
-        self.written = []  # by the write() of PEP 3333, which old apps use
+        self.written = []  # the data of write() (PEP 3333), which old apps use
 
     def take_written(self):
-        taken, self.written = self.written, []
-        return taken
+        data, self.written = self.written, []
+        return data
 
     def __call__(self, status, headers, exc_info=None):
         if exc_info and self.sent:
@@ -37,8 +37,8 @@ class _Start:
         return lambda data: self.written.append(data)
 
 
-class _Body:
-    """The body; an exception in it is logged and raised again."""
+class _ResponseBody:
+    """The response body; logs an exception and raises it again."""
 
     def __init__(self, parts, body):
         self._parts, self._body = parts, body
@@ -47,7 +47,7 @@ class _Body:
         try:
             yield from self._parts
         except Exception:
-            log.exception("the response broke off: the app raised while it was sent")
+            log.exception("the app raised an exception in the middle of a response, which is incomplete")
             raise
 
     def close(self):
@@ -55,8 +55,8 @@ class _Body:
             self._body.close()
 
 
-def _begin(app, environ, start):
-    """Calls the app and fetches the first part of the body, by which it must have called start_response."""
+def _call_app(app, environ, start):
+    """Call the app and fetch the first part of its body; by then it must have called start_response."""
     body = app(environ, start)
     try:
         parts = iter(body)
@@ -68,11 +68,11 @@ def _begin(app, environ, start):
             body.close()
         raise
     start.sent = True
-    return _Body(_merge(start, itertools.chain(first, parts)), body)
+    return _ResponseBody(_with_written(start, itertools.chain(first, parts)), body)
 
 
-def _merge(start, parts):
-    """The parts of the body, and before each what has come by write()."""
+def _with_written(start, parts):
+    """The parts of the body, each after the data that was written before it."""
     for part in parts:
         yield from start.take_written()
         yield part
@@ -80,17 +80,18 @@ def _merge(start, parts):
 
 
 def wrap(app, settings):
-    def guarded(environ, start_response):
-        start = _Start()
+    def with_error_response(environ, start_response):
+        start = _StartResponse()
         body = None
         try:
-            body = _begin(app, environ, start)
-            start_response(*start.head)  # levelling.py, outside of this, raises on a bad header
+            body = _call_app(app, environ, start)
+            start_response(*start.head)  # normalize.py, which is outside of this, raises for an invalid header
         except Exception:
-            log.exception("the app raised on %s %s", environ.get("REQUEST_METHOD"), environ.get("PATH_INFO"))
+            method, path = environ.get("REQUEST_METHOD"), environ.get("PATH_INFO")
+            log.exception("the app raised an exception for %s %s", method, path)
             if body:
                 body.close()
             return plain_response(start_response, "500 Internal Server Error")
         return body
 
-    return guarded
+    return with_error_response

@@ -1,10 +1,12 @@
-"""GET /healthz: is this worker alive, which server is it, which release? Answered here, for any app.
+"""Answer GET /healthz for any app: this worker process runs, with the name of the server and of the release.
 
-Liveness must not depend on the app or its database: a database that is away would have every container restarted.
+Liveness does not depend on the app or its database. Otherwise a database outage would restart every container.
 Readiness is the app's own (READY_PATH).
 """
 
 import json
+
+from deploy.settings import LIVENESS_PATH
 
 
 def wrap(app, settings):
@@ -16,10 +18,10 @@ def wrap(app, settings):
         ("Cache-Control", "no-store"),
     ]
 
-    def with_health(environ, start_response):
-        if environ.get("PATH_INFO") != "/healthz" or environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+    def with_liveness(environ, start_response):
+        if environ.get("PATH_INFO") != LIVENESS_PATH or environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             return app(environ, start_response)
         start_response("200 OK", headers)
         return [body if environ["REQUEST_METHOD"] == "GET" else b""]
 
-    return with_health
+    return with_liveness

@@ -1,12 +1,12 @@
-"""The short plain answer that the middleware gives by itself."""
+"""The plain-text responses of the middleware."""
 
 from http import HTTPStatus
 
 
 def plain_response(start_response, status: str, exc_info=None) -> list[bytes]:
-    """Starts a text response such as `400 Bad Request` that no cache may keep, and returns its body."""
-    phrase = HTTPStatus(int(status[:3])).description or status[4:]
-    body = f"{status}\n{phrase}\n".encode()
+    """Start a text response with a status such as `400 Bad Request`, which no cache may store; return its body."""
+    description = HTTPStatus(int(status[:3])).description or status[4:]
+    body = f"{status}\n{description}\n".encode()
     headers = [
         ("Content-Type", "text/plain; charset=utf-8"),
         ("Content-Length", str(len(body))),

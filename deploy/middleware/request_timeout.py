@@ -1,20 +1,20 @@
-"""A request stuck for longer than REQUEST_TIMEOUT is ended, on every server alike.
+"""End a request that is stuck for longer than REQUEST_TIMEOUT, on every server alike.
 
-The servers' own means differ too much to be relied on: Gunicorn's `timeout` is a heartbeat that a stuck thread of
-gthread never misses, uWSGI's harakiri counts the whole of a long download, mod_wsgi averages over threads. So a
-watchdog in each worker process does it, in three steps, each a little later than the one before and all before Nginx
-gives up (REQUEST_TIMEOUT + 5 s, nginx/settings.conf.template):
+The servers' own timeouts differ: Gunicorn's `timeout` is a heartbeat that continues while a thread of gthread is stuck,
+uWSGI's harakiri includes the whole time of a long download, and mod_wsgi averages over its threads. Instead, a watchdog
+in each worker process takes three steps, all before Nginx's own timeout (REQUEST_TIMEOUT + 5 s,
+nginx/settings.conf.template):
 
-    REQUEST_TIMEOUT       an exception is raised in the stuck thread; the client gets 504 and the log the stack
-    REQUEST_TIMEOUT + 1   the thread is stuck in C code: the worker process ends, the server starts a new one
-    REQUEST_TIMEOUT + 3   even the watchdog is stuck, since C code holds the GIL for so long: faulthandler's own thread
-                          ends the process
+    REQUEST_TIMEOUT       It raises an exception in the stuck thread. The client gets 504, and the stack is logged.
+    REQUEST_TIMEOUT + 1   The thread is stuck in C code: the worker process exits, and the server starts a new one.
+    REQUEST_TIMEOUT + 3   C code holds the GIL, so that the watchdog itself is stuck: the thread of faulthandler, which
+                          does not need the GIL, ends the process.
 
-Stuck means that the app is at work all that time without handing over a part of its response: time in which a slow
-client reads does not count, and a stream may go on for as long as parts keep coming.
+A request is stuck if the app works for that time without returning a part of its response. Time spent waiting for a
+slow client is not counted, and a stream may last as long as parts keep coming.
 
-What the watchdog sees go on is the server's heartbeat (heartbeat.py), by which deploy/health tells busy from dead. With
-it goes the question whether the process can still work at all (deploy/descriptors.py).
+The watchdog also maintains the server's heartbeat (deploy/heartbeat.py), by which deploy/health tells a busy server
+from a dead one, and restarts a process that is about to run out of file descriptors (deploy/descriptors.py).
 """
 
 import ctypes
@@ -32,42 +32,43 @@ from deploy.middleware.plain_response import plain_response
 
 log = logging.getLogger("deploy.request_timeout")
 
-TICK = 0.5  # seconds between two looks of the watchdog
-TO_EXIT = 1  # seconds from the exception to the end of the process
-TO_FAULTHANDLER = 3
+TICK = 0.5  # seconds between two checks of the watchdog
+EXIT_DELAY = 1  # seconds from the exception to the exit of the process
+FAULTHANDLER_DELAY = 3
 
 
 class RequestTimeout(BaseException):
-    """Raised by the watchdog in a stuck thread; no Exception, so that `except Exception` in an app can't swallow it."""
+    """Raised in a stuck thread; not an Exception, so that `except Exception` in an app does not catch it."""
 
 
 class _Watchdog:
-    """Looks at the threads that are inside the app; one for each process."""
+    """Checks the threads that run the app; one for each process."""
 
     def __init__(self, settings: Mapping[str, str]):
         self.timeout = float(settings["REQUEST_TIMEOUT"])
         self._settings = settings
-        self._moved = False  # whether a thread has left the app since the last look
-        self.inside: dict[int, tuple[float, str]] = {}  # thread → when its app code began, what it is doing
-        self.ended: set[int] = set()
+        self._has_progressed = False  # whether a thread has returned from the app since the last check
+        self.running: dict[int, tuple[float, str]] = {}  # thread → start of the app's work, label of the request
+        self.interrupted: set[int] = set()
         self._lock = threading.Lock()
-        self._watching = False
-        # No thread survives a fork, but what faulthandler's holds does, and the child could never end.
+        self._is_watching = False
+        # A fork copies no thread, but the lock that faulthandler's thread holds, and the child could never end.
         os.register_at_fork(before=self._before_fork, after_in_parent=self._after_fork, after_in_child=self._in_child)
 
     def enter(self, label: str) -> None:
-        if not self._watching:
+        """Start the clock of this thread: it calls the app."""
+        if not self._is_watching:
             self._start()
-        self.inside[threading.get_ident()] = (time.monotonic(), label)
+        self.running[threading.get_ident()] = (time.monotonic(), label)
 
     def leave(self) -> None:
-        """Under the lock, so that the exception can't be raised in a thread that has just gone on."""
+        """Stop the clock of this thread. The lock prevents an exception in a thread that has just returned."""
         thread = threading.get_ident()
         with self._lock:
-            self.inside.pop(thread, None)
-            self._moved = True
-            if thread in self.ended:
-                self.ended.discard(thread)
+            self.running.pop(thread, None)
+            self._has_progressed = True
+            if thread in self.interrupted:
+                self.interrupted.discard(thread)
                 _raise_in(thread, None)
 
     def _before_fork(self) -> None:
@@ -78,60 +79,60 @@ class _Watchdog:
         self._lock.release()
 
     def _in_child(self) -> None:
-        self._watching = False
+        self._is_watching = False
         self._lock.release()
 
     def _start(self) -> None:
         with self._lock:
-            if self._watching:
+            if self._is_watching:
                 return
-            self.inside.clear()
-            self._arm()
-            threading.Thread(target=self._watch, name="deadline", daemon=True).start()
-            self._watching = True
+            self.running.clear()
+            self._postpone_faulthandler()
+            threading.Thread(target=self._watch, name="request-timeout", daemon=True).start()
+            self._is_watching = True
 
-    def _arm(self) -> None:
-        """Sets the last resort anew: it strikes when this has not been done for so long. Call under the lock."""
-        last_resort = self.timeout + TO_FAULTHANDLER
-        faulthandler.dump_traceback_later(last_resort, exit=True, file=logs.log_file_descriptor())
+    def _postpone_faulthandler(self) -> None:
+        """Restart the timer of the last step, which expires if the watchdog is stuck. Requires the lock."""
+        delay = self.timeout + FAULTHANDLER_DELAY
+        faulthandler.dump_traceback_later(delay, exit=True, file=logs.log_file_descriptor())
 
     def _watch(self) -> None:
         while True:
             time.sleep(TICK)
             with self._lock:
-                self._arm()
-                moved, self._moved = self._moved, False
-            if moved:
+                self._postpone_faulthandler()
+                has_progressed, self._has_progressed = self._has_progressed, False
+            if has_progressed:
                 heartbeat.beat(self._settings)
                 descriptors.restart_when_exhausted()
-            self._look(time.monotonic())
+            self._check(time.monotonic())
 
-    def _look(self, now: float) -> None:
-        for thread, (began, label) in list(self.inside.items()):
-            if now - began > self.timeout + TO_EXIT:
-                log.critical("%s cannot be ended, this worker process is replaced", label)
+    def _check(self, now: float) -> None:
+        for thread, (began, label) in list(self.running.items()):
+            if now - began > self.timeout + EXIT_DELAY:
+                log.critical("%s is stuck and cannot be interrupted: this worker process is restarted", label)
                 os._exit(1)
-            if now - began > self.timeout and thread not in self.ended:
-                self._end(thread, began, label)
+            if now - began > self.timeout and thread not in self.interrupted:
+                self._interrupt(thread, began, label)
 
-    def _end(self, thread: int, began: float, label: str) -> None:
+    def _interrupt(self, thread: int, began: float, label: str) -> None:
         frame = sys._current_frames().get(thread)
         stack = "".join(traceback.format_stack(frame)) if frame else ""
-        log.error("%s is stuck for %s s and is ended", label, self.timeout, extra={"traceback": stack})
+        log.error("%s is stuck for %s s: it is interrupted", label, self.timeout, extra={"traceback": stack})
         with self._lock:
-            if self.inside.get(thread, (None,))[0] == began:
-                self.ended.add(thread)
+            if self.running.get(thread, (None,))[0] == began:
+                self.interrupted.add(thread)
                 _raise_in(thread, RequestTimeout)
 
 
 def _raise_in(thread: int, exception: type[BaseException] | None) -> None:
-    """Raises the exception in another thread at its next byte code; None takes back one that is still pending."""
-    given = ctypes.py_object(exception) if exception else None
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), given)
+    """Raise the exception in another thread at its next bytecode; None cancels an exception that is still pending."""
+    argument = ctypes.py_object(exception) if exception else None
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), argument)
 
 
-class _Watched:
-    """The response's parts; the clock runs only while the app makes one."""
+class _WatchedBody:
+    """The response body; the clock runs only while the app produces a part."""
 
     def __init__(self, parts, watchdog, label):
         self._parts, self._next = parts, iter(parts).__next__
@@ -149,7 +150,7 @@ class _Watched:
                 self._watchdog.leave()
         except RequestTimeout:
             self._watchdog.leave()
-            raise TimeoutError(f"{self._label}: no further part of the response within the deadline") from None
+            raise TimeoutError(f"{self._label}: no further part of the response within REQUEST_TIMEOUT") from None
 
     def __next__(self):
         return self._watched(self._next)
@@ -162,7 +163,7 @@ class _Watched:
 def wrap(app, settings):
     watchdog = _Watchdog(settings)
 
-    def with_deadline(environ, start_response):
+    def with_timeout(environ, start_response):
         label = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']} ({environ.get('HTTP_X_REQUEST_ID', '-')})"
         watchdog.enter(label)
         try:
@@ -170,9 +171,9 @@ def wrap(app, settings):
                 parts = app(environ, start_response)
             finally:
                 watchdog.leave()
-        except RequestTimeout:  # possibly raised inside leave() itself, which may be called twice
+        except RequestTimeout:  # may be raised in leave() itself, which can be called twice
             watchdog.leave()
             return plain_response(start_response, "504 Gateway Timeout", exc_info=sys.exc_info())
-        return parts if isinstance(parts, (list, tuple)) else _Watched(parts, watchdog, label)
+        return parts if isinstance(parts, (list, tuple)) else _WatchedBody(parts, watchdog, label)
 
-    return with_deadline
+    return with_timeout

@@ -92,20 +92,27 @@ def test_timeouts_are_in_order(run_server, monkeypatch, timeout):
     """
     given = {"REQUEST_TIMEOUT": str(timeout)}
     monkeypatch.setattr(os, "environ", given | {"PATH": os.environ["PATH"]})
-    nginx = int(script("nginx/start").values()["PROXY_TIMEOUT"])
+    nginx = int(script("nginx/start").template_values()["PROXY_TIMEOUT"])
     gunicorn = int(gunicorn_values(run_server, **given)["timeout"])
     apache = int(run_server("mod_wsgi", "apache2", 'echo "$APACHE_TIMEOUT"', **given).stdout)
     ends = timeout + request_timeout.TICK
-    exits = timeout + request_timeout.TO_EXIT + request_timeout.TICK
-    last = timeout + request_timeout.TO_FAULTHANDLER + request_timeout.TICK
-    assert timeout < ends < timeout + request_timeout.TO_EXIT < exits < timeout + request_timeout.TO_FAULTHANDLER < last
+    exits = timeout + request_timeout.EXIT_DELAY + request_timeout.TICK
+    last = timeout + request_timeout.FAULTHANDLER_DELAY + request_timeout.TICK
+    assert (
+        timeout
+        < ends
+        < timeout + request_timeout.EXIT_DELAY
+        < exits
+        < timeout + request_timeout.FAULTHANDLER_DELAY
+        < last
+    )
     assert last < min(nginx, gunicorn, apache)
 
 
 @pytest.mark.parametrize("number", [1, 9, 30, 95, 1000, 3599, 3600])
 def test_nginx_compares_numbers(number):
     """The regular expression that stands for "this number or more" takes exactly those."""
-    pattern = re.compile(script("nginx/start").at_least(number))
+    pattern = re.compile(script("nginx/start").at_least_pattern(number))
     assert [other for other in range(12_000) if bool(pattern.fullmatch(str(other))) != (other >= number)] == []
 
 
@@ -164,7 +171,7 @@ def test_gixy_takes_nginxs_files(tmp_path, monkeypatch):
     """gixy finds nothing in nginx/ with the contract's values filled in."""
     monkeypatch.setattr(os, "environ", {"PATH": os.environ["PATH"], "CACHE_DIRECTORY": str(tmp_path)})
     start = script("nginx/start")
-    done = tool("gixy", start.copy(start.values()) / "nginx.conf", PATH=os.environ["PATH"])
+    done = tool("gixy", start.render_configuration(start.template_values()) / "nginx.conf", PATH=os.environ["PATH"])
     assert done.returncode == 0 and "No issues found" in done.stdout, done.stdout + done.stderr
 
 
@@ -173,5 +180,5 @@ def test_nginx_has_the_contracts_numbers():
     done = tool(ROOT / "nginx/start", "-T", MAX_BODY_SIZE="7m", REQUEST_TIMEOUT="11", SHUTDOWN_GRACE="9")
     assert done.stdout.count("client_max_body_size 7m;") == 1
     assert done.stdout.count("proxy_read_timeout 16s;") == 1
-    assert "worker_shutdown_timeout {known['SHUTDOWN_GRACE']}s" in (ROOT / "nginx/start").read_text()
+    assert "worker_shutdown_timeout {values['SHUTDOWN_GRACE']}s" in (ROOT / "nginx/start").read_text()
     assert settings()["MAX_BODY_SIZE"] == "10m"

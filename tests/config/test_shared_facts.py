@@ -7,7 +7,7 @@ import re
 import pytest
 
 from deploy import assets
-from deploy.middleware import request_id, static_files
+from deploy.middleware import request_id
 from deploy.settings import ROOT
 from tests.live.conformance.known import DIFFERENCES
 
@@ -46,15 +46,15 @@ def test_hashed_names_are_known_to_all(name, tmp_path):
     (tmp_path / "source" / name).parent.mkdir(parents=True)
     (tmp_path / "source" / name).write_text("content")
     hashed = assets.build(tmp_path / "source", tmp_path / "built")[name]
-    for known in (nginx_hashed(), static_files.HASHED):
+    for known in (nginx_hashed(), assets.HASHED_NAME):
         assert known.search(f"/static/{hashed}")
         assert not known.search(f"/static/{name}")
 
 
 def test_hashed_patterns_are_the_same():
     """Nginx and the middleware have the same pattern, to the character, with the build's number of digits."""
-    assert nginx_hashed().pattern == static_files.HASHED.pattern
-    assert f"{{{assets.HASH_DIGITS}}}" in static_files.HASHED.pattern
+    assert nginx_hashed().pattern == assets.HASHED_NAME.pattern
+    assert f"{{{assets.HASH_DIGITS}}}" in assets.HASHED_NAME.pattern
 
 
 @pytest.mark.parametrize("file", ["deploy/assets.py", "deploy/middleware/static_files.py"])

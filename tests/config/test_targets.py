@@ -1,4 +1,4 @@
-"""The targets beyond Compose: each page has the same headings, and each file is judged by its own tool."""
+"""The targets beyond Compose: their pages have the same headings, and the tools of each target accept its files."""
 
 import re
 
@@ -7,8 +7,9 @@ import yaml
 
 from cli import native
 from deploy.errors import EXIT_CONFIG
-from deploy.settings import MAX_SHUTDOWN_GRACE, ROOT, load_settings
+from deploy.settings import KILL_AFTER, MAX_SHUTDOWN_GRACE, ROOT, SETTINGS, load_settings
 from tests.support.repository import tool
+from tests.support.wsgi import script
 
 TARGETS = sorted(page.parent for page in (ROOT / "deploy/targets").glob("*/README.md"))
 HEADINGS = ["Set up", "Run", "Switch the server", "Database", "Logs", "Limits"]
@@ -17,46 +18,51 @@ APACHE = ROOT / "deploy/targets/apache"
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda folder: folder.name)
 def test_pages_have_the_same_headings(target):
-    """Each target's page has the same headings in the same order, and a limit is named."""
+    """The page of each target has the same headings in the same order, and names at least one limit."""
     text = (target / "README.md").read_text()
     assert re.findall(r"^## (.*)$", text, re.M) == HEADINGS
     assert re.search(r"^- ", text.partition("## Limits")[2], re.M)
 
 
 def test_files_that_pages_name_exist():
-    """A command or file of this repository that a page names is there."""
+    """Commands and files of this repository that a page names exist."""
     for target in TARGETS:
         for name in re.findall(r"\bdeploy/[\w./-]+\w", (target / "README.md").read_text()):
             assert (ROOT / name).exists(), f"{target.name}: {name}"
 
 
+def test_maximum_grace_is_shorter_than_the_time_to_kill():
+    """In-flight requests have the longest SHUTDOWN_GRACE before their process is killed, on every target."""
+    assert KILL_AFTER > MAX_SHUTDOWN_GRACE
+
+
 # --- Apache alone -------------------------------------------------------------------------------------------
 
 
-def test_apache_takes_its_front(run_server):
-    """apache2 -t accepts httpd.conf with the front laid over it, and warns of nothing."""
+def test_apache_accepts_front_conf(run_server):
+    """apache2 -t accepts httpd.conf together with front.conf, without warnings."""
     given = {"PORT": "8000", "STATIC_ROOT": "/tmp", "APACHE_FRONT": str(APACHE / "front.conf")}
     done = run_server("mod_wsgi", "apache2", 'exec $PROGRAM -t "$@"', **given)
     assert (done.returncode, done.stderr.strip()) == (0, "Syntax OK")
 
 
-def test_apache_alone_needs_no_nginx():
-    """Laid over docker-compose.yml, the target has no Nginx, and web keeps everything that hardens it."""
+def test_apache_target_has_no_nginx():
+    """Laid over docker-compose.yml, the target has no Nginx, and only the services web and migrate."""
     files = ["--file", "docker-compose.yml", "--file", "deploy/targets/apache/compose.yml"]
     done = tool("docker", "compose", "--env-file", "/dev/null", *files, "config", "--services")
     assert done.returncode == 0, done.stderr
     assert set(done.stdout.split()) == {"web", "migrate"}
 
 
-def test_apache_drops_the_headers_that_nginx_drops():
-    """Every header by which a client could pretend to be a proxy is dropped in both fronts."""
+def test_apache_drops_the_same_headers_as_nginx():
+    """Apache and Nginx drop the same headers with which a client could pose as a proxy."""
     nginx = re.findall(r'^proxy_set_header (\S+) "";', (ROOT / "nginx/snippets/proxy.conf").read_text(), re.M)
     apache = re.findall(r"^RequestHeader unset (\S+)$", (APACHE / "front.conf").read_text(), re.M)
     assert apache == nginx
 
 
-def test_apache_has_the_patterns_of_nginx():
-    """Request ids, hashed names and methods are the same in both fronts."""
+def test_apache_has_the_same_patterns_as_nginx():
+    """Request ids, hashed names, methods and Content-Type have the same patterns in Apache and Nginx."""
     front = (APACHE / "front.conf").read_text()
     for file, pattern in (
         ("request-id.conf", r'"~(\^\S+\$)" +\$http'),
@@ -64,8 +70,45 @@ def test_apache_has_the_patterns_of_nginx():
     ):
         (found,) = re.findall(pattern, (ROOT / "nginx/conf.d" / file).read_text())
         assert found.removeprefix("^").removesuffix("$") in front
-    (methods,) = re.findall(r"request_method !~ \"(\S+)\"", (ROOT / "nginx/snippets/refuse.conf").read_text())
-    assert f"!{methods}" in front
+    refuse = (ROOT / "nginx/snippets/refuse.conf").read_text()
+    (methods,) = re.findall(r"request_method !~ \"(\S+)\"", refuse)
+    assert f"%{{REQUEST_METHOD}} !{methods}\n" in front
+    (content_type,) = re.findall(r"content_type ~ '(\S+)'", refuse)
+    assert "%{HTTP:Content-Type} " + content_type.replace(r"\\\\", r"\\") + "\n" in front  # Nginx unescapes \\ to \
+    (longest_path,) = re.findall(r'uri ~ "\(\?s\)\^(\S+)"', refuse)
+    assert f"RewriteRule ^{longest_path} - [R=414,L]\n" in front
+
+
+def test_apache_accepts_the_same_hosts_as_nginx():
+    """Apache and Nginx accept the same host names; Apache matches the raw header, with upper case and the port."""
+    (nginx,) = re.findall(r'host !~ "(\S+)"', (ROOT / "nginx/snippets/refuse.conf").read_text())
+    (apache,) = re.findall(r"HTTP_HOST\} !(\S+) ", (APACHE / "front.conf").read_text())
+    for host in (
+        "example.com",
+        "a_b-c.d",
+        "127.0.0.1",
+        "[::1]",
+        "[::ffff:1.2.3.4]",
+        "a b",
+        "a,b",
+        "a/b",
+        "[x]",
+        "é",
+        "a@b",
+    ):
+        accepted = bool(re.search(nginx, host))
+        assert [bool(re.search(apache, value)) for value in (host, host.upper(), f"{host}:80")] == [accepted] * 3, host
+
+
+def test_apache_has_the_same_limits_as_nginx():
+    """The number of headers and the time for them are the same in Apache and Nginx."""
+    front, nginx = (APACHE / "front.conf").read_text(), (ROOT / "nginx/conf.d/limits.conf").read_text()
+    for apache_line, nginx_line in (
+        (r"^LimitRequestFields (\d+)$", r"^max_headers (\d+);"),
+        (r"^RequestReadTimeout header=(\d+) ", r"^client_header_timeout (\d+)s;"),
+        (r"^KeepAliveTimeout (\d+)$", r"^keepalive_timeout (\d+)s;"),
+    ):
+        assert re.findall(apache_line, front, re.M) == re.findall(nginx_line, nginx, re.M) != []
 
 
 # --- a plain Debian host ------------------------------------------------------------------------------------
@@ -76,23 +119,28 @@ HIGHEST_EXPOSURE = 2.0  # of 10; a unit without hardening has 9.6
 
 @pytest.fixture(scope="session")
 def unit_folder(tmp_path_factory):
-    """The units as they are on a host, but that the repository is where it is here."""
+    """The units as on a host, with the path of this repository."""
     folder = tmp_path_factory.mktemp("units")
     for unit in UNITS:
         (folder / unit.name).write_text(unit.read_text().replace("/srv/tripod", str(ROOT)))
     return folder
 
 
+def directives(unit) -> dict[str, str]:
+    """The directives of a unit; the last one of a name counts."""
+    return dict(re.findall(r"^(\w+)=(.*)$", unit.read_text(), re.M))
+
+
 @pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
-def test_systemd_takes_the_unit(unit, unit_folder):
-    """systemd-analyze verify knows every directive and finds every program, and warns of nothing."""
+def test_systemd_accepts_the_unit(unit, unit_folder):
+    """systemd-analyze verify knows every directive, finds every program, and reports no warning."""
     done = tool("systemd-analyze", "verify", "--man=no", unit_folder / unit.name)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
 def test_unit_is_hardened(unit, unit_folder):
-    """systemd-analyze security gives the unit an exposure of 2.0 at most."""
+    """systemd-analyze security gives the unit an exposure of at most 2.0."""
     threshold = f"--threshold={HIGHEST_EXPOSURE * 10:.0f}"
     done = tool("systemd-analyze", "security", "--offline=true", "--no-pager", threshold, unit_folder / unit.name)
     assert done.returncode == 0, done.stdout
@@ -100,27 +148,44 @@ def test_unit_is_hardened(unit, unit_folder):
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
 def test_unit_stops_gracefully(unit):
-    """Each unit gets its own graceful signal, to the main process alone, and more time than SHUTDOWN_GRACE."""
-    values = dict(re.findall(r"^(\w+)=(.*)$", unit.read_text(), re.M))
+    """Only the main process of a unit gets the same graceful signal as its container, and the same time to stop."""
+    values = directives(unit)
     stage = unit.stem.removeprefix("tripod-")
     dockerfile = (ROOT / "Dockerfile").read_text()
     (signal,) = re.findall(rf"^FROM \S+ AS {stage}\n(?:(?!^FROM ).*\n)*?STOPSIGNAL (\w+)$", dockerfile, re.M)
     assert (values["KillSignal"], values["KillMode"]) == (signal, "mixed")
-    assert int(values["TimeoutStopSec"]) > MAX_SHUTDOWN_GRACE
+    assert int(values["TimeoutStopSec"]) == KILL_AFTER
     assert values["RestartPreventExitStatus"] == str(EXIT_CONFIG)
 
 
-def test_procfile_waits_as_long_as_containers():
-    """Plain processes too get more time than the longest SHUTDOWN_GRACE before they are killed."""
-    (seconds,) = re.findall(r"KILL_WAIT = (\d+)$", (ROOT / "deploy/targets/native/run").read_text(), re.M)
-    assert int(seconds) > MAX_SHUTDOWN_GRACE and native.STOP_LIMIT > int(seconds)
+def test_units_have_the_limits_of_the_containers(compose):
+    """The limits on processes, and on the memory of Nginx, are those of the containers."""
+    for unit in UNITS:
+        service = compose["services"][unit.stem.removeprefix("tripod-")]
+        assert int(directives(unit)["TasksMax"]) == int(service["pids_limit"])
+    (default,) = [setting.default for setting in SETTINGS if setting.name == "NGINX_MEMORY"]
+    (nginx,) = [unit for unit in UNITS if unit.stem == "tripod-nginx"]
+    assert directives(nginx)["MemoryMax"].lower() == default
+
+
+def test_nginx_unit_may_open_as_many_files_as_nginx_wants():
+    """LimitNOFILE of the Nginx unit is worker_rlimit_nofile of nginx.conf."""
+    (nginx,) = [unit for unit in UNITS if unit.stem == "tripod-nginx"]
+    (limit,) = re.findall(r"^worker_rlimit_nofile (\d+);", (ROOT / "nginx/nginx.conf").read_text(), re.M)
+    assert directives(nginx)["LimitNOFILE"] == limit
+
+
+def test_plain_processes_are_killed_after_the_same_time():
+    """honcho kills plain processes after as many seconds as Docker kills containers, and the CLI waits longer."""
+    run = script("deploy/targets/native/run")
+    assert run.manager.KILL_WAIT == KILL_AFTER < native.STOP_LIMIT
 
 
 # --- App Engine ---------------------------------------------------------------------------------------------
 
 
-def test_app_yaml_is_the_contracts():
-    """app.yaml starts deploy/start on the Python of the Pipfile, and every variable in it keeps the contract."""
+def test_app_yaml_has_valid_settings():
+    """app.yaml starts deploy/start on the Python version of the Pipfile, and every setting in it is valid."""
     app = yaml.safe_load((ROOT / "app.yaml").read_text())
     assert app["entrypoint"] == "python3 deploy/start"
     assert app["runtime"] == "python" + (ROOT / ".python-version").read_text().strip().replace(".", "")
@@ -130,7 +195,7 @@ def test_app_yaml_is_the_contracts():
 
 
 def test_upload_has_no_pipfile():
-    """App Engine refuses a Pipfile beside requirements.txt, and what is not named is not uploaded."""
+    """The upload to App Engine is an allow-list without Pipfile, which the platform refuses, and without .env."""
     rules = (ROOT / ".gcloudignore").read_text().splitlines()
     rules = [rule for rule in rules if rule and not rule.startswith("#")]
     assert rules[0] == "*" and not any("Pipfile" in rule or ".env" in rule for rule in rules)

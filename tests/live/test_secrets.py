@@ -38,7 +38,7 @@ PLACES = {
     "Nginx's log": lambda stack: stack.compose("logs", "nginx").stdout,
     "command lines": lambda stack: inside(stack, "web", "cat /proc/[0-9]*/cmdline"),
     "Nginx's environment": lambda stack: inside(stack, "nginx", "cat /proc/[0-9]*/environ; env"),
-    "Nginx's files": lambda stack: inside(stack, "nginx", "cat /var/cache/nginx/conf/*.conf /run/tripod/*.done"),
+    "Nginx's files": lambda stack: inside(stack, "nginx", "cat /var/cache/nginx/conf/*.conf /run/tripod/*.ready"),
     "the sockets' folder": lambda stack: inside(stack, "web", "grep -r . /run/tripod /tmp /dev/shm /var/tmp"),
     "the images": lambda stack: "".join(
         docker("image", "inspect", image_name(name)).stdout

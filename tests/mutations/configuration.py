@@ -27,14 +27,16 @@ CACHE = "tests/live/test_cache.py"
 MUTATIONS = (
     # --- requests and responses are the same on every server ---
     Mutation(NORMALIZE, '"411 Length Required"', '""', UNIT + "normalize.py"),
-    Mutation(NORMALIZE, "if length > most", "if length > most + 1", UNIT + "normalize.py"),
+    Mutation(NORMALIZE, "if length > max_length", "if length > max_length + 1", UNIT + "normalize.py"),
     Mutation(NORMALIZE, "if length is None or not _clean(environ):", "if length is None:", UNIT + "normalize.py"),
     Mutation(NORMALIZE, "environ[name] = value.strip(", "environ[name] = value.rstrip(", UNIT + "normalize.py"),
     Mutation(NORMALIZE, "environ.pop(name, None)", "pass", UNIT + "normalize.py"),
-    Mutation(NORMALIZE, "            self._stream.drain()", "            pass", UNIT + "normalize.py"),
+    Mutation(NORMALIZE, "            self._request_body.drain()", "            pass", UNIT + "normalize.py"),
     Mutation(NORMALIZE, "part = part[: response.left]", "pass", UNIT + "normalize.py"),
-    Mutation(NORMALIZE, 'self._head or status[:3] in ("204", "304")', "self._head", UNIT + "normalize.py"),
-    Mutation(NORMALIZE, "if _IN_VALUE(value) or _ANY_CONTROL(name):", "if _ANY_CONTROL(name):", UNIT + "normalize.py"),
+    Mutation(NORMALIZE, 'self._is_head or status[:3] in ("204", "304")', "self._is_head", UNIT + "normalize.py"),
+    Mutation(
+        NORMALIZE, "if _CONTROL_IN_VALUE(value) or _ANY_CONTROL(name):", "if _ANY_CONTROL(name):", UNIT + "normalize.py"
+    ),
     Mutation(NORMALIZE, "raise ShortBody(", "print(", UNIT + "normalize.py"),
     Mutation(
         "deploy/middleware/errors.py",
@@ -42,7 +44,9 @@ MUTATIONS = (
         'raise  # (start_response, "500',
         UNIT + "chain.py",
     ),
-    Mutation("deploy/middleware/request_id.py", "given if ACCEPTED(given) else", "given or", UNIT + "chain.py"),
+    Mutation(
+        "deploy/middleware/request_id.py", "received if ACCEPTED(received) else", "received or", UNIT + "chain.py"
+    ),
     Mutation("deploy/middleware/trusted_proxies.py", 'environ["SCRIPT_NAME"] = ""', "pass", UNIT + "proxy.py"),
     Mutation("deploy/middleware/trusted_proxies.py", 'environ["wsgi.url_scheme"] = "http"', "pass", UNIT + "proxy.py"),
     Mutation("deploy/middleware/trusted_proxies.py", "x_for=count", "x_for=count + 1", UNIT + "proxy.py"),
@@ -60,7 +64,7 @@ MUTATIONS = (
     ),
     Mutation(NORMALIZE, "                return\n", "                continue\n", UNIT + "normalize.py"),
     Mutation(NORMALIZE, "environ.update(concurrency)", "pass", UNIT + "normalize.py"),
-    Mutation("deploy/assets.py", "_touch(draft, file)", "pass", UNIT + "assets.py"),
+    Mutation("deploy/assets.py", "_mark_in_use(draft, modified_as=file)", "pass", UNIT + "assets.py"),
     # --- nothing stays stuck, nothing is cut ---
     Mutation(
         REQUEST_TIMEOUT,
@@ -83,10 +87,10 @@ MUTATIONS = (
     Mutation("deploy/wsgi.py", "gc.freeze()", "", "tests/unit/deploy/test_preload.py"),
     Mutation("deploy/servers/mod_wsgi/run", "kill -WINCH", "kill -TERM", STOP + " -k flight"),
     Mutation("Dockerfile", "STOPSIGNAL SIGQUIT", "STOPSIGNAL SIGTERM", STOP + " -k nginx"),
-    Mutation("nginx/start", 'int(settings["REQUEST_TIMEOUT"]) + 5', 'int(settings["REQUEST_TIMEOUT"])', "tests/config"),
+    Mutation("nginx/start", "str(request_timeout + 5)", "str(request_timeout)", "tests/config"),
     Mutation(
         "docker-compose.yml",
-        "stop_grace_period: 65s # more than the longest SHUTDOWN_GRACE; default: 10s\n    mem",
+        "stop_grace_period: 65s # KILL_AFTER of deploy/settings.py. Default: 10s.\n    mem",
         "mem",
         "tests/config",
     ),
@@ -98,7 +102,7 @@ MUTATIONS = (
     ),
     Mutation(
         "deploy/heartbeat.py",
-        '> int(settings["REQUEST_TIMEOUT"]) + BEYOND',
+        '> int(settings["REQUEST_TIMEOUT"]) + ALLOWED_SILENCE',
         '> int(settings["REQUEST_TIMEOUT"])',
         UNIT + "heartbeat.py",
     ),
@@ -110,35 +114,40 @@ MUTATIONS = (
     ),
     Mutation(
         "nginx/snippets/error-pages.conf",
-        "passes.\nerror_page 500 =503",
-        "passes.\nerror_page 500",
+        "condition.\nerror_page 500 =503",
+        "condition.\nerror_page 500",
         "tests/live/reliability/test_full_disk.py -k nginx",
     ),
     Mutation("app/database.py", "lock_timeout=1500", "lock_timeout=0", "tests/live/reliability -k locked"),
     # --- the handover and what it needs ---
     Mutation(
         "deploy/handover.py",
-        "fresh.replace(own.with_name(LINK))",
-        "own.with_name(LINK).unlink(missing_ok=True); fresh.replace(own.with_name(LINK))",
+        "new_link.replace(own_socket.with_name(LINK))",
+        "own_socket.with_name(LINK).unlink(missing_ok=True); new_link.replace(own_socket.with_name(LINK))",
         UNIT + "handover.py",
     ),
     Mutation("deploy/handover.py", "== 200", ">= 200", UNIT + "handover.py"),
     Mutation("deploy/assets.py", "draft.replace(target)", "pass", UNIT + "assets.py"),
-    Mutation("deploy/assets.py", "    _touch_last(Path(dest))\n", "", UNIT + "assets.py"),
+    Mutation("deploy/assets.py", "    _mark_last_release_in_use(Path(dest))\n", "", UNIT + "assets.py"),
     Mutation(
         "deploy/state.py", "os.link(draft.name, path)", "path.write_text(secrets.token_hex(32))", UNIT + "state.py"
     ),
     Mutation(
-        "deploy/handover.py", "target is None or target != own and not _listens(target)", "True", UNIT + "handover.py"
+        "deploy/handover.py",
+        "active is None or active != own_socket and not _has_listener(active)",
+        "True",
+        UNIT + "handover.py",
     ),
     Mutation(
         "deploy/handover.py",
-        "    if target is None or target",
-        "    if target is not None and target",
+        "    if active is None or active",
+        "    if active is not None and active",
         UNIT + "handover.py",
     ),
     Mutation("deploy/smoke_check.py", "else status < 500", "else True", UNIT + "smoke_check.py"),
-    Mutation("deploy/breaking_migrations.py", "if MARK in names and", "if False and", UNIT + "breaking_migrations.py"),
+    Mutation(
+        "deploy/breaking_migrations.py", "if MARKER in names and", "if False and", UNIT + "breaking_migrations.py"
+    ),
     # --- a switch and a release ---
     Mutation(
         CLI_ROLLOUT,
@@ -157,7 +166,7 @@ MUTATIONS = (
     Mutation("Dockerfile", "STOPSIGNAL SIGTERM", "STOPSIGNAL SIGKILL", STOP + " -k flight"),
     # --- the contract ---
     Mutation("deploy/settings.py", "self[name] = value or (", "self[name] = (", UNIT + "settings.py"),
-    Mutation("deploy/wsgi.py", "os._exit(EXIT_CONFIG)", "os._exit(1)", UNIT + "start.py"),
+    Mutation("deploy/wsgi.py", "os._exit(error.status)", "os._exit(1)", UNIT + "start.py"),
     Mutation("deploy/resources.py", "min(available, max(1,", "max(available, max(1,", UNIT + "resources.py"),
     # --- Nginx ---
     Mutation("nginx/snippets/static.conf", "gzip_vary on;", "gzip_vary off;", "tests/live/test_switch.py -k gunicorn"),
@@ -211,7 +220,10 @@ MUTATIONS = (
         "deploy/targets/apache/front.conf", "RequestHeader unset X-Forwarded-Host\n", "", "tests/config/test_targets.py"
     ),
     Mutation(
-        "deploy/targets/native/run", "manager.KILL_WAIT = 65", "manager.KILL_WAIT = 5", "tests/config/test_targets.py"
+        "deploy/targets/native/run",
+        "manager.KILL_WAIT = KILL_AFTER",
+        "manager.KILL_WAIT = 5",
+        "tests/config/test_targets.py",
     ),
     Mutation(
         "deploy/targets/native/systemd/tripod-web.service",

@@ -1,12 +1,12 @@
 /*
  * ListenUnix PATH BACKLOG: lets Apache httpd 2.4 accept connections on a Unix socket.
  *
- * httpd itself listens on TCP only, although APR and the accept functions handle Unix sockets. So this module opens
- * the socket and puts it into the list of listeners before the MPM counts them. With it all three servers stand
- * behind the same Unix socket, no port is open beside Nginx, and no relay process is needed.
+ * httpd listens on TCP only, although APR and httpd's accept functions support Unix sockets. This module opens the
+ * socket and adds it to the list of listeners before the MPM reads that list. So Nginx reaches all three servers over a
+ * Unix socket, no further port is open, and no relay process is needed.
  *
- * The socket is made with the system's calls, not with apr_socket_bind(): APR removes the file of a socket that it
- * has bound whenever one of the processes that inherited it closes it, that is, with each child that ends.
+ * The socket is bound with system calls instead of apr_socket_bind(). APR removes the file of a socket that it has
+ * bound when any process that inherited the socket closes it, which happens with every child that exits.
  */
 #include "httpd.h"
 #include "http_config.h"
@@ -43,7 +43,7 @@ static const char *set_socket(cmd_parms *cmd, void *unused, const char *path, co
     return NULL;
 }
 
-/* Opens the socket for everybody who can reach its folder. Returns -1, with errno set, when that fails. */
+/* Opens the socket with mode 0666: its folder controls the access. Returns -1 and sets errno on failure. */
 static int open_socket(struct sockaddr_un *address)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -58,8 +58,8 @@ static int open_socket(struct sockaddr_un *address)
 
 static int add_listener(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
-    /* httpd reads its configuration twice and closes the first pass's listeners after the second: they must outlive
-     * the configuration's pool. */
+    /* httpd reads its configuration twice, and closes the listeners of the first pass after the second one. They must
+     * outlive the configuration pool, so they belong to the process pool. */
     apr_pool_t *pool = s->process->pool;
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     apr_os_sock_info_t info = {.family = APR_UNIX, .type = SOCK_STREAM, .local = (struct sockaddr *)&address};

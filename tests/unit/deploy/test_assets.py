@@ -1,4 +1,4 @@
-"""deploy/assets.py: hashed names, compressed siblings, publishing beside older releases."""
+"""deploy/assets.py: hashed names, compressed siblings, publishing beside earlier releases."""
 
 import gzip
 import hashlib
@@ -35,21 +35,19 @@ def source(tmp_path):
 
 @pytest.fixture
 def built(source, tmp_path):
-    """The same, built."""
+    """The assets of `source`."""
     assets.build(source, tmp_path / "built")
     return tmp_path / "built"
 
 
 def names(folder) -> set[str]:
-    """All files of a folder, by their path inside it."""
+    """The paths of all files in a folder."""
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_each_file_has_a_hashed_and_a_plain_name(source, tmp_path, name):
-    """Each file is written with its own bytes under its plain name and under one with a hash of its
-    content.
-    """
+    """Each file is written unchanged under its plain name and under a name with a hash of its content."""
     manifest = assets.build(source, tmp_path / "built")
     digest = hashlib.sha256(FILES[name]).hexdigest()[:12]
     stem, dot, suffix = name.partition(".")
@@ -58,8 +56,8 @@ def test_each_file_has_a_hashed_and_a_plain_name(source, tmp_path, name):
     assert (tmp_path / "built" / manifest[name]).read_bytes() == FILES[name]
 
 
-def test_manifest_maps_plain_names_to_hashed_ones(source, tmp_path):
-    """.manifest.json holds what build() returns, and only files that are there."""
+def test_manifest_maps_plain_names_to_hashed_names(source, tmp_path):
+    """.manifest.json contains the return value of build(), and only files that exist."""
     manifest = assets.build(source, tmp_path)
     assert json.loads((tmp_path / assets.MANIFEST).read_text()) == manifest
     assert set(manifest) == set(FILES)
@@ -67,7 +65,7 @@ def test_manifest_maps_plain_names_to_hashed_ones(source, tmp_path):
 
 
 def test_compressed_siblings_unpack_to_the_same_bytes(built):
-    """A file worth it has .gz and .br beside both of its names, which unpack to exactly the file."""
+    """Compressible files have a .gz and a .br sibling for both names, which unpack to exactly the file."""
     packed = {name for name in names(built) if name.endswith((".gz", ".br"))}
     plain = "css/site.css"
     hashed = assets.hashed_name(plain, CSS)
@@ -78,8 +76,8 @@ def test_compressed_siblings_unpack_to_the_same_bytes(built):
         assert (built / f"{name}.br").stat().st_size < len(CSS)
 
 
-def test_building_twice_gives_the_same_bytes(source, built, tmp_path, monkeypatch):
-    """The same files give the same build, down to the byte, whenever it is made."""
+def test_builds_are_reproducible(source, built, tmp_path, monkeypatch):
+    """Builds are reproducible: the same files result in the same bytes at any time."""
     later = time.time() + 1000
     monkeypatch.setattr(time, "time", lambda: later)
     assets.build(source, tmp_path / "again")
@@ -88,17 +86,15 @@ def test_building_twice_gives_the_same_bytes(source, built, tmp_path, monkeypatc
     assert all((again / name).read_bytes() == (built / name).read_bytes() for name in names(built))
 
 
-def test_other_content_gives_another_name():
-    """A hashed name never means two contents."""
+def test_different_contents_have_different_names():
+    """Different contents have different hashed names."""
     assert assets.hashed_name("a/b.min.js", b"1") != assets.hashed_name("a/b.min.js", b"2")
     assert assets.hashed_name("a/b.min.js", b"1").startswith("a/b.min.")
     assert assets.hashed_name("a/b.min.js", b"1").endswith(".js")
 
 
-def test_file_of_the_app_called_manifest_json_is_not_replaced(tmp_path):
-    """An app's own manifest.json (web apps have one) is served as it is, or refused, but not silently
-    replaced.
-    """
+def test_manifest_json_of_the_app_is_not_replaced(tmp_path):
+    """An app's own manifest.json (web apps have one) is published unchanged or refused, but never replaced silently."""
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "manifest.json").write_text('{"name": "my app"}')
     try:
@@ -109,21 +105,21 @@ def test_file_of_the_app_called_manifest_json_is_not_replaced(tmp_path):
 
 
 def test_publish_copies_everything(built, tmp_path):
-    """All built files reach the folder that Nginx reads, and no draft stays behind."""
+    """All assets reach the folder that Nginx serves, and no temporary file remains."""
     assets.publish(str(built), str(tmp_path / "published"))
     assert names(tmp_path / "published") == names(built)
     assert all((tmp_path / "published" / name).read_bytes() == (built / name).read_bytes() for name in names(built))
 
 
-def test_publish_keeps_the_time_of_change(built, tmp_path):
-    """Last-Modified and ETag come from the image, so that they are the same after each start and on each host."""
+def test_publish_keeps_the_modification_time(built, tmp_path):
+    """Last-Modified and ETag depend on the image alone: they are the same after each start and on each host."""
     os.utime(built / "css/site.css", (5, 1234567890))
     assets.publish(str(built), str(tmp_path / "published"))
     assert (tmp_path / "published/css/site.css").stat().st_mtime == 1234567890
 
 
-def test_publish_keeps_the_old_release(source, built, tmp_path):
-    """Pages of the release before still find their files."""
+def test_publish_keeps_the_previous_release(source, built, tmp_path):
+    """Pages of the previous release still find their files."""
     published = tmp_path / "published"
     assets.publish(str(built), str(published))
     (source / "css/site.css").write_bytes(b"new" * 1000)
@@ -134,8 +130,8 @@ def test_publish_keeps_the_old_release(source, built, tmp_path):
     assert (published / "css/site.css").read_bytes() == b"new" * 1000
 
 
-def test_publish_leaves_a_file_that_is_the_same(built, tmp_path):
-    """What is there already is not written again; only its age starts anew."""
+def test_publish_does_not_rewrite_unchanged_files(built, tmp_path):
+    """An unchanged file is not written again; only its access time is updated."""
     published = tmp_path / "published"
     assets.publish(str(built), str(published))
     inode = (published / "css/site.css").stat().st_ino
@@ -143,11 +139,11 @@ def test_publish_leaves_a_file_that_is_the_same(built, tmp_path):
     assets.publish(str(built), str(published))
     assert (published / "css/site.css").stat().st_ino == inode
     assert (published / "css/site.css").stat().st_atime > time.time() - 60
-    assert (published / "css/site.css").stat().st_mtime == 0, "its ETag would be another after each start"
+    assert (published / "css/site.css").stat().st_mtime == 0, "its ETag would change with each start"
 
 
-def test_publish_replaces_whole_files(built, tmp_path):
-    """Nginx reads the old file or the new one, never a half: the new one takes its place by a rename."""
+def test_publish_replaces_files_atomically(built, tmp_path):
+    """Files are replaced by renaming: Nginx reads the old file or the new one, never a part."""
     published = tmp_path / "published"
     assets.publish(str(built), str(published))
     with open(published / "css/site.css", "rb") as reading:
@@ -157,20 +153,20 @@ def test_publish_replaces_whole_files(built, tmp_path):
     assert (published / "css/site.css").read_bytes() == CSS[::-1]
 
 
-def test_publish_prunes_what_no_release_has_named_for_long(built, tmp_path):
-    """Files that no start has published for KEEP seconds go, and younger ones stay."""
+def test_publish_prunes_unused_files(built, tmp_path):
+    """Files that no start has published for RETENTION seconds are removed; younger files stay."""
     published = tmp_path / "published"
     published.mkdir()
     now = time.time()
-    for name, age in (("old.css", assets.KEEP + 60), ("young.css", assets.KEEP - 60)):
+    for name, age in (("old.css", assets.RETENTION + 60), ("young.css", assets.RETENTION - 60)):
         (published / name).write_text("")
         os.utime(published / name, (now - age, now - age))
     assets.publish(str(built), str(published))
     assert names(published) == names(built) | {"young.css"}
 
 
-def test_two_containers_may_publish_at_once(built, tmp_path, monkeypatch):
-    """Publishers on two hosts do not disturb each other."""
+def test_containers_can_publish_concurrently(built, tmp_path, monkeypatch):
+    """Containers can publish concurrently."""
     published, errors = tmp_path / "published", []
     hosts = threading.local()
     monkeypatch.setattr(os, "uname", lambda: type("Name", (), {"nodename": hosts.name}))
@@ -193,28 +189,30 @@ def test_two_containers_may_publish_at_once(built, tmp_path, monkeypatch):
 
 
 def test_app_without_static_files_publishes_nothing(tmp_path):
-    """A brought app may have no static files at all."""
+    """A custom app may have no static files."""
     assets.publish(str(tmp_path / "none"), str(tmp_path / "published"))
     assert not (tmp_path / "published").exists()
 
 
 def test_command_line(source, tmp_path):
-    """`python3 -m deploy.assets` builds a folder, and says how it is used when called otherwise."""
+    """`python3 -m deploy.assets` builds a folder, and prints its usage if the arguments are wrong."""
     code = "import runpy, sys; sys.argv[0] = 'assets'; runpy.run_module('deploy.assets', run_name='__main__')"
     done = python(code, str(source), str(tmp_path / "built"))
     assert (done.returncode, done.stdout.split()[0]) == (0, str(len(FILES))), done.stderr
     assert "usage:" in python(code, str(tmp_path / "none"), str(tmp_path)).stderr
 
 
-def test_files_of_the_release_that_serves_stay(tmp_path):
-    """What the last published release still serves is not pruned by the next one's start, however long it ran."""
+def test_files_of_the_active_release_are_not_pruned(tmp_path):
+    """The start of a new release prunes no files of the previous one, even if that has run for longer than
+    RETENTION.
+    """
     first, second, dest = tmp_path / "first", tmp_path / "second", tmp_path / "dest"
     for folder, content in ((first, b"old" * 500), (second, b"new" * 500)):
         (tmp_path / "source").mkdir(exist_ok=True)
         (tmp_path / "source" / "a.css").write_bytes(content)
         assets.build(tmp_path / "source", folder)
     assets.publish(str(first), str(dest))
-    long_ago = time.time() - assets.KEEP - 60
+    long_ago = time.time() - assets.RETENTION - 60
     published = [path for path in dest.rglob("a.*.css*")]
     for path in published:
         os.utime(path, (long_ago, long_ago))

@@ -1,4 +1,4 @@
-"""deploy/breaking_migrations.py: which migrations say that they break the release before them."""
+"""deploy/breaking_migrations.py: the migrations that are marked as breaking."""
 
 import pytest
 
@@ -9,15 +9,15 @@ from deploy import breaking_migrations
     ("text", "reason"),
     [
         ('breaking = "drops post.title"\n', "drops post.title"),
-        ("breaking = True\n", "it gives no reason"),
+        ("breaking = True\n", "no reason given"),
         ("breaking = False\n", ""),
         ("# breaking\n", ""),
         ("def upgrade():\n    breaking = 'not here'\n", ""),
         ("revision = 'a'\n", ""),
     ],
 )
-def test_mark(tmp_path, text, reason):
-    """The module's own `breaking` counts, with its text as the reason."""
+def test_marker(tmp_path, text, reason):
+    """Only the module's own `breaking` counts, and its text is the reason."""
     folder = tmp_path / "app" / "migrations" / "versions"
     folder.mkdir(parents=True)
     (folder / "one.py").write_text(text)
@@ -25,6 +25,6 @@ def test_mark(tmp_path, text, reason):
 
 
 def test_only_migrations_are_read(tmp_path):
-    """A file that is not below a folder called migrations is none, whatever it says."""
+    """Files outside of folders named `migrations` are ignored."""
     (tmp_path / "views.py").write_text('breaking = "news"\n')
     assert breaking_migrations.breaking(tmp_path) == {}

@@ -1,4 +1,4 @@
-"""deploy/middleware: request id, exceptions, health, and the chain as a whole."""
+"""deploy/middleware: request id, exceptions, liveness, and the whole chain."""
 
 import json
 import logging
@@ -15,33 +15,40 @@ from tests.support.wsgi import Answer, ask, call, echo, environment, seen, setti
 
 @pytest.fixture
 def chain(monkeypatch):
-    """A function that wraps an app in the whole chain, but for the request_timeout, which watches the whole
-    process.
-    """
+    """Return a function that wraps an app in all middleware except request_timeout, which watches the whole process."""
     monkeypatch.setattr(request_timeout, "wrap", lambda app, settings: app)
-    return lambda app, **given: middleware.wrap(app, settings(**given))
+    return lambda app, **environ: middleware.wrap(app, settings(**environ))
 
 
 # --- request id ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("given", ["a", "0af7651916cd43dd8448eb211c80319c", "Root=1-67891233-abcdef", "a" * 128])
-def test_given_id_is_kept(given):
-    """A harmless id that came with the request is the app's, the log's and the response's."""
-    answer = ask(request_id.wrap(echo, {}), HTTP_X_REQUEST_ID=given)
-    assert json.loads(answer.body)["HTTP_X_REQUEST_ID"] == answer["X-Request-ID"] == logs.request_id.get() == given
+@pytest.mark.parametrize(
+    "request_id_sent", ["a", "0af7651916cd43dd8448eb211c80319c", "Root=1-67891233-abcdef", "a" * 128]
+)
+def test_valid_id_is_kept(request_id_sent):
+    """A valid id of the request is passed to the app, the log and the response."""
+    answer = ask(request_id.wrap(echo, {}), HTTP_X_REQUEST_ID=request_id_sent)
+    assert (
+        json.loads(answer.body)["HTTP_X_REQUEST_ID"]
+        == answer["X-Request-ID"]
+        == logs.request_id.get()
+        == request_id_sent
+    )
 
 
-@pytest.mark.parametrize("given", [None, "", "a b", "a\n", "a\r\nX: y", "<script>", '"', "é", "a" * 129, "${jndi}"])
-def test_other_ids_are_replaced(given):
-    """No id, or one that could break a log line, is replaced by a new one."""
-    made = {ask(request_id.wrap(echo, {}), HTTP_X_REQUEST_ID=given)["X-Request-ID"] for _ in range(3)}
+@pytest.mark.parametrize(
+    "request_id_sent", [None, "", "a b", "a\n", "a\r\nX: y", "<script>", '"', "é", "a" * 129, "${jndi}"]
+)
+def test_other_ids_are_replaced(request_id_sent):
+    """A missing id, or an id that could break a log line, is replaced by a new one."""
+    made = {ask(request_id.wrap(echo, {}), HTTP_X_REQUEST_ID=request_id_sent)["X-Request-ID"] for _ in range(3)}
     assert len(made) == 3
     assert all(re.fullmatch("[0-9a-f]{32}", identity) for identity in made)
 
 
 def test_response_has_one_id():
-    """An app that sets X-Request-ID itself does not make the response carry two."""
+    """The response has one X-Request-ID, even if the app sets another."""
     app = text("200 OK", headers=[("x-request-id", "of-the-app")])
     assert len(ask(request_id.wrap(app, {})).all("X-Request-ID")) == 1
 
@@ -49,8 +56,8 @@ def test_response_has_one_id():
 # --- exceptions ---------------------------------------------------------------------------------------------
 
 
-class Breaking:
-    """A body that raises after some parts, and remembers that it was closed."""
+class RaisingBody:
+    """A body that raises after some parts, and counts the calls of close()."""
 
     def __init__(self, *parts, start=None):
         self.parts, self.start, self.closed = iter(parts), start, 0
@@ -71,21 +78,21 @@ class Breaking:
 
 
 def raising(environ, start_response):
-    """An app that raises before it answers."""
+    """An app that raises before start_response."""
     raise LookupError("the app is broken")
 
 
-def started(environ, start_response):
+def raising_late(environ, start_response):
     """An app that raises after start_response."""
     start_response("200 OK", [("Content-Type", "text/plain")])
     raise LookupError("the app is broken")
 
 
-@pytest.mark.parametrize("app", [raising, started, lambda e, s: Breaking()], ids=["before", "after", "first part"])
+@pytest.mark.parametrize(
+    "app", [raising, raising_late, lambda e, s: RaisingBody()], ids=["before", "after", "first part"]
+)
 def test_exception_before_the_first_byte_is_500(app, caplog):
-    """An exception before anything was sent gives 500 without a word of the cause, and one line in the
-    log.
-    """
+    """An exception before the first byte results in 500 without its message, and in one log line."""
     answer = ask(errors.wrap(app, {}), "/some/path")
     assert answer.status == "500 Internal Server Error"
     assert b"broken" not in answer.body and answer["Cache-Control"] == "no-store"
@@ -95,12 +102,12 @@ def test_exception_before_the_first_byte_is_500(app, caplog):
     assert record.exc_info[0] is LookupError
 
 
-def test_exception_in_the_middle_cuts_the_answer(caplog):
-    """An exception after the first part is raised to the server, logged once, and the body is closed once."""
+def test_exception_in_the_middle_ends_the_response(caplog):
+    """An exception after the first part is raised to the server and logged once, and the body is closed once."""
     bodies = []
 
     def app(environ, start_response):
-        bodies.append(Breaking(b"one", b"two", start=start_response))
+        bodies.append(RaisingBody(b"one", b"two", start=start_response))
         return bodies[0]
 
     with pytest.raises(LookupError):
@@ -108,15 +115,15 @@ def test_exception_in_the_middle_cuts_the_answer(caplog):
     assert len(caplog.records) == bodies[0].closed == 1
 
 
-def test_body_that_breaks_at_once_is_closed(caplog):
-    """close() of a body that raised before its first part is called, once."""
-    body = Breaking()
+def test_body_that_raises_at_once_is_closed(caplog):
+    """A body that raises before its first part is closed once."""
+    body = RaisingBody()
     ask(errors.wrap(lambda environ, start_response: body, {}))
     assert body.closed == 1
 
 
-def test_body_is_closed_and_whole(caplog):
-    """A good body passes unchanged, part by part, and is closed once."""
+def test_body_is_passed_on_and_closed(caplog):
+    """A body without exceptions is passed on unchanged, part by part, and closed once."""
     closed = []
 
     class Body:
@@ -136,7 +143,7 @@ def test_body_is_closed_and_whole(caplog):
 
 @pytest.mark.parametrize("body", [[], (), iter(())], ids=["list", "tuple", "iterator"])
 def test_empty_body_is_no_error(body, caplog):
-    """An answer without a body is none of its affairs."""
+    """A response without a body is no error."""
 
     def app(environ, start_response):
         start_response("204 No Content", [])
@@ -146,8 +153,8 @@ def test_empty_body_is_no_error(body, caplog):
     assert not caplog.records
 
 
-def test_short_answer_is_plain_and_kept_by_nobody():
-    """The middleware's own answers are text, with their length, and stay out of caches."""
+def test_plain_response_is_text_and_not_stored():
+    """The middleware's own responses are text with a length, and caches do not store them."""
 
     def app(environ, start_response):
         return plain_response(start_response, "413 Request Entity Too Large")
@@ -158,15 +165,15 @@ def test_short_answer_is_plain_and_kept_by_nobody():
     assert got["X-Content-Type-Options"] == "nosniff"
 
 
-# --- health -------------------------------------------------------------------------------------------------
+# --- liveness -------------------------------------------------------------------------------------------------
 
 ALIVE = {"status": "ok", "wsgi_server": "uwsgi", "release": "v9"}
 NAMES = {"WSGI_SERVER": "uwsgi", "RELEASE": "v9"}
 
 
 @pytest.mark.parametrize("host", ["example.com", "10.0.0.7:8000", "evil.test", "", None])
-def test_health_answers_for_any_app_and_host(chain, host):
-    """/healthz answers with server and release whatever the app does and whatever host was asked."""
+def test_liveness_answers_for_any_app_and_host(chain, host):
+    """/healthz answers with server and release for any app and any Host."""
     app = chain(raising, ALLOWED_HOSTS="example.com", **NAMES)
     answer = ask(app, "/healthz", HTTP_HOST=host)
     assert (answer.status, json.loads(answer.body)) == ("200 OK", ALIVE)
@@ -174,8 +181,8 @@ def test_health_answers_for_any_app_and_host(chain, host):
     assert answer["X-Request-ID"]
 
 
-def test_health_head_has_no_body():
-    """HEAD /healthz has the headers of GET and no body."""
+def test_liveness_head_has_no_body():
+    """HEAD /healthz has the headers of GET, and no body."""
     app = liveness.wrap(raising, NAMES)
     answer = ask(app, "/healthz", "HEAD")
     assert answer.body == b""
@@ -186,8 +193,8 @@ def test_health_head_has_no_body():
     ("method", "path"),
     [("POST", "/healthz"), ("DELETE", "/healthz"), ("GET", "/healthz/"), ("GET", "/"), ("GET", "")],
 )
-def test_everything_else_is_the_apps(method, path):
-    """Other methods and paths pass on to the app."""
+def test_other_requests_reach_the_app(method, path):
+    """Other methods and paths are passed to the app."""
     assert seen(liveness.wrap(echo, NAMES), path, method)["REQUEST_METHOD"] == method
 
 
@@ -195,22 +202,20 @@ def test_everything_else_is_the_apps(method, path):
 
 
 def test_every_file_is_in_the_chain():
-    """Each file of deploy/middleware with a wrap() is part of the chain, once."""
+    """Each module of deploy/middleware with a wrap() is part of the chain, once."""
     folder = next(iter(middleware.__path__))
     import pathlib
 
     files = {path.stem for path in pathlib.Path(folder).glob("*.py")} - {"__init__", "plain_response"}
-    assert sorted(promise.__name__.rpartition(".")[2] for promise in middleware.ORDER) == sorted(files)
+    assert sorted(module.__name__.rpartition(".")[2] for module in middleware.ORDER) == sorted(files)
 
 
 @pytest.mark.filterwarnings("ignore:Unknown REQUEST_METHOD")
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
 @pytest.mark.parametrize("host", ["example.com", "other.test"])
 @pytest.mark.parametrize("path", ["/", "/healthz", "/\x01"])
-def test_chain_keeps_pep_3333(chain, method, path, host):
-    """The chain is a correct WSGI app to the server and a correct WSGI server to the app, as wsgiref judges
-    it.
-    """
+def test_chain_conforms_to_pep_3333(chain, method, path, host):
+    """The chain is a valid WSGI app for the server and a valid WSGI server for the app, according to wsgiref."""
     app = validator(chain(validator(reading), ALLOWED_HOSTS="example.com"))
     body = b"x" * 100 if method == "POST" else b""
     environ = environment(path, method, body, SERVER_PORT="80", HTTP_HOST=host)
@@ -220,7 +225,7 @@ def test_chain_keeps_pep_3333(chain, method, path, host):
 
 
 def reading(environ, start_response):
-    """An app that reads its body by two means and answers in parts; a generator with close()."""
+    """An app that reads its body by two methods and answers in parts; a generator, which has close()."""
     start_response("200 OK", [("Content-Type", "text/plain")])
     if environ["REQUEST_METHOD"] == "HEAD":
         return
@@ -228,8 +233,8 @@ def reading(environ, start_response):
     yield environ["wsgi.input"].readline(10)
 
 
-def test_exception_inside_is_500_with_an_id(chain, caplog):
-    """An exception in the app comes out of the whole chain as 500 with the request's id, logged once."""
+def test_exception_of_the_app_is_500_with_an_id(chain, caplog):
+    """An exception of the app results in 500 with the request id, and is logged once."""
     answer = ask(chain(raising), HTTP_X_REQUEST_ID="id-7")
     assert (answer.status[:3], answer["X-Request-ID"]) == ("500", "id-7")
     assert len(caplog.records) == 1
@@ -242,8 +247,8 @@ def test_exception_inside_is_500_with_an_id(chain, caplog):
         (text(), {"PATH_INFO": "/\x01"}, "400"),
         (text(), {"HTTP_HOST": "evil.test"}, "400"),
         (raising, {}, "500"),
-        (started, {}, "500"),
-        (lambda e, s: Breaking(), {}, "500"),
+        (raising_late, {}, "500"),
+        (lambda e, s: RaisingBody(), {}, "500"),
         (text("401 Unauthorized"), {}, "401"),
         (text("200 OK", headers=[("X-Any", "a\r\nb: c")]), {}, "500"),
     ],
@@ -252,15 +257,15 @@ def test_exception_inside_is_500_with_an_id(chain, caplog):
         "bad path",
         "bad host",
         "raised",
-        "raised later",
+        "raised after start",
         "raised in body",
-        "early answer",
-        "bad answer",
+        "early response",
+        "bad response",
     ],
 )
-def test_body_is_read_whichever_way_the_answer_came(chain, caplog, app, more, status):
-    """However early an answer comes, the request's body is read: else the socket is reset and Nginx makes a
-    502 of it.
+def test_request_body_is_read_for_every_response(chain, caplog, app, more, status):
+    """The request body is read even if the response comes early: otherwise the socket is reset and Nginx answers
+    502.
     """
     environ = environment("/", "POST", b"x" * 200_000, **more)
     stream = environ["wsgi.input"]
@@ -270,7 +275,7 @@ def test_body_is_read_whichever_way_the_answer_came(chain, caplog, app, more, st
 
 
 def test_wsgi_errors_is_the_log(chain, caplog):
-    """What an app writes to wsgi.errors is a log line like any other, on every server alike."""
+    """Text that an app writes to wsgi.errors becomes a log line, on every server alike."""
     caplog.set_level(logging.INFO)
 
     def app(environ, start_response):
@@ -283,7 +288,7 @@ def test_wsgi_errors_is_the_log(chain, caplog):
 
 
 def test_write_counts_as_body(chain):
-    """What an app sends by start_response's write(), early or late, is part of the body, in its place."""
+    """Data that an app sends with start_response's write() is part of the body, in the right order."""
 
     def app(environ, start_response):
         write = start_response("200 OK", [("Content-Length", "8")])

@@ -1,4 +1,4 @@
-"""The worker class that Gunicorn has behind Nginx: threads that accept, answer and close."""
+"""Gunicorn's worker class behind Nginx: its threads accept connections, answer and close them."""
 
 import contextlib
 import http.client
@@ -34,8 +34,8 @@ class _Connection(http.client.HTTPConnection):
         self.sock.connect(str(self.path))
 
 
-def ask(path, seconds=0.0):
-    """Process id of who answered, and whether the connection was closed behind the answer."""
+def get(path, seconds=0.0):
+    """The process id that answered, and the Connection header of the response."""
     with contextlib.closing(_Connection(path)) as connection:
         connection.request("GET", f"/?{seconds}")
         response = connection.getresponse()
@@ -44,7 +44,9 @@ def ask(path, seconds=0.0):
 
 @pytest.fixture
 def start(tmp_path):
-    """Starts Gunicorn with the worker class and more options; returns its process and socket."""
+    """Return a function that starts Gunicorn with the worker class and further options; it returns process and
+    socket.
+    """
     started = []
 
     def start(*options):
@@ -70,7 +72,7 @@ def start(tmp_path):
         deadline = time.monotonic() + 20
         while True:
             try:
-                ask(path)
+                get(path)
                 return process, path
             except OSError:
                 assert time.monotonic() < deadline and process.poll() is None
@@ -82,29 +84,29 @@ def start(tmp_path):
         process.wait()
 
 
-def test_threads_work_at_the_same_time(start):
-    """As many requests as there are threads are answered at once, and each connection is closed."""
+def test_threads_answer_concurrently(start):
+    """The threads answer concurrently, and every connection is closed."""
     _, path = start()
     began = time.monotonic()
     with ThreadPoolExecutor(THREADS) as pool:
-        answers = list(pool.map(ask, [path] * THREADS, [1.0] * THREADS))
-    assert time.monotonic() - began < 0.9 * THREADS  # one after the other it would be a second for each
+        answers = list(pool.map(get, [path] * THREADS, [1.0] * THREADS))
+    assert time.monotonic() - began < 0.9 * THREADS  # sequentially it would be a second for each
     assert {close for _, close in answers} == {"close"}
 
 
-def test_stop_answers_what_waits(start):
-    """On SIGTERM requests that wait to be accepted are answered too, not only those that a thread has; status 0."""
+def test_stop_answers_the_backlog(start):
+    """After SIGTERM requests in the backlog are answered too, not only in-flight ones; the exit status is 0."""
     process, path = start()
     with ThreadPoolExecutor(3 * THREADS) as pool:
-        answers = [pool.submit(ask, path, 0.5) for _ in range(3 * THREADS)]
-        time.sleep(0.3)  # all have connected; only the first three are inside
+        answers = [pool.submit(get, path, 0.5) for _ in range(3 * THREADS)]
+        time.sleep(0.3)  # all have connected; only three are in-flight
         process.terminate()
         assert len([answer.result() for answer in answers]) == 3 * THREADS
     assert process.wait(timeout=10) == 0
 
 
-def test_idle_worker_stops_soon(start):
-    """A worker whose threads all wait for a connection ends within some two seconds."""
+def test_idle_worker_stops_quickly(start):
+    """A worker process whose threads all wait for a connection exits within about two seconds."""
     process, _ = start()
     began = time.monotonic()
     process.terminate()
@@ -112,9 +114,9 @@ def test_idle_worker_stops_soon(start):
     assert time.monotonic() - began < 5
 
 
-def test_replaced_without_a_loss(start):
-    """With max_requests processes come and go under load, and every request is answered."""
+def test_replacing_workers_loses_no_request(start):
+    """With max_requests worker processes are replaced under load, and every request is answered."""
     _, path = start("--max-requests", "20", "--workers", "2")
     with ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(ask, [path] * 200))
+        answers = list(pool.map(get, [path] * 200))
     assert len({process for process, _ in answers}) > 3

@@ -1,4 +1,4 @@
-"""deploy/heartbeat.py: what tells a busy server from a dead one."""
+"""deploy/heartbeat.py: a busy server is told from a dead one."""
 
 import os
 import time
@@ -10,32 +10,32 @@ from tests.support.wsgi import settings
 
 
 @pytest.fixture
-def known(tmp_path):
+def values(tmp_path):
     return settings(RUNTIME_DIRECTORY=str(tmp_path), REQUEST_TIMEOUT="30")
 
 
-def beaten(known, seconds_ago: float) -> None:
-    """A pulse of that long ago."""
-    heartbeat.beat(known)
+def beat(values, seconds_ago: float) -> None:
+    """Record a heartbeat of some seconds ago."""
+    heartbeat.beat(values)
     moment = time.time() - seconds_ago
-    os.utime(heartbeat._path(known), (moment, moment))
+    os.utime(heartbeat._path(values), (moment, moment))
 
 
 @pytest.mark.parametrize(("seconds_ago", "dead"), [(0, False), (45, False), (55, True), (-3600, False)])
-def test_dead_after_silence(known, seconds_ago, dead):
-    """A server is dead when nothing has been finished for REQUEST_TIMEOUT + 20 s; a clock set back changes nothing."""
-    beaten(known, seconds_ago)
-    assert heartbeat.is_dead(known) is dead
+def test_dead_after_silence(values, seconds_ago, dead):
+    """A server is dead if no request has been finished for REQUEST_TIMEOUT + 20 s, even if the clock is set back."""
+    beat(values, seconds_ago)
+    assert heartbeat.is_dead(values) is dead
 
 
-def test_not_before_the_first_pulse(known):
-    """An app that is still loading is not dead, nor is one that has just been started after a dead one."""
-    assert not heartbeat.is_dead(known)
-    beaten(known, 3600)
-    heartbeat.reset(known)
-    assert not heartbeat.is_dead(known)
+def test_not_dead_before_the_first_heartbeat(values):
+    """An app that is still loading is not dead, nor is a server that replaces a dead one."""
+    assert not heartbeat.is_dead(values)
+    beat(values, 3600)
+    heartbeat.reset(values)
+    assert not heartbeat.is_dead(values)
 
 
-def test_no_folder_is_no_fault(known):
-    """Where there is no folder for sockets nobody looks for a pulse, and the app is not disturbed."""
-    heartbeat.beat(known | {"RUNTIME_DIRECTORY": "/nonexistent"})
+def test_missing_folder_is_no_error(values):
+    """Without a folder for sockets there is no heartbeat, and the app is not disturbed."""
+    heartbeat.beat(values | {"RUNTIME_DIRECTORY": "/nonexistent"})

@@ -1,4 +1,4 @@
-"""deploy/logs.py: every line of the log is one JSON object, whoever wrote it."""
+"""deploy/logs.py: every line of the log is one JSON object, from any source."""
 
 import json
 
@@ -28,7 +28,7 @@ CODE = r"""if 1:
     print("to stderr", file=sys.stderr)
     sys.stdout.write("")
     print()
-    def half(): # print() is two writes, the text and the end of the line
+    def half(): # print() writes the text and the line end separately
         logs.request_id.set("id-2")
         sys.stdout.write("half of")
         middle.wait()
@@ -53,37 +53,37 @@ def lines():
 
 
 def find(lines, start: str) -> dict:
-    """The one line whose message begins so."""
+    """The only line whose message has this beginning."""
     (line,) = [line for line in lines if line["message"].startswith(start)]
     return line
 
 
-def test_line_says_when_what_and_who(lines):
-    """A line has time, level, logger, message and process."""
+def test_fields_of_a_line(lines):
+    """A line has time, level, logger, message and process id."""
     line = find(lines, "plain")
     assert (line["level"], line["logger"]) == ("INFO", "some.name")
     assert line["time"].startswith("20")
     assert line["process"] > 0
 
 
-def test_lower_levels_are_left_out(lines):
-    """LOG_LEVEL is kept."""
+def test_lower_levels_are_not_logged(lines):
+    """Lines below LOG_LEVEL are not logged."""
     assert "too low" not in [line["message"] for line in lines]
 
 
-def test_line_has_the_id_of_its_request(lines):
-    """Inside a request each line has its id, outside none."""
+def test_line_has_the_request_id(lines):
+    """Lines of a request have its id, other lines have none."""
     assert not find(lines, "plain")["request_id"]
     assert find(lines, "with id")["request_id"] == "id-1"
 
 
-def test_message_with_line_ends_stays_one_line(lines):
-    """CR LF, escape sequences and broken text in a message forge no second line."""
+def test_message_cannot_forge_a_line(lines):
+    """CR LF, escape sequences and invalid text in a message cannot forge a second line."""
     assert find(lines, "first")["message"] == "first\r\nsecond \x1b[31m \u2028 \u00e9 \ud800"
 
 
 def test_exception_is_one_line(lines):
-    """A traceback is a field of the line, not lines of its own."""
+    """A traceback is a field of its line, not further lines."""
     line = find(lines, "broken")
     assert "KeyError: 'no such key'" in line["traceback"]
     assert find(lines, "structured")["traceback"] == "line 1\nline 2"
@@ -100,7 +100,7 @@ def test_exception_is_one_line(lines):
     ],
 )
 def test_prints_become_lines(lines, text, logger, level):
-    """What the app prints is in the log line by line, with the request's id."""
+    """Printed text is logged line by line, with the request id."""
     line = find(lines, text)
     assert (line["message"], line["logger"], line["level"], line["request_id"]) == (
         text,
@@ -110,19 +110,19 @@ def test_prints_become_lines(lines, text, logger, level):
     )
 
 
-def test_empty_prints_write_nothing(lines):
-    """An empty line printed is no line in the log."""
+def test_empty_prints_are_not_logged(lines):
+    """Printing an empty line logs nothing."""
     assert all(line["message"] for line in lines)
 
 
 @pytest.mark.parametrize(("text", "identity"), [("half of a line", "id-2"), ("another thread's", "id-1")])
 def test_prints_of_several_threads_do_not_mix(lines, text, identity):
-    """What threads print at the same time arrives in whole lines, each under the id of its own request."""
+    """Lines that threads print concurrently stay whole, each with the id of its own request."""
     assert [line["request_id"] for line in lines if line["message"] == text] == [identity]
 
 
-def test_lines_go_to_the_descriptor_that_was_kept():
-    """With LOG_FD the lines go there, because servers redirect descriptor 2."""
+def test_lines_are_written_to_log_fd():
+    """Lines are written to LOG_FD, because servers redirect descriptor 2."""
     code = """if 1:
         import logging.config, os
         reader, writer = os.pipe()

@@ -1,4 +1,4 @@
-"""deploy/middleware/normalize.py: the same request and the same response on every server."""
+"""deploy/middleware/normalize.py: requests and responses are the same on every server."""
 
 import io
 import json
@@ -17,8 +17,8 @@ SETTINGS = settings(MAX_BODY_SIZE="1k")
 CONTROLS = [chr(code) for code in (*range(0x20), 0x7F) if chr(code) != "\t"]
 
 
-def levelled(app=echo):
-    """The app behind this middleware alone."""
+def normalized(app=echo):
+    """The app, wrapped in this middleware alone."""
     return normalize.wrap(app, SETTINGS)
 
 
@@ -27,85 +27,85 @@ def levelled(app=echo):
 
 @pytest.mark.parametrize("key", ["PATH_INFO", "QUERY_STRING", "HTTP_X_ANY", "HTTP_COOKIE", "HTTP_HOST", "CONTENT_TYPE"])
 @pytest.mark.parametrize("place", ["{}a", "/a{}", "/a{}b"])
-def test_control_byte_is_refused(key, place):
-    """A control byte anywhere in path, query or header is answered 400 and never reaches the app."""
+def test_control_character_is_rejected(key, place):
+    """A control character in the path, the query or a header is answered 400 and never reaches the app."""
     for control in CONTROLS:
-        answer = ask(levelled(), **{key: place.format(control)})
+        answer = ask(normalized(), **{key: place.format(control)})
         assert answer.status == "400 Bad Request", f"{key} with {control!r}"
 
 
-def test_control_byte_in_the_method_is_refused():
-    """uWSGI takes any bytes for a method; those with control bytes stay outside."""
+def test_control_character_in_the_method_is_rejected():
+    """A control character in the method is answered 400; uWSGI accepts any bytes there."""
     for control in CONTROLS:
-        assert ask(levelled(), method=f"GE{control}T").status == "400 Bad Request", repr(control)
+        assert ask(normalized(), method=f"GE{control}T").status == "400 Bad Request", repr(control)
 
 
-def test_tab_in_the_path_is_refused_as_by_nginx():
-    """Nginx refuses every control byte in the path, the tab among them; so does a server without Nginx."""
+def test_tab_in_the_path_is_rejected_as_by_nginx():
+    """A tab in the path is answered 400, as Nginx does for every control character."""
     assert r'$uri ~ "[\x00-\x1f\x7f]"' in (ROOT / "nginx/snippets/refuse.conf").read_text()
-    assert ask(levelled(), "/a\tb").status == "400 Bad Request"
+    assert ask(normalized(), "/a\tb").status == "400 Bad Request"
 
 
 @pytest.mark.parametrize("value", ["a\tb", "\xe9\x80\xff", "", "a, b", '"q"', "ü"])
-def test_other_values_pass(value):
-    """A tab inside a value and bytes beyond ASCII are allowed in headers, and stay as they are."""
-    assert seen(levelled(), HTTP_X_ANY=value)["HTTP_X_ANY"] == value
+def test_other_values_are_passed_on(value):
+    """Header values with a tab inside or with non-ASCII bytes are passed on unchanged."""
+    assert seen(normalized(), HTTP_X_ANY=value)["HTTP_X_ANY"] == value
 
 
 @pytest.mark.parametrize("value", [" a", "a ", "\ta b\t", " \t a b \t "])
 def test_white_space_around_values_is_stripped(value):
-    """White space around a header's value is no part of it."""
-    passed = seen(levelled(), HTTP_X_ANY=value, CONTENT_TYPE=value)
+    """White space around a header value is removed."""
+    passed = seen(normalized(), HTTP_X_ANY=value, CONTENT_TYPE=value)
     assert (passed["HTTP_X_ANY"], passed["CONTENT_TYPE"]) == (value.strip(), value.strip())
 
 
 @pytest.mark.parametrize("name", ["CONNECTION", "KEEP_ALIVE", "TE", "TRAILER", "UPGRADE", "EXPECT", "PROXY"])
-def test_hop_by_hop_headers_end_here(name):
-    """Headers about the connection are none of the app's business, and Proxy must not become HTTP_PROXY."""
-    assert f"HTTP_{name}" not in seen(levelled(), **{f"HTTP_{name}": "x"})
+def test_hop_by_hop_headers_are_removed(name):
+    """Hop-by-hop headers do not reach the app, and Proxy does not become HTTP_PROXY."""
+    assert f"HTTP_{name}" not in seen(normalized(), **{f"HTTP_{name}": "x"})
 
 
 @pytest.mark.parametrize(
     "length", ["+5", "-1", "5, 5", "5,5", "0x5", "5 5", "5.0", "1e1", "five", "٣", "²", "1_0", "5\n", "5\x00"]
 )
 def test_bad_content_length_is_400(length):
-    """A Content-Length that is no plain number is answered 400."""
-    assert ask(levelled(), "/", "POST", b"12345", CONTENT_LENGTH=length).status == "400 Bad Request"
+    """A Content-Length that is not a plain number is answered 400."""
+    assert ask(normalized(), "/", "POST", b"12345", CONTENT_LENGTH=length).status == "400 Bad Request"
 
 
 @pytest.mark.parametrize(
     ("length", "body"), [("5", "12345"), ("3", "123"), ("0", ""), ("", ""), (None, ""), ("005", "12345")]
 )
 def test_body_ends_at_content_length(length, body):
-    """The app reads Content-Length bytes and no more, whatever the server's stream holds behind them."""
-    assert seen(levelled(), "/", "POST", b"12345GET / HTTP/1.1", CONTENT_LENGTH=length)["body"] == body
+    """The app reads exactly Content-Length bytes, even if the server's stream has more."""
+    assert seen(normalized(), "/", "POST", b"12345GET / HTTP/1.1", CONTENT_LENGTH=length)["body"] == body
 
 
 @pytest.mark.parametrize("value", ["chunked", "identity", "gzip, chunked", ""])
 def test_transfer_encoding_is_411(value):
-    """A body of unknown length is refused everywhere, since uWSGI would hand the app an empty one."""
-    assert ask(levelled(), "/", "POST", b"x", HTTP_TRANSFER_ENCODING=value).status == "411 Length Required"
+    """A body of unknown length is answered 411, since uWSGI would pass an empty body to the app."""
+    assert ask(normalized(), "/", "POST", b"x", HTTP_TRANSFER_ENCODING=value).status == "411 Length Required"
 
 
 @pytest.mark.parametrize(
     ("size", "status"), [(1023, "200"), (1024, "200"), (1025, "413"), (1026, "413"), (10**12, "413")]
 )
 def test_limit_is_exact(size, status):
-    """MAX_BODY_SIZE itself is allowed, a byte more is 413, and the app never sees that."""
+    """A body of MAX_BODY_SIZE is accepted; one more byte is answered 413, and the app is not called."""
     called = []
 
     def app(environ, start_response):
         called.append(True)
         return text()(environ, start_response)
 
-    answer = ask(levelled(app), "/", "POST", b"x" * min(size, 4096), CONTENT_LENGTH=str(size))
+    answer = ask(normalized(app), "/", "POST", b"x" * min(size, 4096), CONTENT_LENGTH=str(size))
     assert answer.status[:3] == status
     assert bool(called) == (status == "200")
 
 
 @pytest.mark.parametrize("read", [None, 0, 1, 500, 1000])
 def test_unread_body_is_drained_on_close(read):
-    """What the app left unread is read when the response is closed, and not a byte beyond."""
+    """The rest of the body is read when the response is closed, and nothing beyond it."""
 
     def app(environ, start_response):
         if read is not None:
@@ -114,20 +114,20 @@ def test_unread_body_is_drained_on_close(read):
 
     environ = environment("/", "POST", b"x" * 1000 + b"GET", CONTENT_LENGTH="1000")
     stream = environ["wsgi.input"]
-    call(levelled(app), environ)
+    call(normalized(app), environ)
     assert stream.read() == b"GET"
 
 
-def test_refused_body_is_drained():
-    """The body behind a 413 is read as well, so that the client gets to see the answer."""
+def test_rejected_body_is_drained():
+    """The body of a request with 413 is read too, so that the client receives the response."""
     environ = environment("/", "POST", b"x" * 300_000)
     stream = environ["wsgi.input"]
-    assert call(levelled(), environ).status[:3] == "413"
+    assert call(normalized(), environ).status[:3] == "413"
     assert stream.read() == b""
 
 
-def test_body_is_drained_though_close_fails():
-    """An app whose close() raises does not keep the rest of the body from being read."""
+def test_body_is_drained_even_if_close_raises():
+    """The body is drained even if the app's close() raises."""
 
     class Body(list):
         def close(self):
@@ -140,14 +140,14 @@ def test_body_is_drained_though_close_fails():
     environ = environment("/", "POST", b"x" * 1000)
     stream = environ["wsgi.input"]
     with pytest.raises(LookupError):
-        call(levelled(app), environ)
+        call(normalized(app), environ)
     assert stream.read() == b""
 
 
-def test_broken_upload_is_no_endless_loop():
-    """A client that goes away in the middle of its body ends the reading."""
+def test_interrupted_upload_ends_the_reading():
+    """Reading ends if the client disconnects in the middle of the body."""
     environ = environment("/", "POST", b"x" * 10, CONTENT_LENGTH="1000")
-    assert json.loads(call(levelled(), environ).body)["body"] == "x" * 10
+    assert json.loads(call(normalized(), environ).body)["body"] == "x" * 10
 
 
 OPERATIONS = st.lists(
@@ -161,7 +161,7 @@ OPERATIONS = st.lists(
 
 
 def apply(stream, operation, arguments):
-    """One reading operation on a stream."""
+    """Apply one reading operation to a stream."""
     if operation == "next":
         return next(iter(stream), None)
     if operation == "loop":
@@ -174,9 +174,7 @@ def apply(stream, operation, arguments):
 @example(b"ab", 2, [("read", (0,)), ("read", ())])
 @example(b"a\nb", 3, [("readline", (0,)), ("readline", ())])
 def test_input_reads_like_a_file(data, length, operations):
-    """In whatever way an app reads, it gets what a file of exactly the body would give; close() leaves
-    nothing of it.
-    """
+    """wsgi.input behaves like a file with exactly the body, for every way of reading; close() drains the rest."""
     server, model, results = io.BytesIO(data), io.BytesIO(data[:length]), []
 
     def app(environ, start_response):
@@ -185,16 +183,16 @@ def test_input_reads_like_a_file(data, length, operations):
 
     environ = environment("/", "POST", CONTENT_LENGTH=str(length))
     environ["wsgi.input"] = server
-    call(levelled(app), environ)
+    call(normalized(app), environ)
     assert results == [apply(model, *operation) for operation in operations]
     assert server.tell() == min(length, len(data))
 
 
 @hypothesis_settings(max_examples=100, deadline=None)
 @given(st.text(st.sampled_from(string.printable + "\x00\x80\xff"), max_size=20))
-def test_no_header_value_breaks_it(value):
-    """Any header value is either passed on stripped, or answered 400 for its control bytes."""
-    answer = ask(levelled(), HTTP_X_ANY=value)
+def test_any_header_value_is_handled(value):
+    """Any header value is either passed on stripped, or answered 400 because of a control character."""
+    answer = ask(normalized(), HTTP_X_ANY=value)
     if any(byte in CONTROLS for byte in value):
         assert answer.status == "400 Bad Request"
     else:
@@ -207,33 +205,33 @@ def test_no_header_value_breaks_it(value):
 @pytest.mark.parametrize(
     ("method", "status"), [("HEAD", "200 OK"), ("GET", "204 No Content"), ("GET", "304 Not Modified")]
 )
-def test_body_where_none_belongs_is_dropped(method, status):
-    """HEAD, 204 and 304 have no body, whatever the app returns; its headers stay."""
-    answer = ask(levelled(text(status, b"body", headers=[("Content-Length", "4"), ("ETag", '"1"')])), method=method)
+def test_responses_without_a_body(method, status):
+    """Responses to HEAD, and with 204 and 304, have no body but the headers of the app."""
+    answer = ask(normalized(text(status, b"body", headers=[("Content-Length", "4"), ("ETag", '"1"')])), method=method)
     assert (answer.status, answer.body, answer["Content-Length"], answer["ETag"]) == (status, b"", "4", '"1"')
 
 
 def test_body_is_cut_at_content_length():
-    """Bytes beyond the Content-Length would be taken for the next response: they are not sent."""
-    assert ask(levelled(text("200 OK", b"123", b"456", b"789", headers=[("Content-Length", "4")]))).body == b"1234"
+    """Bytes beyond Content-Length are not sent: clients would take them for the next response."""
+    assert ask(normalized(text("200 OK", b"123", b"456", b"789", headers=[("Content-Length", "4")]))).body == b"1234"
 
 
 @pytest.mark.parametrize("parts", [(), (b"",), (b"123",), (b"1", b"", b"2")])
 def test_short_body_is_an_error(parts):
-    """A body shorter than its Content-Length is an error that makes the server cut the connection."""
+    """A body shorter than its Content-Length is an error, so that the server closes the connection."""
     with pytest.raises(normalize.ShortBody):
-        ask(levelled(text("200 OK", *parts, headers=[("Content-Length", "4")])))
+        ask(normalized(text("200 OK", *parts, headers=[("Content-Length", "4")])))
 
 
-def test_body_without_length_is_left_alone():
-    """Without a Content-Length the body is sent as it comes."""
-    assert ask(levelled(text("200 OK", b"1", b"", b"2"))).body == b"12"
+def test_body_without_length_is_unchanged():
+    """Without a Content-Length the body is sent unchanged."""
+    assert ask(normalized(text("200 OK", b"1", b"", b"2"))).body == b"12"
 
 
 @pytest.mark.parametrize("bad", ["\r\n", "\n", "\r", "\x00", "\x0b", "\x7f"])
 @pytest.mark.parametrize("place", ["value", "name", "status"])
 def test_response_splitting_is_an_error(bad, place):
-    """A control byte in a header's name, its value or the status line is an error, and nothing is sent."""
+    """A control character in a header or the status line is an error, and nothing is sent."""
     header = (
         f"X-Any{bad}" if place == "name" else "X-Any",
         f"a{bad}Set-Cookie: b" if place == "value" else "a",
@@ -241,12 +239,12 @@ def test_response_splitting_is_an_error(bad, place):
     sent = []
     status = f"200 OK{bad}X: y" if place == "status" else "200 OK"
     with pytest.raises(normalize.BadResponseHeader):
-        levelled(text(status, headers=[header]))(environment(), lambda *given: sent.append(given))
+        normalized(text(status, headers=[header]))(environment(), lambda *arguments: sent.append(arguments))
     assert sent == []
 
 
-def test_second_start_forgets_the_length_of_the_first():
-    """An app that starts anew with its error page is measured by that page, not by what it began with."""
+def test_second_start_replaces_the_length():
+    """An app that replaces its response with an error page is measured by the Content-Length of that page."""
 
     def app(environ, start_response):
         start_response("200 OK", [("Content-Length", "1000")])
@@ -256,20 +254,20 @@ def test_second_start_forgets_the_length_of_the_first():
             start_response("500 Internal Server Error", [], (LookupError, error, None))
         return [b"error page"]
 
-    assert ask(levelled(app)).body == b"error page"
+    assert ask(normalized(app)).body == b"error page"
 
 
-def test_lazy_app_is_levelled_too():
-    """A generator that calls start_response with its first part is cut and checked like any other."""
+def test_generator_is_normalized():
+    """A generator, which calls start_response with its first part, is normalized too."""
 
     def app(environ, start_response):
         start_response("204 No Content", [])
         yield b"body"
 
-    assert ask(levelled(app)).body == b""
+    assert ask(normalized(app)).body == b""
 
 
-def test_file_wrapper_is_the_same_everywhere(tmp_path):
+def test_file_wrapper_accepts_any_file(tmp_path):
     """wsgi.file_wrapper sends any object with read(), and closes it."""
     (tmp_path / "file").write_bytes(b"x" * 100_000)
     file = open(tmp_path / "file", "rb")  # noqa: SIM115
@@ -278,13 +276,13 @@ def test_file_wrapper_is_the_same_everywhere(tmp_path):
         start_response("200 OK", [("Content-Length", "100000")])
         return environ["wsgi.file_wrapper"](file)
 
-    assert len(ask(levelled(app)).body) == 100_000
+    assert len(ask(normalized(app)).body) == 100_000
     assert file.closed
 
 
 @pytest.mark.parametrize("method, status", [("HEAD", "200 OK"), ("GET", "204 No Content")])
-def test_nothing_more_is_asked_of_a_body_that_is_not_sent(method, status):
-    """What an app would raise in the middle of a body that nobody gets changes nothing."""
+def test_body_that_is_not_sent_is_not_continued(method, status):
+    """An exception in the middle of a body that is not sent changes nothing."""
 
     def app(environ, start_response):
         start_response(status, [])
@@ -295,18 +293,18 @@ def test_nothing_more_is_asked_of_a_body_that_is_not_sent(method, status):
 
         return parts()
 
-    assert ask(levelled(app), method=method).status == status
+    assert ask(normalized(app), method=method).status == status
 
 
 @pytest.mark.parametrize("workers, threads", [("1", "1"), ("1", "4"), ("3", "1")])
-def test_concurrency_is_told_alike(workers, threads):
-    """wsgi.multiprocess and wsgi.multithread follow the settings, whatever the server says (PEP 3333)."""
-    told = {}
+def test_concurrency_follows_the_settings(workers, threads):
+    """wsgi.multiprocess and wsgi.multithread follow the settings on every server (PEP 3333)."""
+    passed_environ = {}
 
     def app(environ, start_response):
-        told.update(environ)
+        passed_environ.update(environ)
         return text("200 OK")(environ, start_response)
 
     wrapped = normalize.wrap(app, settings(WEB_CONCURRENCY=workers, WEB_THREADS=threads))
     ask(wrapped, **{"wsgi.multiprocess": workers == "1", "wsgi.multithread": threads == "1"})
-    assert (told["wsgi.multiprocess"], told["wsgi.multithread"]) == (workers != "1", threads != "1")
+    assert (passed_environ["wsgi.multiprocess"], passed_environ["wsgi.multithread"]) == (workers != "1", threads != "1")

@@ -1,4 +1,4 @@
-"""PRELOAD, on the real servers: how often the app is loaded, and what its processes share afterwards."""
+"""PRELOAD on the real servers: how often the app is loaded, and what its processes share afterwards."""
 
 import json
 import signal
@@ -14,7 +14,8 @@ from deploy.settings import ROOT, server_names
 from tests.support.ports import free_port
 from tests.support.wsgi import CLEAN, python
 
-FORK = [server for server in server_names() if server != "mod_wsgi"]  # Apache's processes load for themselves
+# Apache's processes load the app independently.
+FORKING_SERVERS = [server for server in server_names() if server != "mod_wsgi"]
 APP = """
 import gc, json, os, pathlib, random
 
@@ -24,9 +25,9 @@ with open(pathlib.Path(__file__).with_name("loads"), "a") as loads:
     loads.write("+")
 
 def app(environ, start_response):
-    told = {"pid": os.getpid(), "loaded_in": loaded_in, "was_told_of_the_fork": os.getpid() in forks,
-            "random": random.random(), "frozen": gc.get_freeze_count(), "collects": gc.isenabled()}
-    body = json.dumps(told).encode()
+    facts = {"pid": os.getpid(), "loaded_in": loaded_in, "knows_of_the_fork": os.getpid() in forks,
+             "random": random.random(), "frozen": gc.get_freeze_count(), "collects": gc.isenabled()}
+    body = json.dumps(facts).encode()
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]
 """
@@ -34,8 +35,8 @@ def app(environ, start_response):
 
 @contextmanager
 def served(folder, server: str, preload: str):
-    """The URL of APP under the server, as on a platform without Nginx, with two processes."""
-    (folder / "brought.py").write_text(APP)
+    """The URL of APP on the server, as on a platform without Nginx, with two worker processes."""
+    (folder / "custom.py").write_text(APP)
     port = str(free_port())
     env = {
         "PORT": port,
@@ -43,7 +44,7 @@ def served(folder, server: str, preload: str):
         "PRELOAD": preload,
         "WEB_CONCURRENCY": "2",
         "WEB_THREADS": "1",
-        "WSGI_APP": "brought:app",
+        "WSGI_APP": "custom:app",
         "PYTHONPATH": str(folder),
         "STATE_DIRECTORY": str(folder),
     }
@@ -54,48 +55,50 @@ def served(folder, server: str, preload: str):
             process.send_signal(signal.SIGTERM)
 
 
-def of_both(url: str) -> dict[int, list[dict]]:
-    """What the app tells, by process, as soon as both have answered."""
-    told, deadline = {}, time.monotonic() + 30
-    while len(told) < 2:
-        assert time.monotonic() < deadline, told
+def responses_by_process(url: str) -> dict[int, list[dict]]:
+    """The responses of the app by process, when both processes have answered."""
+    responses, deadline = {}, time.monotonic() + 30
+    while len(responses) < 2:
+        assert time.monotonic() < deadline, responses
         try:
             with urllib.request.urlopen(url, timeout=5) as response:
-                one = json.load(response)
-            told.setdefault(one["pid"], []).append(one)
+                answer = json.load(response)
+            responses.setdefault(answer["pid"], []).append(answer)
         except OSError:
-            time.sleep(0.05)  # not up yet
-    return told
+            time.sleep(0.05)  # not started yet
+    return responses
 
 
-@pytest.mark.parametrize("server", FORK)
-def test_on(server, tmp_path):
-    """The app is loaded once, by a process that serves nobody. The others know of the fork, each has random numbers of
-    its own, and none looks through the app's objects for garbage.
+@pytest.mark.parametrize("server", FORKING_SERVERS)
+def test_preload_on(server, tmp_path):
+    """The app is loaded once, by a process that answers no requests. The worker processes are informed of the fork,
+    have different random numbers, and exclude the app's objects from garbage collection.
     """
     with served(tmp_path, server, "on") as url:
-        told = of_both(url)
-    answers = [answer for some in told.values() for answer in some]
+        responses = responses_by_process(url)
+    answers = [answer for one_process in responses.values() for answer in one_process]
     assert (tmp_path / "loads").read_text() == "+"
-    assert {answer["loaded_in"] for answer in answers}.isdisjoint(told)
-    assert {answer["was_told_of_the_fork"] for answer in answers} == {True}
+    assert {answer["loaded_in"] for answer in answers}.isdisjoint(responses)
+    assert {answer["knows_of_the_fork"] for answer in answers} == {True}
     assert len({answer["random"] for answer in answers}) == len(answers)
     assert min(answer["frozen"] for answer in answers) > 10_000
     assert {answer["collects"] for answer in answers} == {True}
 
 
-@pytest.mark.parametrize("server", FORK)
-def test_off(server, tmp_path):
-    """Each process loads the app for itself, after one try before the server starts."""
+@pytest.mark.parametrize("server", FORKING_SERVERS)
+def test_preload_off(server, tmp_path):
+    """Each worker process loads the app, after deploy/start has loaded it once as a check."""
     with served(tmp_path, server, "off") as url:
-        told = of_both(url)
-    answers = [answer for some in told.values() for answer in some]
+        responses = responses_by_process(url)
+    answers = [answer for one_process in responses.values() for answer in one_process]
     assert (tmp_path / "loads").read_text() == "+" * 3
     assert {answer["pid"] == answer["loaded_in"] for answer in answers} == {True}
 
 
-def test_sample_can_be_preloaded(tmp_path):
-    """Once loaded it has no thread and no connection; one that is open at a fork all the same is not the child's."""
+def test_sample_app_can_be_preloaded(tmp_path):
+    """The loaded sample app has neither threads nor connections; a connection that is open at a fork is not used by the
+    child.
+    """
     code = """if 1:
         import os, sys, threading
         from app.wsgi import application, db

@@ -1,5 +1,5 @@
-"""deploy/middleware/trusted_proxies.py, allowed_hosts.py and static_files.py: client, scheme, host, and files
-without Nginx.
+"""deploy/middleware/trusted_proxies.py, allowed_hosts.py and static_files.py: client, scheme, host, and files without
+Nginx.
 """
 
 import re
@@ -14,11 +14,11 @@ from tests.support.wsgi import ask, echo, seen, settings, text
 
 
 def behind(count: int, **environ: str) -> dict:
-    """What the app sees with TRUSTED_PROXIES=count."""
+    """The environ that the app receives with TRUSTED_PROXIES=count."""
     return seen(trusted_proxies.wrap(echo, settings(TRUSTED_PROXIES=str(count))), **environ)
 
 
-# --- who asks, and by which scheme --------------------------------------------------------------------------
+# --- client and scheme --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -38,18 +38,18 @@ def behind(count: int, **environ: str) -> dict:
     ],
 )
 def test_client_is_counted_from_the_right(count, header, client):
-    """The client's address is the one that the outermost believed proxy saw; what a client invents is never
-    reached.
+    """The client's address is the one that the outermost trusted proxy saw; addresses that a client adds are
+    ignored.
     """
     assert behind(count, HTTP_X_FORWARDED_FOR=header)["REMOTE_ADDR"] == client
 
 
 def test_address_of_a_tcp_connection_stays():
-    """Where the server itself knows the peer, and nobody is believed, that is the client."""
+    """If the server knows the peer and no proxy is trusted, the peer is the client."""
     assert behind(0, REMOTE_ADDR="198.51.100.1", HTTP_X_FORWARDED_FOR="6.6.6.6")["REMOTE_ADDR"] == "198.51.100.1"
 
 
-@pytest.mark.parametrize("believed_by_the_server", ["http", "https"])
+@pytest.mark.parametrize("scheme_of_the_server", ["http", "https"])
 @pytest.mark.parametrize(
     ("count", "header", "scheme"),
     [
@@ -61,25 +61,23 @@ def test_address_of_a_tcp_connection_stays():
         (2, "https", "https"),
     ],
 )
-def test_scheme(count, header, scheme, believed_by_the_server):
-    """The scheme is what the believed proxy says, never what the WSGI server made of a client's header."""
+def test_scheme(count, header, scheme, scheme_of_the_server):
+    """The scheme is that of the trusted proxy, never the one that the WSGI server takes from a client's header."""
     app = trusted_proxies.wrap(scheme_app, settings(TRUSTED_PROXIES=str(count)))
-    more = {"HTTP_X_FORWARDED_PROTO": header, "wsgi.url_scheme": believed_by_the_server}
+    more = {"HTTP_X_FORWARDED_PROTO": header, "wsgi.url_scheme": scheme_of_the_server}
     assert ask(app, **more).body.decode() == scheme
 
 
 def scheme_app(environ, start_response):
-    """An app that answers with its scheme."""
+    """An app that answers with the scheme."""
     start_response("200 OK", [])
     return [environ["wsgi.url_scheme"].encode()]
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
-def test_path_prefix_and_host_come_from_nobodys_header(count):
-    """SCRIPT_NAME, which Gunicorn takes from a header, and the forwarded host, port and prefix change
-    nothing.
-    """
-    found = behind(
+def test_prefix_and_host_headers_are_ignored(count):
+    """SCRIPT_NAME, which Gunicorn takes from a header, and the forwarded host, port and prefix are ignored."""
+    passed_environ = behind(
         count,
         SCRIPT_NAME="/admin",
         HTTP_SCRIPT_NAME="/admin",
@@ -87,8 +85,12 @@ def test_path_prefix_and_host_come_from_nobodys_header(count):
         HTTP_X_FORWARDED_PORT="666",
         HTTP_X_FORWARDED_PREFIX="/evil",
     )
-    assert (found["SCRIPT_NAME"], found["HTTP_HOST"], found["PATH_INFO"]) == ("", "example.com", "/")
-    assert (found["SERVER_NAME"], found["SERVER_PORT"]) == ("example.com", "80")
+    assert (passed_environ["SCRIPT_NAME"], passed_environ["HTTP_HOST"], passed_environ["PATH_INFO"]) == (
+        "",
+        "example.com",
+        "/",
+    )
+    assert (passed_environ["SERVER_NAME"], passed_environ["SERVER_PORT"]) == ("example.com", "80")
 
 
 @pytest.mark.parametrize(
@@ -107,12 +109,10 @@ def test_path_prefix_and_host_come_from_nobodys_header(count):
         ("example.com:²", None, "example.com:²", "80"),
     ],
 )
-def test_server_name_and_port_are_those_of_the_address(host, proto, name, port):
-    """SERVER_NAME and SERVER_PORT are what the client has in its address bar, not a socket's or a
-    machine's.
-    """
-    found = behind(1, HTTP_HOST=host, HTTP_X_FORWARDED_PROTO=proto, SERVER_NAME="/run/x.sock", SERVER_PORT="")
-    assert (found["SERVER_NAME"], found["SERVER_PORT"]) == (name, port)
+def test_server_name_and_port(host, proto, name, port):
+    """SERVER_NAME and SERVER_PORT are those of the address in the browser, not a socket's or a machine's."""
+    passed_environ = behind(1, HTTP_HOST=host, HTTP_X_FORWARDED_PROTO=proto, SERVER_NAME="/run/x.sock", SERVER_PORT="")
+    assert (passed_environ["SERVER_NAME"], passed_environ["SERVER_PORT"]) == (name, port)
 
 
 # --- hosts --------------------------------------------------------------------------------------------------
@@ -145,14 +145,14 @@ def test_server_name_and_port_are_those_of_the_address(host, proto, name, port):
     ],
 )
 def test_only_allowed_hosts_are_served(allowed, host, served):
-    """The app answers to the hosts of ALLOWED_HOSTS, and 400 is the answer to all others."""
+    """Requests for the hosts of ALLOWED_HOSTS reach the app; all others get 400."""
     answer = ask(allowed_hosts.wrap(text(), settings(ALLOWED_HOSTS=allowed)), HTTP_HOST=host)
     assert answer.status == ("200 OK" if served else "400 Bad Request")
 
 
 @pytest.mark.parametrize(("path", "status"), [("/readyz", "200 OK"), ("/readyz/", "400 Bad Request")])
-def test_readiness_is_asked_by_address(path, status):
-    """READY_PATH is exempt, since containers and platforms ask it by address."""
+def test_readiness_is_exempt_from_allowed_hosts(path, status):
+    """READY_PATH is exempt, since containers and platforms send an IP address as the host."""
     assert (
         ask(allowed_hosts.wrap(text(), settings(ALLOWED_HOSTS="example.com")), path, HTTP_HOST="10.0.0.7").status
         == status
@@ -166,7 +166,7 @@ CSS = b"body { color: black }\n" * 100
 
 @pytest.fixture
 def built(tmp_path):
-    """A built folder of static files."""
+    """The assets of a folder of static files."""
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "site.css").write_bytes(CSS)
     assets.build(tmp_path / "source", tmp_path / "built")
@@ -174,13 +174,13 @@ def built(tmp_path):
 
 
 def fetch(built, path, port="8000", **more):
-    """A static file's answer, with the app answering 404 behind."""
+    """The response for a static file; the app behind the middleware answers 404."""
     app = static_files.wrap(text("404 Not Found"), settings(STATIC_ROOT=str(built), PORT=port))
     return ask(app, path, **{"wsgi.file_wrapper": FileWrapper}, **more)
 
 
 def test_files_are_served_only_with_port(built):
-    """Behind Nginx the app's process serves no files; with PORT it does."""
+    """The app serves static files only with PORT; otherwise Nginx does."""
     assert fetch(built, "/static/site.css", port="").status == "404 Not Found"
     answer = fetch(built, "/static/site.css")
     assert (answer.status, answer.body) == ("200 OK", CSS)
@@ -188,8 +188,8 @@ def test_files_are_served_only_with_port(built):
     assert answer.all("Access-Control-Allow-Origin") == []
 
 
-def test_app_without_static_files_needs_none(tmp_path):
-    """A brought app may have no static folder."""
+def test_app_without_static_files(tmp_path):
+    """A custom app may have no folder of static files."""
     assert fetch(tmp_path / "none", "/static/site.css").status == "404 Not Found"
 
 
@@ -198,8 +198,8 @@ def directives(value: str) -> set[str]:
     return {part.strip() for part in value.split(",")}
 
 
-def test_hashed_name_is_kept_for_ever(built):
-    """A hashed name may be cached for at least a year without asking, a plain one is asked for each time."""
+def test_hashed_name_is_cached_for_a_year(built):
+    """A hashed name may be cached for a year without revalidation; a plain name is revalidated each time."""
     hashed = directives(fetch(built, "/static/" + assets.hashed_name("site.css", CSS))["Cache-Control"])
     assert "immutable" in hashed and "public" in hashed
     (age,) = [int(part[8:]) for part in hashed if part.startswith("max-age=")]
@@ -210,7 +210,7 @@ def test_hashed_name_is_kept_for_ever(built):
 
 @pytest.mark.parametrize("name", ["site.css", assets.hashed_name("site.css", CSS)])
 def test_headers_are_those_of_nginx(built, name):
-    """The same names have the same headers with and without Nginx."""
+    """Each name has the same headers with and without Nginx."""
     conf = (ROOT / "nginx/conf.d/static-cache.conf").read_text()
     immutable, plain = re.search(r'"([^"]*immutable)"', conf)[1], re.search(r'default +"([^"]*)"', conf)[1]
     answer = fetch(built, f"/static/{name}")
@@ -219,14 +219,14 @@ def test_headers_are_those_of_nginx(built, name):
 
 
 def test_unchanged_file_is_304(built):
-    """A browser that asks again by ETag gets no second copy."""
+    """A conditional request with the current ETag gets 304."""
     tag = fetch(built, "/static/site.css")["ETag"]
     assert fetch(built, "/static/site.css", HTTP_IF_NONE_MATCH=tag).status[:3] == "304"
 
 
 @pytest.mark.parametrize("coding", ["br", "gzip"])
 def test_precompressed_siblings_are_sent(built, coding):
-    """A browser that takes compressed files gets them, and caches are told so."""
+    """Clients that accept compression get the compressed sibling, with Vary for caches."""
     answer = fetch(built, "/static/site.css", HTTP_ACCEPT_ENCODING=coding)
     assert (answer["Content-Encoding"], answer["Vary"]) == (coding, "Accept-Encoding")
     assert len(answer.body) == int(answer["Content-Length"]) < len(CSS)
@@ -236,5 +236,5 @@ def test_precompressed_siblings_are_sent(built, coding):
     "path", ["/static/../source/site.css", "/static/..%2fsource/site.css", "/static/", "/static/none"]
 )
 def test_nothing_else_is_served(built, path):
-    """Only files of the folder are served; everything else is the app's."""
+    """Only files of the folder are served; other paths get 404."""
     assert fetch(built, path).status == "404 Not Found"

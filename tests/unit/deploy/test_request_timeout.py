@@ -1,6 +1,4 @@
-"""deploy/middleware/request_timeout.py, each test in a process of its own: a watchdog ends more than the test it is
-for.
-"""
+"""deploy/middleware/request_timeout.py; each test runs in a process of its own, because the watchdog may end it."""
 
 import json
 
@@ -29,16 +27,14 @@ PROLOGUE = """if 1:
 
 
 def run(code: str, status: int = 0) -> tuple[list[str], list[dict]]:
-    """What the code printed, and the log lines of its process."""
+    """The lines that the code printed, and the log lines of its process."""
     done = python(PROLOGUE + code)
     assert done.returncode == status, done.stderr
     return done.stdout.splitlines(), [json.loads(line) for line in done.stderr.splitlines() if line[:1] == "{"]
 
 
 def test_stuck_request_is_504():
-    """A request stuck in Python is ended with 504 in time, and the log has its label and where it was
-    stuck.
-    """
+    """A request that is stuck in Python gets 504 in time, and its label and stack are logged."""
     printed, log = run("""
     def stuck(environ, start_response):
         spin_in_python()
@@ -53,8 +49,8 @@ def test_stuck_request_is_504():
     assert "spin_in_python" in line["traceback"]
 
 
-def test_except_exception_does_not_swallow_it():
-    """An app that catches Exception is ended all the same."""
+def test_except_exception_does_not_catch_it():
+    """An app that catches Exception is interrupted too."""
     printed, _ = run("""
     def stubborn(environ, start_response):
         while True:
@@ -68,10 +64,10 @@ def test_except_exception_does_not_swallow_it():
 
 
 def test_request_that_cannot_be_interrupted_ends_its_process():
-    """A request stuck in C code takes its worker process with it, so that the server starts a new one."""
+    """A request that is stuck in C code ends its worker process, so that the server starts a new one."""
     printed, log = run(
         """
-    request_timeout.TO_EXIT = 0.05
+    request_timeout.EXIT_DELAY = 0.05
     ask(wrap(lambda environ, start_response: time.sleep(30)), "/slow")
     print("still here")
     """,
@@ -81,13 +77,11 @@ def test_request_that_cannot_be_interrupted_ends_its_process():
     assert log[-1]["level"] == "CRITICAL" and "GET /slow" in log[-1]["message"]
 
 
-def test_watchdog_that_is_stuck_itself_has_a_last_resort():
-    """C code that holds the GIL, so that not even the watchdog runs, is ended by faulthandler's own
-    thread.
-    """
+def test_stuck_watchdog_is_ended_by_faulthandler():
+    """C code that holds the GIL, and so blocks the watchdog, is ended by the thread of faulthandler."""
     _, log = run(
         """
-    request_timeout.TO_FAULTHANDLER = 0.2
+    request_timeout.FAULTHANDLER_DELAY = 0.2
     import re
     ask(wrap(lambda environ, start_response: re.match(r"(a|aa)+$", "a" * 60 + "b")), "/slow")
     """,
@@ -96,8 +90,8 @@ def test_watchdog_that_is_stuck_itself_has_a_last_resort():
     assert log == []
 
 
-def test_stream_that_goes_on_is_not_ended():
-    """A response may take as long as it likes while parts keep coming."""
+def test_continuing_stream_is_not_interrupted():
+    """A response may take any time while parts keep coming."""
     printed, log = run("""
     def parts():
         for number in range(6):
@@ -108,8 +102,8 @@ def test_stream_that_goes_on_is_not_ended():
     assert (printed, log) == (["6"], [])
 
 
-def test_slow_reader_is_not_the_apps_fault():
-    """Time in which the client reads, between two parts, does not count."""
+def test_slow_client_is_not_counted():
+    """Time spent waiting for a slow client between two parts is not counted."""
     printed, log = run("""
     body = wrap(app(lambda: iter([b"1", b"2"])))({"REQUEST_METHOD": "GET", "PATH_INFO": "/"}, lambda *a: None)
     for part in body:
@@ -119,10 +113,8 @@ def test_slow_reader_is_not_the_apps_fault():
     assert (printed, log) == (["b'1'", "b'2'"], [])
 
 
-def test_stuck_stream_is_cut():
-    """A response that gets stuck between two parts is cut: the server sees an exception, the log the
-    stack.
-    """
+def test_stuck_stream_is_interrupted():
+    """A response that is stuck between two parts ends with an exception for the server, and its stack is logged."""
     printed, log = run("""
     def parts():
         yield b"1"
@@ -132,14 +124,14 @@ def test_stuck_stream_is_cut():
     except TimeoutError as error:
         print(error)
     """)
-    assert len(printed) == 1 and "within the deadline" in printed[0]
+    assert len(printed) == 1 and "within REQUEST_TIMEOUT" in printed[0]
     assert "spin_in_python" in log[0]["traceback"]
 
 
-def test_stuck_close_is_ended():
-    """Code that the app runs after its response, in close(), holds a thread no longer than any other."""
+def test_stuck_close_is_interrupted():
+    """Code that the app runs after its response, in close(), is interrupted too."""
     printed, log = run("""
-    request_timeout.TO_EXIT = 0.5
+    request_timeout.EXIT_DELAY = 0.5
     class Body:
         def __iter__(self):
             return iter([b"1"])
@@ -155,8 +147,8 @@ def test_stuck_close_is_ended():
     assert float(printed[0]) < 1.5
 
 
-def test_close_reaches_the_app():
-    """The body's close() is called, once."""
+def test_close_is_called_once():
+    """The body's close() is called once."""
     printed, _ = run("""
     class Body:
         def __iter__(self):
@@ -169,7 +161,7 @@ def test_close_reaches_the_app():
 
 
 def test_no_thread_before_the_first_request():
-    """Each worker process starts its own watchdog with its first request: one made before the fork would be
+    """Each worker process starts its own watchdog with its first request: a thread from before the fork would be
     lost.
     """
     printed, _ = run("""
@@ -186,11 +178,11 @@ def test_no_thread_before_the_first_request():
     ask(wrapped)
     print(names())
     """)
-    assert printed == ["['MainThread']", "['MainThread', 'deadline']", "['MainThread', 'deadline']"]
+    assert printed == ["['MainThread']", "['MainThread', 'request-timeout']", "['MainThread', 'request-timeout']"]
 
 
-def test_app_may_fork():
-    """A process that the app forks while the watchdog runs gets one of its own, and can end."""
+def test_app_can_fork():
+    """A process that the app forks while the watchdog runs gets a watchdog of its own, and can exit."""
     printed, _ = run("""
     import os, warnings
     warnings.simplefilter("ignore")
@@ -200,7 +192,7 @@ def test_app_may_fork():
     child = os.fork()
     if child == 0:
         ask(wrapped)
-        sys.exit(sum(thread.name == "deadline" for thread in threading.enumerate()))
+        sys.exit(sum(thread.name == "request-timeout" for thread in threading.enumerate()))
     end = time.monotonic() + 2
     done = 0
     while not done and time.monotonic() < end:
@@ -214,8 +206,8 @@ def test_app_may_fork():
     assert printed == ["True 1"]
 
 
-def test_normal_request_never_sees_a_late_exception():
-    """Among thousands of requests that end just as the deadline comes, none is hit after it has ended."""
+def test_finished_request_never_gets_the_exception():
+    """Of thousands of requests that finish just at the timeout, none gets the exception after it has finished."""
     printed, _ = run("""
     import random
     request_timeout.TICK = 0.0001
@@ -224,7 +216,7 @@ def test_normal_request_never_sees_a_late_exception():
     raise_in = request_timeout._raise_in
     def raise_later(thread, exception):
         if exception:
-            time.sleep(0.0005)  # the watchdog loses the CPU between its look and its deed
+            time.sleep(0.0005)  # the watchdog loses the CPU between its check and the exception
         raise_in(thread, exception)
     request_timeout._raise_in = raise_later
     def busy(environ, start_response):
@@ -237,7 +229,7 @@ def test_normal_request_never_sees_a_late_exception():
         while time.monotonic() < end:
             try:
                 statuses.append(ask(wrapped).status[:3])
-                spin_in_python(0.001)  # the server's own work between two requests
+                spin_in_python(0.001)  # the work of the server between two requests
             except BaseException as error:
                 late.append(repr(error))
     threads = [threading.Thread(target=serve) for _ in range(4)]

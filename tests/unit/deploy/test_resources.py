@@ -1,4 +1,4 @@
-"""deploy/resources.py: what the container may use, read from files as the kernel writes them."""
+"""deploy/resources.py: the limits of the container, read from files in the format of the kernel."""
 
 import os
 
@@ -12,7 +12,7 @@ HOST = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 @pytest.fixture
 def cgroup(tmp_path, monkeypatch):
-    """A function that writes cgroup files, on a machine of eight CPUs."""
+    """Return a function that writes cgroup files, on a machine with eight CPUs."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
 
     def write(**files: str):
@@ -43,7 +43,7 @@ def cgroup(tmp_path, monkeypatch):
     ],
 )
 def test_cpus(cgroup, files, cpus):
-    """CPUs are those of the affinity, cut by the quota of cgroup v2 or v1, and never fewer than one."""
+    """The CPUs are those of the affinity, limited by the quota of cgroup v2 or v1, and at least one."""
     assert resources.cpus(cgroup(**files)) == cpus
 
 
@@ -59,7 +59,7 @@ def test_cpus(cgroup, files, cpus):
     ],
 )
 def test_memory(cgroup, files, memory):
-    """Memory is the host's, cut by the limit of cgroup v2 or v1."""
+    """The memory is the machine's, limited by cgroup v2 or v1."""
     assert resources.memory(cgroup(**files)) == memory
 
 
@@ -75,13 +75,13 @@ def test_memory(cgroup, files, memory):
     ],
 )
 def test_default_workers(cgroup, files, workers):
-    """One worker for each CPU as far as memory reaches, and at least one."""
+    """There is one worker process per CPU if memory suffices, and at least one."""
     assert resources.default_workers(cgroup(**files)) == workers
 
 
 @pytest.mark.parametrize(("content", "backlog"), [("128", 128), ("4096", 1024), ("", 1024), (None, 1024)])
 def test_backlog(tmp_path, content, backlog):
-    """The backlog is what is wanted, or what the kernel allows where that is less."""
+    """The backlog is the requested one, or the maximum of the kernel if that is less."""
     if content is not None:
         (tmp_path / "somaxconn").write_text(content)
     assert resources.backlog(1024, tmp_path / "somaxconn") == backlog

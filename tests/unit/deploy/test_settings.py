@@ -1,5 +1,7 @@
-"""deploy/settings.py: defaults, NAME_FILE, and an error that says what to type."""
+"""deploy/settings.py: defaults, NAME_FILE, errors with a fix, and the export to the process environment."""
 
+import inspect
+import os
 from pathlib import Path
 
 import pytest
@@ -8,32 +10,41 @@ from deploy import resources
 from deploy.errors import StackError, StackErrors
 from deploy.setting_checks import size_in_bytes
 from deploy.settings import (
+    COMPOSE_ONLY,
     LOG_LEVELS,
     MAX_SHUTDOWN_GRACE,
     ROOT,
+    SAMPLE,
     SETTINGS,
+    export_settings,
     load_settings,
     require_server_program,
     server_names,
     socket_path,
 )
 
-NAMES = [variable.name for variable in SETTINGS]
-# What another variable must be before this one can be set.
-NEEDS = {"SMTP_URL": {"ALLOWED_HOSTS": "example.com"}}
+NAMES = [setting.name for setting in SETTINGS]
+every_setting = pytest.mark.parametrize("setting", SETTINGS, ids=NAMES)
+# Settings that another setting requires.
+REQUIRED = {"SMTP_URL": {"ALLOWED_HOSTS": "example.com"}}
 
 
-def problems(only: set[str] | None = None, **environ: str) -> list[StackError]:
-    """What load() has to say about this environment."""
-    with pytest.raises(StackErrors) as error:
+def load(name: str, **environ: str) -> str:
+    """The value of one setting, in whichever group it is."""
+    return load_settings(environ, {name})[name]
+
+
+def errors(only: set[str] | None = None, **environ: str) -> list[StackError]:
+    """The errors of load_settings() for this environment."""
+    with pytest.raises(StackErrors) as raised:
         load_settings(environ, only)
-    return error.value.errors
+    return raised.value.errors
 
 
-def test_every_variable_has_a_value_without_any_setting():
-    """An empty environment is a complete configuration."""
+def test_empty_environment_is_a_complete_configuration():
+    """Every setting has a default; without `only` those that Compose alone reads are left out."""
     values = load_settings({})
-    assert list(values) == NAMES
+    assert list(values) == [setting.name for setting in SETTINGS if setting.group not in COMPOSE_ONLY]
     assert values["WSGI_SERVER"] == "gunicorn"
     assert values["WSGI_APP"] == "app.wsgi:application"
     assert values["READY_PATH"] == "/readyz"
@@ -47,17 +58,21 @@ def test_every_variable_has_a_value_without_any_setting():
     assert values["PORT"] == values["SECRET_KEY"] == ""
 
 
-@pytest.mark.parametrize("variable", SETTINGS, ids=NAMES)
-def test_empty_means_unset(variable):
-    """An empty value counts as unset, so that Compose can pass every name on."""
-    assert load_settings({variable.name: "", f"{variable.name}_FILE": ""}) == load_settings({})
+@every_setting
+def test_empty_means_unset(setting):
+    """An empty value counts as unset, as in `.env` and on platforms that cannot remove a setting."""
+    empty = {setting.name: "", f"{setting.name}_FILE": ""}
+    assert load_settings(empty) == load_settings({})
+    assert load(setting.name, **empty) == load(setting.name)
 
 
-@pytest.mark.parametrize("variable", SETTINGS, ids=NAMES)
-def test_default_and_declaration_are_whole(variable):
-    """Each variable has a meaning, a shown default and a check that its own default passes."""
-    assert variable.meaning and variable.shown and variable.example
-    assert variable.check(load_settings({})[variable.name]) == ""
+@every_setting
+def test_declaration_is_complete(setting):
+    """Each setting has a group, a meaning, an example, and a default that is valid and described."""
+    assert setting.group and setting.meaning and setting.example
+    assert setting.default_text or not callable(setting.default)
+    default = load(setting.name)
+    assert default == "" or setting.check(default) == ""
 
 
 @pytest.mark.parametrize(
@@ -80,6 +95,10 @@ def test_default_and_declaration_are_whole(variable):
         ("MAX_BODY_SIZE", "1k"),
         ("MAX_BODY_SIZE", "20M"),
         ("MAX_BODY_SIZE", "4g"),
+        ("WEB_MEMORY", "1g"),
+        ("TMP_SIZE", "1048576"),
+        ("HTTP_BIND", "127.0.0.1"),
+        ("HTTP_BIND", "[::1]"),
         ("ALLOWED_HOSTS", "example.com"),
         ("ALLOWED_HOSTS", ".example.com, a-b.example.org localhost 127.0.0.1"),
         ("ALLOWED_HOSTS", "*"),
@@ -101,24 +120,24 @@ def test_default_and_declaration_are_whole(variable):
         ("RELEASE", "v1.2"),
     ],
 )
-def test_good_value_is_taken_as_it_is(name, value):
-    """A value that is allowed comes out of load() unchanged."""
-    assert load_settings({name: value} | NEEDS.get(name, {}))[name] == value
+def test_valid_value_is_returned_unchanged(name, value):
+    """load_settings() returns a valid value as it is."""
+    assert load(name, **{name: value}, **REQUIRED.get(name, {})) == value
 
 
-@pytest.mark.parametrize("variable", SETTINGS, ids=NAMES)
-def test_example_is_a_good_value(variable):
-    """What an error tells people to type is itself accepted."""
-    environ = {variable.name: variable.example} | NEEDS.get(variable.name, {})
-    assert load_settings(environ)[variable.name] == variable.example
+@every_setting
+def test_example_is_valid(setting):
+    """The example that an error suggests is itself valid."""
+    environ = {setting.name: setting.example} | REQUIRED.get(setting.name, {})
+    assert load(setting.name, **environ) == setting.example
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "what"),
+    ("name", "value", "error"),
     [
         ("WSGI_SERVER", "waitress", ", ".join(server_names())),
-        ("WSGI_SERVER", "../servers/uwsgi", "is no WSGI server"),
-        ("WSGI_SERVER", "Gunicorn", "is no WSGI server"),
+        ("WSGI_SERVER", "../servers/uwsgi", "is not one of"),
+        ("WSGI_SERVER", "Gunicorn", "is not one of"),
         *(
             ("WSGI_APP", value, "neither module:callable nor module:factory()")
             for value in (
@@ -132,7 +151,7 @@ def test_example_is_a_good_value(variable):
                 "a:b()()",
             )
         ),
-        *(("READY_PATH", value, "no URL path") for value in ("readyz", "/a b", "/a\nb", "http://h/", "/é")),
+        *(("READY_PATH", value, "is not a URL path") for value in ("readyz", "/a b", "/a\nb", "http://h/", "/é")),
         *(
             (name, value, "not a whole number")
             for name in (
@@ -171,12 +190,18 @@ def test_example_is_a_good_value(variable):
         ("PORT", "0", "not between"),
         ("PORT", "65536", "not between"),
         ("HTTP_PORT", "0", "not between"),
-        *(("MAX_BODY_SIZE", value, "is no size") for value in ("ten", "10mb", "10 m", "-1", "1.5m", "m", "٣m", "10t")),
+        *(
+            ("MAX_BODY_SIZE", value, "is not a size")
+            for value in ("ten", "10mb", "10 m", "-1", "1.5m", "m", "٣m", "10t")
+        ),
         *(("MAX_BODY_SIZE", value, "not between 1k and 4g") for value in ("0", "0m", "1023", "5g", "4097m")),
-        *(("RATE_LIMITS", value, "neither on nor off") for value in ("yes", "0", "On")),
+        ("WEB_MEMORY", "63m", "not between 64m and 1024g"),
+        *(("HTTP_BIND", value, "is not an IP address") for value in ("localhost", "1.2.3", "127.0.0.1:80")),
+        *(("HTTP_BIND", value, "stands in brackets") for value in ("::1", "[127.0.0.1]")),
+        *(("RATE_LIMITS", value, "is not one of: on, off") for value in ("yes", "0", "On")),
         *(("REDIS_URL", value, "does not start with redis://") for value in ("host:6379", "http://host", "redis://")),
         *(
-            ("CORS_ORIGINS", value, "no origin")
+            ("CORS_ORIGINS", value, "is not an origin")
             for value in (
                 "app.example.com",
                 "https://app.example.com/",
@@ -186,7 +211,7 @@ def test_example_is_a_good_value(variable):
             )
         ),
         *(
-            ("ALLOWED_HOSTS", value, "no host name")
+            ("ALLOWED_HOSTS", value, "is not a host name")
             for value in (
                 "https://example.com",
                 "example.com:8080",
@@ -205,77 +230,94 @@ def test_example_is_a_good_value(variable):
         ),
         *(("SMTP_URL", value, "start with") for value in ("mail.example.com", "u:hunter2@h", "http://u:hunter2@h")),
         *(("SMTP_URL", f"smtp://u:hunter2@{rest}", "port") for rest in ("h:0", "h:x", "[::1", ":25")),
-        *(("MAIL_FROM", value, "is no email address") for value in ("tripod", "a@b@c", "Tripod <a@example.com>")),
+        *(("MAIL_FROM", value, "is not an email address") for value in ("tripod", "a@b@c", "Tripod <a@example.com>")),
         *(("SECRET_KEY", value, f"only {len(value)} characters") for value in ("hunter2", "hunter2hunter2h")),
         *(("LOG_LEVEL", value, ", ".join(LOG_LEVELS)) for value in ("verbose", "INFO", "20")),
         *(
-            (name, "relative/path", "no absolute path")
+            (name, "relative/path", "is not an absolute path")
             for name in ("STATE_DIRECTORY", "RUNTIME_DIRECTORY", "STATIC_ROOT", "ASSETS_DIRECTORY")
         ),
     ],
 )
-def test_bad_value_is_named_with_a_way_out(name, value, what):
-    """A bad value gives one problem that names the variable, says what is wrong and why, and what to type."""
-    (problem,) = problems(**{name: value})
-    assert problem.error.startswith(f"{name}: ")
-    assert what in problem.error
-    assert all((problem.error, problem.cause, problem.fix))
-    assert f"{name}=" in problem.fix
-    for part in (problem.error, problem.cause, problem.fix):
-        assert part in str(problem)
-    assert "hunter2" not in str(problem), "a secret must not be repeated"
+def test_invalid_value_is_reported_with_a_fix(name, value, error):
+    """An invalid value is one error that names the setting, the cause and a fix, but no secret."""
+    (raised,) = errors({name}, **{name: value})
+    assert raised.error.startswith(f"{name}: ")
+    assert error in raised.error
+    assert all((raised.error, raised.cause, raised.fix))
+    assert f"{name}=" in raised.fix
+    for part in (raised.error, raised.cause, raised.fix):
+        assert part in str(raised)
+    assert "hunter2" not in str(raised), "a secret must not be repeated"
 
 
-def test_all_problems_come_at_once():
-    """Everything that is wrong is said at once, in one error."""
-    bad = {"WSGI_SERVER": "x", "WSGI_APP": "x", "PORT": "x", "DATABASE_URL": "x", "SECRET_KEY_FILE": "/none"}
-    found = problems(**bad)
-    assert sorted(problem.error.split(":")[0] for problem in found) == sorted(bad)
-    assert all(str(problem) in str(StackErrors(found)) for problem in found)
+def test_all_errors_are_reported_at_once():
+    """All invalid settings are reported in one error."""
+    invalid = {"WSGI_SERVER": "x", "WSGI_APP": "x", "PORT": "x", "DATABASE_URL": "x", "SECRET_KEY_FILE": "/none"}
+    raised = errors(**invalid)
+    assert sorted(error.error.split(":")[0] for error in raised) == sorted(invalid)
+    assert all(str(error) in str(StackErrors(raised)) for error in raised)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_name_file_gives_the_value(name, tmp_path):
-    """Any NAME may come from the file that NAME_FILE names, without the white space around it."""
-    example = next(variable.example for variable in SETTINGS if variable.name == name)
+@every_setting
+def test_name_file_contains_the_value(setting, tmp_path):
+    """Any NAME can be read from the file of NAME_FILE, without the white space around it."""
     file = tmp_path / "secret"
-    file.write_text(f"\n {example}\n\n")
-    assert load_settings({f"{name}_FILE": str(file)} | NEEDS.get(name, {}))[name] == example
+    file.write_text(f"\n {setting.example}\n\n")
+    environ = {f"{setting.name}_FILE": str(file)} | REQUIRED.get(setting.name, {})
+    assert load(setting.name, **environ) == setting.example
 
 
-def test_name_wins_over_name_file(tmp_path):
-    """Where both are set, NAME counts and the file is not even read."""
+def test_name_has_precedence_over_name_file(tmp_path):
+    """If both are set, NAME is used and the file is not read."""
     assert load_settings({"LOG_LEVEL": "debug", "LOG_LEVEL_FILE": str(tmp_path / "none")})["LOG_LEVEL"] == "debug"
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe\x00", "folder"], ids=["missing", "not UTF-8", "folder"])
-def test_unreadable_name_file_is_a_problem(content, tmp_path):
-    """A NAME_FILE that can't be read is named itself; nothing falls back to the default in silence."""
+def test_unreadable_name_file_is_an_error(content, tmp_path):
+    """A NAME_FILE that cannot be read is an error; the default is not used silently."""
     file = tmp_path if content == "folder" else tmp_path / "secret"
     if isinstance(content, bytes):
         file.write_bytes(content)
-    (problem,) = problems(SECRET_KEY_FILE=str(file))
-    assert problem.error.startswith("SECRET_KEY_FILE: ")
-    assert str(file) in problem.error
-    assert problem.cause and "SECRET_KEY" in problem.fix
+    (error,) = errors(SECRET_KEY_FILE=str(file))
+    assert error.error.startswith("SECRET_KEY_FILE: ")
+    assert str(file) in error.error
+    assert error.cause and "SECRET_KEY" in error.fix
 
 
-def test_bad_content_of_a_name_file_is_checked_too(tmp_path):
-    """A value from a file passes the same check as one from the environment."""
+def test_empty_name_file_is_an_error(tmp_path):
+    """An empty file is an error: a lost secret must not silently lead to another database or a new key."""
+    (tmp_path / "url").write_text("\n")
+    (error,) = errors(DATABASE_URL_FILE=str(tmp_path / "url"))
+    assert error.error.startswith("DATABASE_URL_FILE: ") and "is empty" in error.error
+
+
+def test_value_of_a_name_file_is_checked(tmp_path):
+    """A value from a file passes the same check as a value from the environment."""
     (tmp_path / "key").write_text("short")
-    (problem,) = problems(SECRET_KEY_FILE=str(tmp_path / "key"))
-    assert problem.error.startswith("SECRET_KEY: ")
+    (error,) = errors(SECRET_KEY_FILE=str(tmp_path / "key"))
+    assert error.error.startswith("SECRET_KEY: ")
 
 
-def test_only_leaves_the_others_out():
-    """`only` gives just the variables named, and others may be as wrong as they like."""
+def test_only_ignores_the_other_settings():
+    """`only` returns the named settings, and ignores invalid values of the others."""
     assert load_settings({"LOG_LEVEL": "debug", "PORT": "x"}, {"LOG_LEVEL"}) == {"LOG_LEVEL": "debug"}
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_only_works_for_each_variable_alone(name):
-    """Each variable can be asked for alone and has the same value as among all of them."""
-    assert load_settings({}, {name}) == {name: load_settings({})[name]}
+@every_setting
+def test_only_returns_the_same_value(setting):
+    """A setting has the same value alone as among all settings."""
+    alone = load_settings({}, {setting.name})
+    assert list(alone) == [setting.name]
+    if setting.group not in COMPOSE_ONLY:
+        assert alone[setting.name] == load_settings({})[setting.name]
+
+
+def test_custom_app_may_use_the_names_of_the_sample():
+    """Settings of the sample app alone are neither checked nor returned for a custom app."""
+    environ = {"WSGI_APP": "shop:app", "RATE_LIMITS": "100/h", "MAIL_FROM": "The Shop"}
+    names = [setting.name for setting in SETTINGS if setting.group == SAMPLE]
+    assert names and not set(names) & set(load_settings(environ))
 
 
 @pytest.mark.parametrize(
@@ -289,66 +331,59 @@ def test_only_works_for_each_variable_alone(name):
         ("4g", 4 * 1024**3),
     ],
 )
-def test_sizes_are_those_of_nginx(text, size):
-    """k, m and g mean powers of 1024, as in Nginx."""
+def test_sizes_are_read_as_by_nginx(text, size):
+    """k, m and g are powers of 1024, as for Nginx."""
     assert size_in_bytes(text) == size
 
 
-def test_sqlite_follows_the_state_directory():
-    """The embedded database lies where the state is."""
+def test_sqlite_is_in_the_state_directory():
+    """The default database is a file in STATE_DIRECTORY."""
     assert load_settings({"STATE_DIRECTORY": "/data"})["DATABASE_URL"] == "sqlite:////data/app.db"
 
 
-def test_default_database_is_what_the_postgres_profile_left(monkeypatch):
-    """Where the profile `postgres` has left its address, that is the default; DATABASE_URL still wins."""
+def test_default_database_is_that_of_the_postgres_profile(monkeypatch):
+    """After a start with the profile `postgres` its URL is the default; DATABASE_URL has precedence."""
     real = Path.read_text
-    address = {"/run/postgresql/database_url": "postgresql:///tripod?host=/run/postgresql\n"}
-    monkeypatch.setattr(Path, "read_text", lambda self, *a, **k: address.get(str(self)) or real(self, *a, **k))
+    urls = {"/run/postgresql/database_url": "postgresql:///tripod?host=/run/postgresql\n"}
+    monkeypatch.setattr(Path, "read_text", lambda self, *a, **k: urls.get(str(self)) or real(self, *a, **k))
     assert load_settings({})["DATABASE_URL"] == "postgresql:///tripod?host=/run/postgresql"
     assert load_settings({"DATABASE_URL": "sqlite:////x.db"})["DATABASE_URL"] == "sqlite:////x.db"
 
 
 @pytest.mark.parametrize(("app", "command"), [("app.wsgi:application", "app.migrations"), ("mine:app", "")])
 def test_only_the_sample_app_has_a_release_command(app, command):
-    """The sample's migrations are not run for an app that somebody brings."""
+    """The migrations of the sample app do not run for a custom app."""
     assert command in load_settings({"WSGI_APP": app})["RELEASE_COMMAND"]
     assert command or load_settings({"WSGI_APP": app})["RELEASE_COMMAND"] == "true"
 
 
-def test_a_brought_app_may_have_the_samples_name():
-    """An app of APP_DIR that is called like the sample has no migrations of the sample."""
+def test_custom_app_with_the_name_of_the_sample_app():
+    """An app of APP_DIR is a custom app, even if its module has the name of the sample app's."""
     assert load_settings({"APP_DIR": "../mine"})["RELEASE_COMMAND"] == "true"
 
 
-def test_default_workers_are_always_allowed(monkeypatch):
-    """A machine with more CPUs than WEB_CONCURRENCY may say still starts without any setting."""
+def test_default_workers_are_valid(monkeypatch):
+    """A machine with more CPUs than the maximum of WEB_CONCURRENCY starts without any setting."""
     monkeypatch.setattr(resources, "cpus", lambda *a: 384)
     monkeypatch.setattr(resources, "memory", lambda *a: 10**12)
     assert int(load_settings({})["WEB_CONCURRENCY"]) <= 384
 
 
 def test_servers_are_the_folders():
-    """The valid values of WSGI_SERVER are the folders of deploy/servers, none more and none less."""
+    """The valid values of WSGI_SERVER are exactly the folders of deploy/servers."""
     folders = sorted(path.name for path in (ROOT / "deploy/servers").iterdir() if path.is_dir())
     assert server_names() == folders
 
 
-def test_socket_is_named_by_host():
+def test_socket_is_named_after_the_host():
     """Each container has a socket of its own in the shared folder."""
     path = Path(socket_path({"RUNTIME_DIRECTORY": "/run/tripod"}))
     assert path.parent == Path("/run/tripod")
     assert path.suffix == ".sock" and path.name != "current.sock"
 
 
-def test_empty_file_is_a_problem(tmp_path):
-    """An empty file is no value: a lost secret must not become another database or a new key in silence."""
-    (tmp_path / "url").write_text("\n")
-    (problem,) = problems(DATABASE_URL_FILE=str(tmp_path / "url"))
-    assert problem.error.startswith("DATABASE_URL_FILE: ") and "is empty" in problem.error
-
-
 def test_server_without_its_program_is_refused(tmp_path, monkeypatch):
-    """A server whose program is not installed is refused with those that are; the others run."""
+    """A server whose program is not installed is an error that suggests the installed ones."""
     (tmp_path / "uwsgi").write_text("#!/bin/sh\n")
     (tmp_path / "uwsgi").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -357,12 +392,28 @@ def test_server_without_its_program_is_refused(tmp_path, monkeypatch):
         require_server_program("mod_wsgi")
 
 
-def test_mailed_links_lead_to_known_hosts_only():
-    """With SMTP_URL the hosts must be named, else a stranger could choose where a mailed link leads."""
+def test_mailed_links_require_allowed_hosts():
+    """With SMTP_URL the hosts must be named; otherwise an attacker could choose the host of a mailed link."""
     mail = {"SMTP_URL": "smtp://mail.example.com"}
     for environ in (mail, mail | {"ALLOWED_HOSTS": "example.com,*"}):
-        (problem,) = problems(**environ)
-        assert problem.error.startswith("ALLOWED_HOSTS: ") and "SMTP_URL is set" in problem.error
-    assert load_settings(mail | NEEDS["SMTP_URL"])["SMTP_URL"] == mail["SMTP_URL"]
-    assert load_settings(mail | {"APP_DIR": "../shop"})["ALLOWED_HOSTS"] == "*"  # another app may send no links
-    assert load_settings(mail, {"MAX_BODY_SIZE"})  # Nginx asks for what it reads, and gets only that
+        (error,) = errors(**environ)
+        assert error.error.startswith("ALLOWED_HOSTS: ") and "SMTP_URL is set" in error.error
+    assert load_settings(mail | REQUIRED["SMTP_URL"])["SMTP_URL"] == mail["SMTP_URL"]
+    assert load_settings(mail | {"APP_DIR": "../shop"})["ALLOWED_HOSTS"] == "*"  # a custom app may mail no links
+    assert load_settings(mail, {"MAX_BODY_SIZE"})  # Nginx loads only the settings that it reads
+
+
+def test_export_sets_values_and_removes_empty_ones():
+    """Settings with a value are set in the environment, and those without one are not set at all."""
+    environ = {"PORT": "", "LOG_LEVEL": "debug", "SHOP": "", "SMTP_URL_FILE": ""}
+    settings = load_settings(environ)
+    export_settings(settings, environ)
+    assert "PORT" not in environ and "SMTP_URL" not in environ
+    assert environ["LOG_LEVEL"] == "debug" and environ["WEB_THREADS"] == "4"
+    assert environ["SHOP"] == "", "not a setting"
+    assert load_settings(environ) == settings, "the server's processes load the same settings"
+
+
+def test_export_is_to_the_environment_of_the_process():
+    """Without a second argument the settings are exported to os.environ."""
+    assert inspect.signature(export_settings).parameters["environ"].default is os.environ

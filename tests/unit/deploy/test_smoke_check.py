@@ -1,4 +1,4 @@
-"""deploy/smoke_check.py: what a container that stands by must answer before Nginx is pointed at it."""
+"""deploy/smoke_check.py: the requests that a standby container must answer before it is promoted."""
 
 import pytest
 
@@ -9,30 +9,30 @@ SETTINGS = {"READY_PATH": "/ready", "ALLOWED_HOSTS": "*"}
 
 @pytest.fixture
 def server(monkeypatch):
-    """Path → status of a server, a 200 where nothing is said; keeps what it was asked."""
+    """A server with a status for each path, 200 by default; it records the requests."""
 
     class Server:
-        answers, asked = {}, []
+        statuses, requests = {}, []
 
-        def ask(self, settings, path, host):
-            self.asked.append((path, host))
-            status = self.answers.get(path, 200)
+        def get(self, settings, path, host):
+            self.requests.append((path, host))
+            status = self.statuses.get(path, 200)
             if isinstance(status, Exception):
                 raise status
             return status, b""
 
     server = Server()
-    server.answers, server.asked = {}, []
-    monkeypatch.setattr(handover, "get", server.ask)
+    server.statuses, server.requests = {}, []
+    monkeypatch.setattr(handover, "get", server.get)
     monkeypatch.setattr(smoke_check, "PAUSE", 0)
     return server
 
 
-def test_good_server_passes(server):
-    """Health, readiness and each path are asked again and again for as long as it takes."""
+def test_healthy_server_passes(server):
+    """Liveness, readiness and each path are requested repeatedly for the whole time."""
     assert smoke_check.failure(SETTINGS, 0.05, ["/", "/posts"]) == ""
-    assert server.asked[:4] == [(path, "localhost") for path in ("/healthz", "/ready", "/", "/posts")]
-    assert len(server.asked) > 4
+    assert server.requests[:4] == [(path, "localhost") for path in ("/healthz", "/ready", "/", "/posts")]
+    assert len(server.requests) > 4
 
 
 @pytest.mark.parametrize(
@@ -46,13 +46,13 @@ def test_good_server_passes(server):
         ("/", 302, ""),
     ],
 )
-def test_bad_answers(server, path, status, reason):
-    """/healthz and READY_PATH must be 200; any other path anything but a 5xx."""
-    server.answers[path] = status
+def test_failures(server, path, status, reason):
+    """/healthz and READY_PATH must answer 200, any other path must not answer 5xx."""
+    server.statuses[path] = status
     assert smoke_check.failure(SETTINGS, 0.02, ["/"]) == reason
 
 
-def test_asks_as_a_host_that_is_served(server):
-    """Under another name than those of ALLOWED_HOSTS only 400 would come back, whatever the app does."""
+def test_requests_have_an_allowed_host(server):
+    """The Host is one of ALLOWED_HOSTS: with another one every response would be 400."""
     smoke_check.failure(SETTINGS | {"ALLOWED_HOSTS": ".example.com, other.org"}, 0.01, ["/"])
-    assert {host for _, host in server.asked} == {"example.com"}
+    assert {host for _, host in server.requests} == {"example.com"}

@@ -1,4 +1,4 @@
-"""The state directory as a tar stream, and back."""
+"""deploy/snapshot.py: the state directory as a tar stream, and its restoration."""
 
 import io
 import sqlite3
@@ -13,23 +13,23 @@ from tests.support.wsgi import settings
 
 @pytest.fixture
 def folder(tmp_path):
-    """A state directory with a key, a lock, and a database that somebody has open in the middle of a write."""
+    """A state directory with a key, a lock, and a database in the middle of a write transaction."""
     state = tmp_path / "state"
     state.mkdir()
     (state / "secret_key").write_text("old")
     (state / "release.lock").touch()
     with closing(sqlite3.connect(state / "app.db", isolation_level=None)) as writer:
         writer.execute("PRAGMA journal_mode = WAL")
-        writer.execute("CREATE TABLE note (text)")
-        writer.execute("INSERT INTO note VALUES ('committed')")
+        writer.execute("CREATE TABLE post (text)")
+        writer.execute("INSERT INTO post VALUES ('committed')")
         writer.execute("BEGIN IMMEDIATE")
-        writer.execute("INSERT INTO note VALUES ('not yet')")
+        writer.execute("INSERT INTO post VALUES ('not yet')")
         yield state
 
 
-def notes(database) -> list[str]:
+def posts(database) -> list[str]:
     with closing(sqlite3.connect(database)) as connection:
-        return [text for (text,) in connection.execute("SELECT text FROM note")]
+        return [text for (text,) in connection.execute("SELECT text FROM post")]
 
 
 def saved(folder) -> io.BytesIO:
@@ -39,25 +39,25 @@ def saved(folder) -> io.BytesIO:
     return stream
 
 
-def test_holds_what_was_committed(folder, tmp_path):
-    """A database that is being written to is saved with all that was committed, though that is only in its log yet."""
+def test_contains_committed_data(folder, tmp_path):
+    """A database that is being written to is saved with all committed data, even if that is only in the WAL yet."""
     assert b"committed" not in (folder / "app.db").read_bytes()
     with tarfile.open(fileobj=saved(folder)) as tar:
         assert tar.getnames() == ["app.db", "secret_key"]
         tar.extractall(tmp_path / "out", filter="data")
-    assert notes(tmp_path / "out/app.db") == ["committed"]
+    assert posts(tmp_path / "out/app.db") == ["committed"]
 
 
 @pytest.fixture
 def other(tmp_path):
-    """Another state directory, whose app has stopped without putting its log into the database."""
+    """Another state directory, whose app has stopped without a checkpoint of its database."""
     state = tmp_path / "other"
     state.mkdir()
     (state / "secret_key").write_text("new")
     with closing(sqlite3.connect(state / "app.db", isolation_level=None)) as database:
         database.execute("PRAGMA journal_mode = WAL")
-        database.execute("CREATE TABLE note (text)")
-        database.execute("INSERT INTO note VALUES ('from before')")
+        database.execute("CREATE TABLE post (text)")
+        database.execute("INSERT INTO post VALUES ('from before')")
         left = {suffix: (state / f"app.db{suffix}").read_bytes() for suffix in ("", "-wal")}
     for suffix, content in left.items():
         (state / f"app.db{suffix}").write_bytes(content)
@@ -65,37 +65,37 @@ def other(tmp_path):
 
 
 def test_swap(folder, other):
-    """The saved files take their places, and nothing of the old database is mixed into the new."""
+    """The saved files replace the old ones, and nothing of the old database gets into the new one."""
     snapshot.unpack(other, saved(folder))
-    assert notes(other / "app.db") == ["from before"]
+    assert posts(other / "app.db") == ["from before"]
     snapshot.swap(other)
     snapshot.discard(other)
-    assert notes(other / "app.db") == ["committed"]
+    assert posts(other / "app.db") == ["committed"]
     assert sorted(path.name for path in other.iterdir()) == ["app.db", "secret_key"]
     assert (other / "secret_key").read_text() == "old"
 
 
-def test_undo(folder, other):
-    """What was there before comes back with all that it held."""
+def test_revert(folder, other):
+    """revert() restores the replaced files with all their data."""
     snapshot.unpack(other, saved(folder))
     snapshot.swap(other)
     snapshot.revert(other)
-    assert notes(other / "app.db") == ["from before"]
+    assert posts(other / "app.db") == ["from before"]
     assert (other / "secret_key").read_text() == "new"
 
 
 def test_damaged_database_can_be_replaced(folder, other):
-    """A database that is no longer one is no reason not to restore."""
-    (other / "app.db").write_bytes(snapshot.HEADER + b"rubbish")
+    """A damaged database does not prevent the restoration."""
+    (other / "app.db").write_bytes(snapshot.SQLITE_HEADER + b"rubbish")
     (other / "app.db-wal").write_bytes(b"rubbish too")
     snapshot.unpack(other, saved(folder))
     snapshot.swap(other)
-    assert notes(other / "app.db") == ["committed"]
+    assert posts(other / "app.db") == ["committed"]
 
 
 @pytest.mark.parametrize("name", ["../outside", "/outside", "link"])
-def test_names_that_lead_out_are_refused(tmp_path, name):
-    """Nothing is written but files in the folder for it."""
+def test_paths_outside_of_the_folder_are_refused(tmp_path, name):
+    """Nothing but regular files within the folder is unpacked."""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as tar:
         info = tarfile.TarInfo(name)
@@ -108,14 +108,14 @@ def test_names_that_lead_out_are_refused(tmp_path, name):
 
 
 def test_describe(folder):
-    """The kind of database, its file, and the schema that is in it."""
+    """describe() returns the kind of database, its file, and its schema."""
     with closing(sqlite3.connect(folder / "shop.db")) as database:
         database.execute("CREATE TABLE alembic_version (version_num)")
         database.execute("INSERT INTO alembic_version VALUES ('0007')")
         database.commit()
     url = f"sqlite:///{folder}/shop.db"
-    told = snapshot.describe(settings(STATE_DIRECTORY=str(folder), DATABASE_URL=url, RELEASE="v1"))
-    assert told == {
+    description = snapshot.describe(settings(STATE_DIRECTORY=str(folder), DATABASE_URL=url, RELEASE="v1"))
+    assert description == {
         "kind": "sqlite",
         "profile": False,
         "folder": str(folder),
@@ -129,7 +129,7 @@ def test_describe(folder):
     "url, kind",
     [("postgres://db/x", "postgresql"), ("mysql://db/x", "other"), ("sqlite:////elsewhere/app.db", "other")],
 )
-def test_what_is_elsewhere_is_told(folder, url, kind):
-    """A database outside of the state directory is not taken for one inside."""
-    told = snapshot.describe(settings(STATE_DIRECTORY=str(folder), DATABASE_URL=url))
-    assert (told["kind"], told["profile"], told["schema"]) == (kind, False, None)
+def test_describe_database_elsewhere(folder, url, kind):
+    """A database outside of the state directory is not mistaken for one in it."""
+    description = snapshot.describe(settings(STATE_DIRECTORY=str(folder), DATABASE_URL=url))
+    assert (description["kind"], description["profile"], description["schema"]) == (kind, False, None)

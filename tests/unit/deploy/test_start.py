@@ -20,7 +20,7 @@ TEMPLATE = (ROOT / "nginx/settings.conf.template").read_text()
 def values(monkeypatch, **given: str) -> dict[str, str]:
     """What nginx/start fills into its template in this environment."""
     monkeypatch.setattr(os, "environ", given)
-    return nginx.values()
+    return nginx.template_values()
 
 
 def test_template_is_filled_in(monkeypatch):
@@ -84,7 +84,7 @@ def test_broken_contract_ends_with_78(door, tmp_path):
     [
         ("", "brought:application", "AttributeError"),
         ("1/0", "brought:application", "ZeroDivisionError"),
-        ("application = 3", "brought:application", "is a int, not something that can be called"),
+        ("application = 3", "brought:application", "is of type int, which is not callable"),
         ("raise SystemExit(3)", "brought:application", "SystemExit"),
         ("", "no_such_module:application", "ModuleNotFoundError"),
         ("def make(): return None", "brought:make()", "NoneType"),
@@ -168,7 +168,7 @@ def test_release_waits_for_no_file():
 def test_release_names_host_and_port_never_the_password(monkeypatch):
     """A database that does not answer is named by host and port; the password is not repeated."""
     release = script("deploy/release")
-    monkeypatch.setattr(release, "DATABASE_WITHIN", -1)
+    monkeypatch.setattr(release, "DATABASE_TIMEOUT", -1)
     with pytest.raises(StackError) as error:
         release.wait_for_database("postgresql://user:hunter2@127.0.0.1:1/name")
     assert "127.0.0.1:1" in str(error.value)

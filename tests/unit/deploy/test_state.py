@@ -1,4 +1,4 @@
-"""deploy/state.py: one generated SECRET_KEY for the whole installation."""
+"""deploy/state.py: one generated SECRET_KEY for all containers, writable folders, an exclusive lock."""
 
 import os
 import stat
@@ -18,8 +18,8 @@ def key_of(folder) -> str:
     return state.secret_key({"STATE_DIRECTORY": str(folder)})
 
 
-def test_key_is_made_once(tmp_path):
-    """The first start makes a key of 256 bits that only its owner reads; each later start finds the same."""
+def test_key_is_generated_once(tmp_path):
+    """The first start generates a key of 256 bits that only its owner can read; later starts return the same key."""
     folder = tmp_path / "not" / "there" / "yet"
     key = key_of(folder)
     assert len(bytes.fromhex(key)) == 32
@@ -33,8 +33,8 @@ def test_two_installations_have_two_keys(tmp_path):
     assert key_of(tmp_path / "a") != key_of(tmp_path / "b")
 
 
-def test_processes_that_start_at_once_agree(tmp_path):
-    """Containers that start at the same moment all have the same key."""
+def test_concurrent_processes_get_the_same_key(tmp_path):
+    """Containers that start together have the same key."""
     code = """if 1:
         import multiprocessing, sys, time
         from deploy import state
@@ -54,8 +54,8 @@ def test_processes_that_start_at_once_agree(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["secret_key"]
 
 
-def test_threads_that_start_at_once_agree(tmp_path):
-    """Two callers in one process agree as well."""
+def test_concurrent_threads_get_the_same_key(tmp_path):
+    """Concurrent callers in one process get the same key."""
     keys, errors, barrier = set(), [], threading.Barrier(4)
 
     def make():
@@ -80,16 +80,14 @@ def test_threads_that_start_at_once_agree(tmp_path):
 
 
 def test_interrupted_first_start_can_be_repeated(tmp_path, monkeypatch):
-    """A container killed while it made the key starts again: it has the same host name and process id
-    then.
-    """
+    """A container that was killed while it generated the key can start again with the same host name and process id."""
     real_link = os.link
 
     def killed(*args):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(os, "link", killed)
-    monkeypatch.setattr(type(tmp_path), "unlink", killed)  # nothing is tidied up by a process that is gone
+    monkeypatch.setattr(type(tmp_path), "unlink", killed)  # a killed process cleans nothing up
     with pytest.raises(KeyboardInterrupt):
         key_of(tmp_path)
     monkeypatch.undo()
@@ -98,20 +96,19 @@ def test_interrupted_first_start_can_be_repeated(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("tail", ["", "below"])
-def test_folder_that_cannot_be_written_says_so(tmp_path, tail):
-    """A state directory that can't be written is a problem of the contract, named by its variable."""
+def test_unwritable_state_directory_is_an_error(tmp_path, tail):
+    """A state directory that cannot be written is an error of the setting."""
     (tmp_path / "file").write_text("")
     folder = os.path.join(tmp_path, "file", tail).rstrip("/")
     with pytest.raises(StackError) as error:
         key_of(folder)
-    problem = error.value
-    assert problem.error.startswith("STATE_DIRECTORY: ")
-    assert folder in problem.error
-    assert problem.cause and "chown" in problem.fix
+    assert error.value.error.startswith("STATE_DIRECTORY: ")
+    assert folder in error.value.error
+    assert error.value.cause and "chown" in error.value.fix
 
 
-def test_writable_names_the_variable_it_was_asked_for(tmp_path):
-    """The same check serves other folders under their own variable's name."""
+def test_error_names_the_setting_of_the_folder(tmp_path):
+    """The check of another folder names the setting of that folder."""
     (tmp_path / "file").write_text("")
     with pytest.raises(StackError, match="RUNTIME_DIRECTORY"):
         state.require_writable("RUNTIME_DIRECTORY", str(tmp_path / "file"))
@@ -122,13 +119,13 @@ def test_writable_names_the_variable_it_was_asked_for(tmp_path):
 # --- lock ---------------------------------------------------------------------------------------------------
 
 
-def locked(folder, **given: str):
-    """The lock of a release with this state directory."""
-    return state.lock(load_settings({"STATE_DIRECTORY": str(folder), **given}), "release.lock")
+def locked(folder, **environ: str):
+    """The lock of deploy/release for a state directory."""
+    return state.exclusive_lock(load_settings({"STATE_DIRECTORY": str(folder), **environ}), "release.lock")
 
 
-def test_lock_is_held_by_one_at_a_time(tmp_path):
-    """A second release that shares the state directory waits until the first has ended."""
+def test_lock_is_exclusive(tmp_path):
+    """A second release that shares the state directory waits until the first one has finished."""
     order = []
 
     def second():
@@ -144,14 +141,14 @@ def test_lock_is_held_by_one_at_a_time(tmp_path):
     assert order == ["first", "second"]
 
 
-def test_no_lock_where_there_is_no_state_directory(tmp_path):
-    """Where files don't last nobody shares a directory: with a database elsewhere none is needed, nor made."""
+def test_no_lock_without_a_state_directory(tmp_path):
+    """Without persistent files there is no shared directory: no lock is needed, and no directory is created."""
     with locked(tmp_path / "none", DATABASE_URL="postgres://db.example/x"):
         assert not (tmp_path / "none").exists()
 
 
-def test_lock_names_the_variable_that_does_without(tmp_path):
-    """A database in a directory that cannot be made is refused, and DATABASE_URL named."""
+def test_lock_suggests_the_setting_that_avoids_it(tmp_path):
+    """A database in a directory that cannot be created is an error that suggests DATABASE_URL."""
     (tmp_path / "file").write_text("")
     with pytest.raises(StackError, match="set DATABASE_URL"), locked(tmp_path / "file" / "state"):
         pass
