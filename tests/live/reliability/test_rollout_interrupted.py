@@ -1,4 +1,4 @@
-"""./stack switch and release interrupted, twice at once, refused: the next call puts right what is left."""
+"""Interrupted, concurrent and refused rollouts: the next switch, release or up repairs what an interruption left."""
 
 import re
 import signal
@@ -22,7 +22,7 @@ STEPS = (
 
 
 def kill_at(checkout, step: str, how: signal.Signals, *words: str) -> str:
-    """Starts ./stack, and ends it when it says that it has come to the step; returns what it said."""
+    """Start ./stack, send it the signal when it prints this step, and return its output."""
     said = ""
     with checkout.start(*words) as process:
         for line in process.stdout:
@@ -30,12 +30,12 @@ def kill_at(checkout, step: str, how: signal.Signals, *words: str) -> str:
             if line.startswith(f"- {step} "):
                 process.send_signal(how)
                 step = "nothing more"
-    assert process.returncode != 0, f"it ended before it was killed:\n{said}"
+    assert process.returncode != 0, f"it exited before it was killed:\n{said}"
     return said
 
 
 def test_kill_9_at_every_step_is_put_right(checkout, record):
-    """./stack killed at any of its steps loses no request, and the next call leaves only the container that serves."""
+    """./stack killed at any of its steps loses no request, and the next call leaves only the active container."""
     wrong = []
     with Clients(checkout.address()) as load:
         for step in STEPS:
@@ -46,25 +46,25 @@ def test_kill_9_at_every_step_is_put_right(checkout, record):
             said = checkout.stack("switch", server)
             if len(checkout.webs()) != 1 or settings_of(checkout.folder)["WSGI_SERVER"] != server:
                 wrong.append(f"{step}: {said}")
-    record(SECTION, "kill -9 of ./stack, one at each step", len(STEPS), len(wrong), "put right by the next call")
+    record(SECTION, "kill -9 of ./stack, one at each step", len(STEPS), len(wrong), "repaired by the next call")
     judge(record, SECTION, "requests during these", load, checkout)
     assert wrong == []
     assert_nothing_to_change(checkout)
 
 
 def test_plain_compose_after_kill_9(checkout):
-    """`docker compose up` after ./stack was killed works as ever: one container, which serves."""
+    """`docker compose up` after ./stack was killed works as usual: one container is left, and it is active."""
     kill_at(checkout, "watching", signal.SIGKILL, "switch", "mod_wsgi")
     checkout.plain_up()
     deadline = time.monotonic() + 20
     while requests.get(checkout.url, timeout=10).status_code != 200:
-        assert time.monotonic() < deadline, "nobody has taken over"
+        assert time.monotonic() < deadline, "no container was promoted"
         time.sleep(0.2)
     assert len(checkout.webs()) == 1
 
 
-def test_ctrl_c_goes_back(checkout):
-    """Ctrl-C takes the change back: the container that served does so still, alone."""
+def test_ctrl_c_rolls_back(checkout):
+    """Ctrl-C rolls back: the previous container is still active, and the only one."""
     checkout.stack("switch", "gunicorn")
     before = checkout.webs()
     for step in ("running the smoke check", "watching"):
@@ -73,8 +73,8 @@ def test_ctrl_c_goes_back(checkout):
         assert (checkout.webs(), healthz(checkout)["wsgi_server"]) == (before, "gunicorn")
 
 
-def test_two_at_once(checkout):
-    """A second call while one is at work is refused at once, and disturbs nothing."""
+def test_concurrent_rollouts(checkout):
+    """A second rollout is refused immediately, and does not disturb the first one."""
     with checkout.start("switch", "uwsgi") as first:
         for line in first.stdout:
             if "running the smoke check" in line:
@@ -86,18 +86,20 @@ def test_two_at_once(checkout):
     assert (len(checkout.webs()), healthz(checkout)["wsgi_server"]) == (1, "uwsgi")
 
 
-def test_status_names_who_serves_and_what_is_left(checkout):
-    """./stack status says which container serves, with which server, and what a killed call has left beside it."""
+def test_status_shows_the_active_and_the_left_container(checkout):
+    """./stack status shows the active container with its server, and the container that a killed call has left."""
     kill_at(checkout, "watching", signal.SIGKILL, "switch", "gunicorn")
     said = checkout.stack("status")
-    assert re.search(r"-web-\d+ serves since \d+ s: gunicorn, release \S+, image [0-9a-f]{12}$", said, re.MULTILINE)
-    assert re.search(r"-web-\d+ \(uwsgi, running\) does not serve: .*type: ./stack switch gunicorn", said)
+    assert re.search(
+        r"-web-\d+ has been active for \d+ s: gunicorn, release \S+, image [0-9a-f]{12}$", said, re.MULTILINE
+    )
+    assert re.search(r"-web-\d+ \(uwsgi, running\) is not active\. .*run ./stack switch gunicorn", said)
     assert "An earlier rollout was interrupted." in checkout.stack("up")
     assert len(checkout.webs()) == 1
 
 
 def test_breaking_migration_is_refused(checkout):
-    """A migration that is marked as breaking is shown with its reason, and runs only when told."""
+    """A migration that is marked as breaking is refused with its reason, unless --allow-breaking is given."""
     before = checkout.webs()
     folder = checkout.folder / "tests/live/reliability/app/migrations"
     folder.mkdir()
@@ -108,4 +110,4 @@ def test_breaking_migration_is_refused(checkout):
     assert (checkout.webs(), len(before)) == (before, 1)
     checkout.stack("release", "--allow-breaking", RELEASE="breaking")
     assert healthz(checkout)["release"] == "breaking"
-    checkout.stack("release", RELEASE="next")  # known to the one that serves by then
+    checkout.stack("release", RELEASE="next")  # the active container has it already
