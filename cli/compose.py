@@ -163,7 +163,7 @@ def front_port(ports):
 def log_tail(container):
     """Return the last lines of a container's log, for an error."""
     logs = console.capture(["docker", "logs", "--tail", str(console.LOG_TAIL), container])
-    return (logs.stdout + logs.stderr).strip() or "(no output)"
+    return (logs.stdout + logs.stderr).strip() or console.NO_OUTPUT
 
 
 def url(project):
