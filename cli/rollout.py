@@ -345,7 +345,7 @@ def _await_ready(stack, new, within):
             if step.seconds > within:
                 check = console.capture(["docker", "exec", new.id, "deploy/health"])
                 output = (check.stdout + check.stderr).strip() or console.NO_OUTPUT
-                raise _failure(new, f"it was not ready within {within:.0f} s; its health check says: {output}")
+                raise _failure(new, f"it was not ready within {within:g} s; its health check says: {output}")
             step.tick(current.health)
             time.sleep(POLL_EVERY)
 
