@@ -65,7 +65,7 @@ def _check(values):
     if values["WSGI_SERVER"] not in SERVERS:
         raise StackError(
             f"WSGI_SERVER={values['WSGI_SERVER']} needs Docker.",
-            f"Without Docker, ./stack runs {' or '.join(SERVERS)}. It does not configure an Apache of the host.",
+            f"Without Docker, the servers are: {', '.join(SERVERS)}. ./stack does not configure an Apache of the host.",
             f"./stack up --native --server {SERVERS[0]}",
             EXIT_CONFIG,
         )
