@@ -32,7 +32,7 @@ def run(args):
         raise StackError(
             f"The service '{args.service}' has no container.",
             f"The services with containers are: {', '.join(services)}.",
-            f"./stack logs {services[0]}",
+            "./stack logs   (shows all services)",
         )
     words = ["logs", *(["--follow"] if args.follow else []), *([args.service] if args.service else [])]
     logs = compose.command(*words, profiles=compose.all_profiles())

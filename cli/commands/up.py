@@ -23,7 +23,7 @@ import time
 from cli import base_image, compose, console, engine, native, project, rollout, sudo
 from cli.console import say
 from deploy.errors import StackError
-from deploy.settings import server_names
+from deploy.settings import load_settings, server_names
 
 GROUP = "Run"
 SEED_HINT = ("flask seed", "fill the sample app with users and posts")
@@ -99,11 +99,12 @@ def _start_containers(args):
     answer = project.await_liveness(url, args.server) if url else {}
     if args.server:
         project.save_server(args.server)
-    server = answer.get("wsgi_server", args.server)
+    environment = project.web_environment(config)
+    server = answer.get("wsgi_server") or load_settings(environment, only={"WSGI_SERVER"})["WSGI_SERVER"]
     other = next((name for name in server_names() if name != server), server)
     hints = (
-        *([] if project.web_environment(config).get("APP_DIR") else [SEED_HINT]),
-        ("smoke", "check the running stack from outside"),
+        *([] if environment.get("APP_DIR") else [SEED_HINT]),
+        *([("smoke", "check the running stack from outside")] if url else []),
         (f"up --server {other}", "run the same app on another WSGI server"),
         ("logs --follow", "follow the logs"),
     )
