@@ -19,7 +19,7 @@ COMPOSE_FILE = "docker-compose.yml"
 OVERRIDES = ("docker-compose.override.yml", "docker-compose.override.yaml")  # read by Compose if they exist
 TOOLS_FILE = "compose.tools.yml"  # lock, smoke, test, bench: images that ./stack runs, but that no stack needs
 
-HEALTHY_WITHIN = 180  # seconds; a container that is not healthy by then does not become healthy
+HEALTHY_WITHIN = 180  # seconds; a container that is not healthy by then has failed
 
 
 @functools.cache
@@ -158,6 +158,12 @@ def front_service(names):
 def front_port(ports):
     """Return the value of the HTTP port from a dict by container port: of 8080, else of the first; None without one."""
     return ports.get(8080, next(iter(ports.values()), None))
+
+
+def log_tail(container):
+    """Return the last lines of a container's log, for an error."""
+    logs = console.capture(["docker", "logs", "--tail", str(console.LOG_TAIL), container])
+    return (logs.stdout + logs.stderr).strip() or console.NO_OUTPUT
 
 
 def url(project):

@@ -147,6 +147,6 @@ def streaming_step(title, argv, *, fix, env=None, **streams):
             step.end("failed")
             errors.seek(0)
             lines = [line.rstrip() for line in errors if line.strip()][-console.TAIL :]
-            cause = "\n".join(lines) or "(no output)"
+            cause = "\n".join(lines) or console.NO_OUTPUT
             raise StackError(f"'{title}' failed with status {child.returncode}.", cause, fix)
     step.end()

@@ -279,9 +279,6 @@ def _start_without_init():
     step.end(remark=f"log: {ENGINE_LOG}")
 
 
-# --- access ---------------------------------------------------------------------------------------------------
-
-
 def _enter_group(error, is_new):
     """Give this user access to the engine, which is running: ask to join the group if ./stack installed it."""
     user = getpass.getuser()

@@ -200,7 +200,7 @@ def repair(stack):
 
 def _configured_server():
     """WSGI_SERVER from the shell or .env; empty if it is unset."""
-    return (compose.config()["services"]["web"].get("environment") or {}).get("WSGI_SERVER") or ""
+    return project.web_environment(compose.config()).get("WSGI_SERVER") or ""
 
 
 def _await_active(stack, nginx):
@@ -313,7 +313,7 @@ def _start_standby(stack, old, plan):
     try:
         with _compose_lock() as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            console.run(title, compose.command(*words), env=plan.env, fix="./stack status", hold=[file.fileno()])
+            console.run(title, compose.command(*words), env=plan.env, fix="./stack status", keep_open=[file.fileno()])
     except StackError as error:
         raise _migration_error(stack) or error from None
     image = image_id(plan.image)
@@ -344,8 +344,8 @@ def _await_ready(stack, new, within):
         while (current := _require_running(stack, new)).health != "healthy":
             if step.seconds > within:
                 check = console.capture(["docker", "exec", new.id, "deploy/health"])
-                output = (check.stdout + check.stderr).strip() or "(no output)"
-                raise _failure(new, f"it was not ready within {within:.0f} s; its health check says: {output}")
+                output = (check.stdout + check.stderr).strip() or console.NO_OUTPUT
+                raise _failure(new, f"it was not ready within {within:g} s; its health check says: {output}")
             step.tick(current.health)
             time.sleep(POLL_EVERY)
 

@@ -2,12 +2,11 @@
 
 The file holds the database as of one moment (SQLite, or the PostgreSQL of the profile) and the other files of the state
 directory, including the generated secret key. Protect it like a password. The default name is tripod-DATE-TIME.zip, in
-this folder.
+this folder. ./stack restore FILE restores it.
 
 Examples:
   ./stack backup                          write tripod-20261128-031500.zip
   ./stack backup /mnt/backups/today.zip   write this file
-  ./stack restore /mnt/backups/today.zip  restore it
 """
 
 import datetime

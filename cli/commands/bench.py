@@ -11,7 +11,7 @@ Examples:
   ./stack bench --check bench/baseline.json       exit with 1 if a ratio is 15 % worse than in this file
 """
 
-from cli import compose
+from cli import compose, project
 from cli.commands import test
 
 GROUP = "Develop"
@@ -45,5 +45,5 @@ def run(args):
 
 
 def _settings():
-    settings = compose.config()["services"]["web"].get("environment") or {}
+    settings = project.web_environment(compose.config())
     return [f"--env={name}={value}" for name, value in settings.items() if value and name not in EXCLUDED]

@@ -58,7 +58,7 @@ def _git(*words):
     if done.returncode:
         raise StackError(
             "There is no commit to push.",
-            done.stderr.strip() or "(no output)",
+            done.stderr.strip() or console.NO_OUTPUT,
             "git init && git add --all && git commit",
         )
     return done.stdout.strip()

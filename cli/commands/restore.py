@@ -13,7 +13,6 @@ Examples:
 
 import shutil
 import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -68,15 +67,15 @@ def _check_same_database(manifest, data, path):
 
 
 def _confirm(manifest, path):
-    if not sys.stdin.isatty():
+    if not console.is_interactive():
         raise StackError(
-            "A restore replaces the data of the stack and requires confirmation, but there is no terminal.",
-            "All data written since the backup is lost.",
+            "A restore replaces all data, and stdin is not a terminal on which to confirm it.",
+            "All data that was written since the backup is lost.",
             f"./stack restore {path} --yes",
         )
     backup = f"{describe_database(manifest)}, as of {manifest['made_at']}"
-    answer = input(f"This replaces all data of the stack by {backup}. Type 'yes' to continue: ")
-    if answer.strip().lower() != "yes":
+    say(f"This replaces all data of the stack by {backup}. All data that was written since then is lost.")
+    if input("Type yes to continue: ").strip().lower() != "yes":
         raise StackError("The restore was not confirmed.", "Nothing was changed.", f"./stack restore {path}")
 
 

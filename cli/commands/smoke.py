@@ -4,11 +4,10 @@ The tests send requests from outside, as clients do, and create an account and a
 pytest.
 
 Examples:
-  ./stack smoke                                   test the stack on this machine
-  ./stack smoke https://app.example.com           test this URL
-  ./stack smoke --expect-server uwsgi             also fail unless uWSGI answers
-  ./stack smoke --user ann@example.com --password 'a secret'
-                                                  use this account instead of a new one
+  ./stack smoke                                              test the stack on this machine
+  ./stack smoke https://app.example.com                      test this URL
+  ./stack smoke --expect-server uwsgi                        also fail unless uWSGI answers
+  ./stack smoke --user ann@example.com --password "$SECRET"  use this account instead of a new one
 """
 
 from cli import base_image, compose, engine, tool_images

@@ -73,7 +73,7 @@ def _describe_active(stack, image):
     for other in rollout.web_containers(stack):
         if other.id != active.id:
             yield (
-                f"{other.name} ({rollout.server_of(other)}, {_state(other)}) is not active. If no roll-out is running, "
+                f"{other.name} ({rollout.server_of(other)}, {_state(other)}) is not active. If no rollout is running, "
                 f"one was interrupted; run ./stack switch {rollout.server_of(active)}"
             )
     if rollout.image_id(image) != active.image_id:

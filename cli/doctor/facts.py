@@ -76,7 +76,7 @@ def _container_facts(container):
     script = CONTAINER_FACTS.read_text()
     done = console.capture(["docker", "exec", container, "python3", "-c", script], timeout=8)
     if done.returncode:
-        return {"error": (done.stderr.strip() or "(no output)").splitlines()[-1]}
+        return {"error": (done.stderr.strip() or console.NO_OUTPUT).splitlines()[-1]}
     return json.loads(done.stdout)
 
 

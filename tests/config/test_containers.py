@@ -11,7 +11,7 @@ from tests.support.repository import tool
 
 LONG_RUNNING = ("nginx", "web", "postgres")
 HARDENED = (*LONG_RUNNING, "migrate")
-STOP_SIGNALS = {"nginx": "SIGQUIT", "web": "SIGTERM", "postgres": "SIGINT"}  # each program's graceful shutdown
+STOP_SIGNALS = {"nginx": "SIGQUIT", "web": "SIGTERM", "postgres": "SIGINT"}  # graceful shutdown of each program
 TOOLS = ("lock", "smoke", "test", "bench")
 DEFAULTS = {setting.name: setting.default for setting in SETTINGS}
 
@@ -61,11 +61,10 @@ def test_stop_signals_are_those_of_the_images(compose):
 
 
 def test_heartbeats_are_kept_in_memory(compose):
-    """/dev/shm is the one that Docker mounts, in memory: on a slow disk healthy workers would seem to hang."""
+    """Nothing replaces Docker's /dev/shm, which is in memory: on a slow disk healthy workers would seem stuck."""
     service = compose["services"]["web"]
-    targets = {volume["target"] for volume in service.get("volumes", [])} | {
-        entry.partition(":")[0] for entry in service.get("tmpfs", [])
-    }
+    targets = {volume["target"] for volume in service.get("volumes", [])}
+    targets |= {entry.partition(":")[0] for entry in service.get("tmpfs", [])}
     assert "/dev/shm" not in targets and service.get("ipc") in (None, "private", "shareable")
 
 

@@ -149,7 +149,7 @@ MUTATIONS = (
     Mutation(
         "deploy/breaking_migrations.py", "if MARKER in names and", "if False and", UNIT + "breaking_migrations.py"
     ),
-    # --- roll-outs: ./stack switch and ./stack release ---
+    # --- rollouts: ./stack switch and ./stack release ---
     Mutation(
         CLI_ROLLOUT,
         "        _smoke_check(stack, new, plan.smoke_paths)\n        _hand_over(stack, new)\n",
