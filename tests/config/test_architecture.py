@@ -32,6 +32,7 @@ LAYERS = {
         cli.deployment  cli.rollout  cli.doctor  cli.heroku
         cli.commands
         cli.main  cli.commands.help
+        cli.reference  cli.commands.docs
     """,
     "sample app": """
         app.*

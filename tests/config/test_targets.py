@@ -12,16 +12,16 @@ from tests.support.repository import tool
 from tests.support.wsgi import script
 
 TARGETS = sorted(page.parent for page in (ROOT / "deploy/targets").glob("*/README.md"))
-HEADINGS = ["Set up", "Run", "Switch the server", "Database", "Logs", "Limits"]
+HEADINGS = ["Set up", "Run", "Switch the server", "Database", "Logs", "Limitations"]
 APACHE = ROOT / "deploy/targets/apache"
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda folder: folder.name)
 def test_pages_have_the_same_headings(target):
-    """The page of each target has the same headings in the same order, and names at least one limit."""
+    """The page of each target has the same headings in the same order, and names at least one limitation."""
     text = (target / "README.md").read_text()
     assert re.findall(r"^## (.*)$", text, re.M) == HEADINGS
-    assert re.search(r"^- ", text.partition("## Limits")[2], re.M)
+    assert re.search(r"^- ", text.partition("## Limitations")[2], re.M)
 
 
 def test_files_that_pages_name_exist():

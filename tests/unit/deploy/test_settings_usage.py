@@ -24,6 +24,9 @@ OTHER_VARIABLES = {
     "TRIPOD_REENTERED": "cli: ./stack has already started itself again",
     "TRIPOD_VENV": "cli/venv.py: an existing virtual environment to use instead of its own",
     "PGDATA": "PostgreSQL's own, set in the Dockerfile",
+    "DOCKER_HOST": "Docker's own: the engine that it talks to",
+    "COMPOSE_FILE": "Compose's own: the files that it reads",
+    "COMPOSE_PATH_SEPARATOR": "Compose's own: what separates the names in COMPOSE_FILE",
 }
 
 # The settings that Compose does not pass to web, with the reason.
