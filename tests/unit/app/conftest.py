@@ -11,6 +11,7 @@ from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
 
+import psycopg
 import pytest
 import redis
 from flask import Flask
@@ -79,9 +80,17 @@ def sqlite_url(migrated: Path, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def app(make_app: Callable[..., Flask], sqlite_url: str) -> Flask:
-    """Return an app on an empty SQLite database."""
-    return make_app(sqlite_url)
+def migrated_database(request: pytest.FixtureRequest) -> str:
+    """Return the URL of a migrated database: SQLite, or each of both for tests that `on_both_databases` decorates."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        return request.getfixturevalue("sqlite_url")
+    return request.getfixturevalue("migrated_postgresql_url")
+
+
+@pytest.fixture
+def app(make_app: Callable[..., Flask], migrated_database: str) -> Flask:
+    """Return an app on an empty database."""
+    return make_app(migrated_database)
 
 
 @pytest.fixture
@@ -252,6 +261,35 @@ def postgresql_url(postgresql: str, make_app: Callable[..., Flask]) -> str:
         connection.exec_driver_sql("DROP SCHEMA public CASCADE")
         connection.exec_driver_sql("CREATE SCHEMA public")
     return url
+
+
+@pytest.fixture(scope="session")
+def migrated_postgresql(postgresql: str) -> str:
+    """Return the name of a migrated PostgreSQL database. Tests copy it, because migrating is slow."""
+    _run_sql(postgresql, "CREATE DATABASE migrated")
+    app = create_app({"TESTING": True, "SQLALCHEMY_DATABASE_URI": _url_of(postgresql, "migrated")})
+    migrate.init_app(app)
+    with app.app_context():
+        upgrade()
+    _dispose(app)
+    return "migrated"
+
+
+@pytest.fixture
+def migrated_postgresql_url(postgresql: str, migrated_postgresql: str) -> str:
+    """Return the URL, with the driver, of a migrated PostgreSQL database that only this test uses."""
+    _run_sql(postgresql, "DROP DATABASE IF EXISTS copied WITH (FORCE)")
+    _run_sql(postgresql, f"CREATE DATABASE copied TEMPLATE {migrated_postgresql}")
+    return _url_of(postgresql, "copied")
+
+
+def _run_sql(url: str, statement: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(statement)
+
+
+def _url_of(server: str, database: str) -> str:
+    return database_url(server.replace("/postgres?", f"/{database}?"))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -1,11 +1,15 @@
-"""Helpers for tests of pages: submit forms, log in, read messages and posts."""
+"""Helpers for tests of the app: both databases, forms, logins, messages and posts."""
 
 import re
 
+import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 PASSWORD = "correct horse"
+
+# Runs a test that uses the fixture `app` on SQLite and on PostgreSQL.
+on_both_databases = pytest.mark.parametrize("migrated_database", ["sqlite", "postgresql"], indirect=True)
 
 
 def csrf_token(client: FlaskClient, url: str, **options) -> str:

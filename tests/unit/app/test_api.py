@@ -1,11 +1,15 @@
 """The API: posts, users, pagination, validation errors, ETags and the OpenAPI description."""
 
+import threading
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from app.api import posts
 from app.blog.models import Post
 from app.database import db, utc_now
+from tests.unit.app.helpers import on_both_databases
 
 POSTS = "/api/v1/posts"
 USERS = "/api/v1/users"
@@ -248,6 +252,7 @@ def test_if_none_match(client, alice, write):
     assert client.get(location, headers={"If-None-Match": tag}).json["body"] == "two"
 
 
+@on_both_databases
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
 def test_if_match(client, alice, write, method):
     """With If-Match, a write is only applied if the resource has not changed (else 412). No update is lost."""
@@ -260,6 +265,36 @@ def test_if_match(client, alice, write, method):
     assert client.get(location).json["body"] == "two"
     in_time = alice | {"If-Match": changed.headers["ETag"]}
     assert client.open(location, method=method, json={"body": "three"}, headers=in_time).status_code in (200, 204)
+
+
+@on_both_databases
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+def test_if_match_with_concurrent_requests(app, client, alice, write, monkeypatch, method):
+    """Of two concurrent writes with the same If-Match, one is applied and the other one is 412. No update is lost."""
+    location = write("one", alice)
+    headers = alice | {"If-Match": client.get(location).headers["ETag"]}
+    together, require_match = threading.Barrier(2), posts.require_match
+
+    def require_match_together(*arguments):
+        require_match(*arguments)
+        with suppress(threading.BrokenBarrierError):  # the other request is waiting for the row lock
+            together.wait(0.5)
+
+    monkeypatch.setattr(posts, "require_match", require_match_together)
+    answers = []
+
+    def work(method: str):
+        answer = app.test_client().open(location, method=method, json={"body": method}, headers=headers)
+        answers.append(answer.status_code)
+
+    threads = [threading.Thread(target=work, args=[name]) for name in ("PUT", method)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    applied, refused = sorted(answers)
+    assert applied in (200, 204)
+    assert refused == (404 if applied == 204 else 412)  # a deleted post no longer exists
 
 
 def test_responses_are_private(client, alice, write):

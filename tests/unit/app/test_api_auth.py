@@ -1,10 +1,11 @@
 """Authentication of API requests: tokens, passwords, and the session with its CSRF token."""
 
 import pytest
+from sqlalchemy import update
 
-from app.account.models import ApiToken, User
-from app.database import db
-from tests.unit.app.helpers import PASSWORD, csrf_token, log_in
+from app.account.models import LOCK_DURATION, ApiToken, User
+from app.database import db, utc_now
+from tests.unit.app.helpers import PASSWORD, csrf_token, log_in, on_both_databases
 
 ME, POSTS, TOKENS = "/api/v1/me", "/api/v1/posts", "/api/v1/tokens"
 
@@ -16,12 +17,14 @@ def test_anonymous_requests_are_401(client):
     assert response.headers["WWW-Authenticate"] == "Bearer realm=Tripod"
 
 
+@on_both_databases
 @pytest.mark.parametrize("name", ["alice", "alice@example.com", " Alice@Example.COM"])
 def test_basic_authentication(client, alice, name):
     """HTTP Basic accepts the username or the email address, and the password."""
     assert client.get(ME, auth=(name, PASSWORD)).json["username"] == "alice"
 
 
+@on_both_databases  # PostgreSQL rejects queries for text with NUL
 @pytest.mark.parametrize(
     "value",
     ["Bearer", "Bearer x", "Bearer tripod_\xff", "Basic", "Basic !", "Basic YWxpY2U6eA==", "Basic AAA6AAA=", "Digest"],
@@ -32,6 +35,7 @@ def test_invalid_credentials(client, alice, value, path):
     assert client.get(path, headers={"Authorization": value}).status_code == 401
 
 
+@on_both_databases
 @pytest.mark.parametrize("more", [{"active": False}, {"confirmed_at": None}], ids=["closed", "unconfirmed"])
 def test_closed_and_unconfirmed_accounts(client, add_api_user, more):
     """Closed and unconfirmed accounts are rejected, even with the correct password."""
@@ -41,6 +45,37 @@ def test_closed_and_unconfirmed_accounts(client, add_api_user, more):
         assert client.get(ME, headers=headers).status_code == 401
 
 
+@on_both_databases
+def test_locked_accounts(client, app, add_api_user):
+    """While an account is locked, HTTP Basic is rejected even with the correct password. Then it is accepted again."""
+    add_api_user("carol", locked_until=utc_now() + LOCK_DURATION)
+    assert client.get(ME, auth=("carol", PASSWORD)).status_code == 401
+    with app.app_context():
+        User.by_username("carol").locked_until -= LOCK_DURATION
+        db.session.commit()
+    assert client.get(ME, auth=("carol", PASSWORD)).status_code == 200
+
+
+@on_both_databases
+def test_token_is_accepted_while_others_write(client, app, alice, monkeypatch):
+    """A read that stores the time of a token's use succeeds, even if another transaction has written in between."""
+    find = ApiToken.find
+
+    def find_and_be_overtaken(plain_text):
+        token = find(plain_text)
+        with db.engine.begin() as other:
+            other.execute(update(User).values(login_count=7))
+        return token
+
+    monkeypatch.setattr(ApiToken, "find", find_and_be_overtaken)
+    assert client.get(ME, headers=alice).status_code == 200
+    with app.app_context():
+        token = db.session.query(ApiToken).one()
+        assert token.last_used_at is not None
+        assert token.user.login_count == 7
+
+
+@on_both_databases
 def test_token_lifecycle(client, alice):
     """A token is shown once, listed without its plain text, authenticates requests, and is revoked immediately."""
     made = client.post(TOKENS, json={"name": "backup"}, headers=alice)
@@ -55,6 +90,7 @@ def test_token_lifecycle(client, alice):
     assert client.get(ME, headers=headers).status_code == 401
 
 
+@on_both_databases
 def test_tokens_of_other_users(client, alice, bob):
     """Reading or revoking another user's token is 404."""
     location = client.post(TOKENS, json={"name": "mine"}, headers=alice).location
@@ -63,6 +99,7 @@ def test_tokens_of_other_users(client, alice, bob):
     assert client.get(location, headers=alice).status_code == 200
 
 
+@on_both_databases
 def test_token_names_are_unique(client, app, alice):
     """A second token with the same name is 409, so a retried request creates no second token."""
     assert client.post(TOKENS, json={"name": "x"}, headers=alice).status_code == 201
@@ -122,6 +159,7 @@ def test_token_writes_require_no_csrf_token(browser, bob):
     assert (written.status_code, written.json["author"]) == (201, "bob")
 
 
+@on_both_databases
 def test_wrong_passwords_lock_the_account(client, app, alice, monkeypatch):
     """Wrong passwords with HTTP Basic count as failed logins. Tokens stay valid."""
     monkeypatch.setattr("app.account.models.MAX_FAILED_LOGINS", 10)
