@@ -102,6 +102,39 @@ def test_foreign_keys_are_off_during_migrations(make_app, tmp_path, monkeypatch)
         assert db.session.execute(text("PRAGMA foreign_keys")).scalar() == 1
 
 
+def test_long_migration_is_not_canceled(make_app, postgresql_url, monkeypatch):
+    """On PostgreSQL, the timeouts for requests do not apply to the statements and locks of a migration."""
+    options = {"connect_args": {"options": "-c statement_timeout=200 -c lock_timeout=200"}}
+    app = make_app(postgresql_url, SQLALCHEMY_ENGINE_OPTIONS=options)
+    create_table = op.create_table
+
+    def create_slowly(*arguments, **named):
+        op.get_bind().exec_driver_sql("SELECT pg_sleep(0.5)")
+        return create_table(*arguments, **named)
+
+    monkeypatch.setattr("alembic.op.create_table", create_slowly)
+    with app.app_context():
+        upgrade(revision="0001")
+        monkeypatch.undo()
+        reader = db.engine.connect()
+        reader.execute(text("SELECT * FROM post"))  # holds a lock on the table
+        threading.Timer(0.5, reader.close).start()
+        upgrade()
+        check()
+
+
+def test_migration_waits_for_a_long_transaction(make_app, tmp_path, monkeypatch):
+    """On SQLite, a migration waits longer for the write lock than requests do."""
+    pragmas = [pragma.replace("busy_timeout = 1800", "busy_timeout = 100") for pragma in database.SQLITE_PRAGMAS]
+    monkeypatch.setattr(database, "SQLITE_PRAGMAS", pragmas)
+    with make_app(f"sqlite:///{tmp_path}/app.db").app_context():
+        writer = db.engine.connect()
+        writer.begin()
+        threading.Timer(0.5, writer.invalidate).start()
+        upgrade()
+        check()
+
+
 def test_posts_survive_the_migration_to_accounts(make_app, empty_database):
     """Posts from before the accounts get an author who cannot log in. They survive a downgrade and an upgrade."""
     old = {"body": "old", "created_at": datetime(2026, 1, 1, tzinfo=timezone.utc)}
