@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from flask_migrate import upgrade
@@ -34,6 +35,11 @@ def try_login(client, password: str = "wrong", email: str = "alice@example.com",
 
 def from_address(number: int) -> dict:
     return {"environ_base": {"REMOTE_ADDR": f"192.0.2.{number}"}}
+
+
+def limit_writes(monkeypatch) -> None:
+    """Lower WRITE_LIMIT to three writes per minute."""
+    monkeypatch.setattr(rate_limits, "WRITE_LIMIT", replace(rate_limits.WRITE_LIMIT, item=parse("3/minute")))
 
 
 # --- storage ----------------------------------------------------------------------------------------------------------
@@ -145,6 +151,16 @@ def test_login_limit_with_a_device_cookie(app, alice):
     assert statuses == [200] * 10 + [429]
 
 
+def test_device_cookie_of_another_account(app, alice, bob):
+    """For other accounts, attempts with a device cookie count like those of other clients."""
+    known, unknown = app.test_client(), app.test_client()
+    assert try_login(known, PASSWORD).status_code == 302
+    known.delete_cookie("session")
+    for number in range(10):
+        try_login(unknown, email="bob@example.com", **from_address(number))
+    assert try_login(known, email="bob@example.com", **from_address(100)).status_code == 429
+
+
 @pytest.mark.parametrize("cookie", ["x", "x.y", "WyJhIl0.x"])
 def test_forged_device_cookie(app, alice, cookie):
     """A device cookie without a valid signature is ignored."""
@@ -167,9 +183,7 @@ def test_correct_passwords_are_not_counted(client, alice):
 
 def test_write_limit_per_user(client, alice, bob, monkeypatch):
     """Writes that exceed the limit of their user are 429 in JSON. Other users and reads are not affected."""
-    monkeypatch.setattr(
-        rate_limits, "WRITE_LIMIT", rate_limits.Limit("writes", parse("3/minute"), rate_limits.user_or_address)
-    )
+    limit_writes(monkeypatch)
     remaining = []
     for _ in range(3):
         response = client.post(POSTS, json={"body": "x"}, headers=alice)
@@ -180,6 +194,18 @@ def test_write_limit_per_user(client, alice, bob, monkeypatch):
     assert 1 <= int(refused.headers["Retry-After"]) <= 60
     assert client.post(POSTS, json={"body": "x"}, headers=bob).status_code == 201
     assert client.get(ME, headers=alice).status_code == 200
+
+
+def test_write_limit_of_forms_per_user(log_in_as, monkeypatch):
+    """Forms are limited per user, from any address. Other users with the same address are not affected."""
+    limit_writes(monkeypatch)
+    ann, bob = log_in_as("ann"), log_in_as("bob")
+    token = csrf_token(ann, "/")
+    posts = [ann.post("/", data={"csrf_token": token, "body": "x"}, **from_address(number)) for number in (1, 1, 2, 3)]
+    assert [answer.status_code for answer in posts] == [303, 303, 303, 429]
+    assert posts[0].headers["RateLimit-Policy"] == '"writes";q=3;w=60'
+    token = csrf_token(bob, "/")
+    assert bob.post("/", data={"csrf_token": token, "body": "x"}, **from_address(1)).status_code == 303
 
 
 @pytest.mark.parametrize(
@@ -215,9 +241,7 @@ def test_limits_can_be_disabled(make_app, sqlite_url, add_api_user):
 @pytest.mark.parametrize("path", ["/readyz", "/", "/login"])
 def test_reads_are_not_limited(client, path, monkeypatch):
     """Reads, including health checks, are not counted."""
-    monkeypatch.setattr(
-        rate_limits, "WRITE_LIMIT", rate_limits.Limit("writes", parse("3/minute"), rate_limits.user_or_address)
-    )
+    limit_writes(monkeypatch)
     for _ in range(12):
         assert client.get(path).status_code == 200
 
