@@ -1,5 +1,7 @@
 """Admin pages: permissions, actions and their records, and the command `flask admin`."""
 
+from datetime import timedelta
+
 import pytest
 
 from app.account.models import User
@@ -25,14 +27,19 @@ def test_admin_can_open_all_pages(admin, path):
     assert admin.get(path).status_code == 200
 
 
-@pytest.mark.parametrize("path", [*PAGES, "/admin/nothing"])
+@pytest.mark.parametrize("path", PAGES)
 def test_other_users_cannot_open_pages(app, admin, log_in_as, path):
     """Every page answers 403 to other users, and redirects anonymous clients to the login page."""
-    if path != "/admin/nothing":  # unknown pages are 404 for everyone
-        response = log_in_as("ann").get(path)
-        assert response.status_code == 403
-        assert "Only admins" in response.text
-        assert app.test_client().get(path).location == f"/login?next={path}"
+    response = log_in_as("ann").get(path)
+    assert response.status_code == 403
+    assert "Only admins" in response.text
+    assert app.test_client().get(path).location == f"/login?next={path}"
+
+
+def test_unknown_pages(app, admin, log_in_as):
+    """Unknown pages below /admin are 404 for admins, other users and anonymous clients."""
+    for browser in (admin, log_in_as("ann"), app.test_client()):
+        assert browser.get("/admin/nothing").status_code == 404
 
 
 @pytest.mark.parametrize("path", ACTIONS)
@@ -74,6 +81,17 @@ def test_account_is_closed_and_reopened(app, admin, log_in_as):
     assert not log_in(app.test_client(), "ann@example.com").location
     submit(admin, "/admin/users/3/activate", "/admin/users/3")
     assert log_in(app.test_client(), "ann@example.com").location == "/"
+
+
+def test_sessions_stay_ended_after_a_reopening(app, admin, log_in_as):
+    """Sessions from before a deactivation stay ended after the activation, even if they were not used in between."""
+    used, unused = log_in_as("ann"), app.test_client()
+    log_in(unused, "ann@example.com")
+    submit(admin, "/admin/users/3/deactivate", "/admin/users/3")
+    assert used.get("/account").status_code == 302
+    submit(admin, "/admin/users/3/activate", "/admin/users/3")
+    assert used.get("/account").status_code == 302
+    assert unused.get("/account").status_code == 302
 
 
 def test_account_is_unlocked(app, admin, add_user):
@@ -131,6 +149,20 @@ def test_statistics(admin):
     page = admin.get("/admin").text
     for name, count in (("accounts", 2), ("posts", 3), ("hidden posts", 1), ("follows", 0)):
         assert f"<dt>{name}</dt><dd>{count}</dd>" in page
+
+
+def test_statistics_of_the_last_24_hours(app, admin, add_user):
+    """Posts and logins count as recent for 24 hours."""
+    moments = [utc_now() - timedelta(hours=hours) for hours in (23, 25, 24 * 29)]
+    for number, moment in enumerate(moments):
+        add_user(f"user{number}", current_login_at=moment)
+    with app.app_context():
+        for post, moment in zip(db.session.query(Post), moments, strict=True):
+            post.created_at = moment
+        db.session.commit()
+    page = admin.get("/admin").text
+    assert "<dt>posts in the last 24 hours</dt><dd>1</dd>" in page
+    assert "<dt>accounts with a login in the last 24 hours</dt><dd>2</dd>" in page  # user0 and the admin
 
 
 # --- flask admin ------------------------------------------------------------------------------------------------------

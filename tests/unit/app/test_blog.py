@@ -241,6 +241,19 @@ def test_following_timeline(app, add_posts, log_in_as):
     assert bodies(ann.get("/following")) == ["my own"]
 
 
+def test_follow_counts(log_in_as, add_user):
+    """A profile shows how many users follow the user, and how many the user follows."""
+    for name in ("bob", "carol"):
+        add_user(name)
+    ann, dave = log_in_as("ann"), log_in_as("dave")
+    for browser, name in ((ann, "bob"), (ann, "carol"), (dave, "bob")):
+        submit(browser, f"/users/{name}/follow", f"/users/{name}")
+    counts = {"ann": (0, 2), "bob": (2, 0), "carol": (1, 0), "dave": (0, 1)}
+    for name, expected in counts.items():
+        followers, following = re.search(r"(\d+) followers? · (\d+) following", ann.get(f"/users/{name}").text).groups()
+        assert (int(followers), int(following)) == expected, name
+
+
 def test_following_is_idempotent(app, log_in_as, add_user):
     """Following a user twice, and unfollowing a user who is not followed, changes nothing."""
     add_user("bob")

@@ -4,7 +4,7 @@ import pytest
 from werkzeug.routing import Rule
 
 from app.security_headers import HEADERS
-from tests.unit.app.helpers import log_in
+from tests.unit.app.helpers import csrf_token, log_in
 
 UNSAFE = {"POST", "PUT", "PATCH", "DELETE"}
 POSTS = "/api/v1/posts"
@@ -35,6 +35,36 @@ def test_every_write_requires_the_csrf_token(app, browser, token):
             seen.add(rule.endpoint)
     assert {"security.login", "security.register", "blog.create", "api.create_post", "account.deactivate"} <= seen
     assert len(seen) >= 20
+
+
+ANONYMOUS_WRITES = {
+    "security.confirm_email",
+    "security.forgot_password",
+    "security.login",
+    "security.logout",
+    "security.register",
+    "security.reset_password",
+    "security.send_confirmation",
+    "api.create_token",
+}
+
+
+def test_every_write_requires_authentication(app, client, alice):
+    """With a valid CSRF token but no login, unsafe requests get the login page, or a 401 from the API."""
+    token = csrf_token(client, "/login")
+    checked = set()
+    for rule in app.url_map.iter_rules():
+        for method in UNSAFE & rule.methods:
+            if rule.endpoint in ANONYMOUS_WRITES:
+                continue
+            response = client.open(matching_url(rule), method=method, data={"csrf_token": token})
+            if rule.endpoint.startswith("api."):
+                assert response.status_code == 401, f"{method} {rule}"
+            else:
+                assert response.status_code == 302, f"{method} {rule}"
+                assert response.location.startswith("/login"), f"{method} {rule}"
+            checked.add(rule.endpoint)
+    assert {"blog.create", "blog.follow", "blog.unfollow", "account.deactivate", "api.create_post"} <= checked
 
 
 def test_every_status_has_the_security_headers(client, app, alice):

@@ -63,7 +63,9 @@ def test_inline_code_is_escaped():
     assert inline_code("a ` <b>") == "a ` &lt;b&gt;"
 
 
-def test_timestamp():
-    """A timestamp is a <time> element, readable for users and machines."""
-    moment = datetime(2026, 11, 5, 7, 8, 9, 10, tzinfo=timezone.utc)
-    assert format_time(moment) == '<time datetime="2026-11-05T07:08:09+00:00">5 Nov 2026, 07:08 UTC</time>'
+@pytest.mark.parametrize("hour", ["00", "07", "12", "14", "23"])
+def test_timestamp(hour):
+    """A timestamp is a <time> element, readable for users and machines, with hours from 00 to 23."""
+    moment = datetime(2026, 11, 5, int(hour), 8, 9, 10, tzinfo=timezone.utc)
+    expected = f'<time datetime="2026-11-05T{hour}:08:09+00:00">5 Nov 2026, {hour}:08 UTC</time>'
+    assert format_time(moment) == expected
