@@ -24,8 +24,8 @@ The file `.env.example` lists the settings that users of Compose set, with their
 `.env` and edit the copy.
 
 - An empty value counts as unset.
-- `NAME_FILE` is the path of a file that contains the value of `NAME`, the convention of Docker secrets. The file must be
-  mounted into the containers, as a Compose secret or volume.
+- `NAME_FILE` is the path of a file that contains the value of `NAME`, the convention of Docker secrets. The file must
+  be mounted into the containers, as a Compose secret or volume.
 - `./stack` and every container check all values before anything starts. An invalid value ends a process with exit
   status 78, and all errors are printed at once, each with its cause and its fix.
 - After a change run `./stack up`. For settings that only the web container reads, `./stack release` applies the change
