@@ -31,7 +31,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message):
         """Raise the StackError."""
-        fix = f"./stack help {self.prog.split()[1]}" if " " in self.prog else "./stack help"
+        command = self.prog.partition(" ")[2]
+        fix = f"./stack help {command}" if command not in ("", "help") else "./stack help"
         raise StackError(f"{message[0].upper()}{message[1:]}.", self.format_usage(), fix, EXIT_USAGE)
 
 

@@ -20,14 +20,16 @@ SETTINGS_HEAD = """# Settings
 Generated from `deploy/settings.py` by `./stack docs`; do not edit.
 
 Set a setting in the environment or in the file `.env` beside `docker-compose.yml`; the environment takes precedence.
-The file `.env.example` lists the settings with their defaults, commented out: copy it to `.env` and edit the copy.
+The file `.env.example` lists the settings that users of Compose set, with their defaults, commented out: copy it to
+`.env` and edit the copy.
 
 - An empty value counts as unset.
-- `NAME_FILE` is the path of a file that contains the value of `NAME`: the convention of Docker secrets. It works for
-  every setting that containers read, and the file must be mounted into them.
+- `NAME_FILE` is the path of a file that contains the value of `NAME`, the convention of Docker secrets. The file must
+  be mounted into the containers, as a Compose secret or volume.
 - `./stack` and every container check all values before anything starts. An invalid value ends a process with exit
   status 78, and all errors are printed at once, each with its cause and its fix.
-- After a change run `./stack up`, or `./stack release` to replace only the web container without dropping requests.
+- After a change run `./stack up`. For settings that only the web container reads, `./stack release` applies the change
+  without dropping requests.
 - A custom app gets every setting below, except those under [Sample app only](#sample-app-only), which it may use for
   something else. Every other line of `.env` reaches it unchanged.
 """
@@ -107,7 +109,9 @@ def _default(setting: Setting) -> str:
 
 def _setting_section(setting: Setting) -> str:
     lines = [f"### {setting.name}", "", *textwrap.wrap(setting.meaning, WIDTH), "", f"- Default: {_default(setting)}"]
-    if setting.example != setting.default:
+    if setting.example.startswith("$("):  # a command: a shell runs it, but Compose would not run it in .env
+        lines.append(f"- Example, in a shell: `export {setting.name}={setting.example}`")
+    elif setting.example != setting.default:
         lines.append(f"- Example: `{setting.name}={setting.example}`")
     return "\n".join([*lines, ""])
 

@@ -261,6 +261,7 @@ SETTINGS = (
         "127.0.0.1",
         check.ip_address,
         "0.0.0.0",
+        "all addresses of the machine",
     ),
     Setting(
         "TRUSTED_PROXIES",

@@ -1,8 +1,10 @@
 """Switch the WSGI server without a failed request.
 
-Start a second web container with the new server beside the active one, wait until it is ready, and send it requests
-(the smoke check). Then promote it, watch its responses for a few seconds, and let the old container finish its
-in-flight requests and stop. The choice is saved as WSGI_SERVER in .env.
+Run the release command (migrations), start a second web container with the new server beside the active one, wait
+until it is ready, and send it requests (the smoke check). Then promote it, watch its responses for a few seconds, and
+let the old container finish its in-flight requests and stop. The choice is saved as WSGI_SERVER in .env.
+
+If the image is newer than that of the active container, the switch also releases it.
 
 If the new container does not become ready, fails the smoke check or answers with errors, the switch is rolled back: the
 old container stays active, and the exit status is 1. The next switch, release or up repairs an interrupted switch.

@@ -6,8 +6,8 @@ the running containers are kept.
 
 --server switches the WSGI server, without failed requests if the stack is running, and saves it in .env.
 
---native runs the stack as plain processes, without Docker (deploy/targets/native/README.md). Their data is in .stack,
-apart from that of the containers. Without --native, this happens only on a machine that never had an engine and on
+--native runs the stack as plain processes, without Docker (deploy/targets/native/README.md). They have a database of
+their own in .stack. Without --native, plain processes are started only on a machine that never had an engine and on
 which none can be installed.
 
 Examples:

@@ -164,7 +164,7 @@ def test_dead_server(stacks, record):
             0,
             f"back after {seconds[name]:.0f} s, REQUEST_TIMEOUT {TIMEOUT} s",
         )
-        assert "answered nobody for" in stack.logs("web")
+        assert "has not answered for" in stack.logs("web")
         assert stack.inspect("nginx", "{{.State.StartedAt}}") == nginx[name]
 
 
