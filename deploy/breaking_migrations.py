@@ -7,7 +7,7 @@ renames something that the previous release reads therefore states the reason on
 
     breaking = "drops the column post.title, which release 12 still reads"
 
-Python files below a folder named `migrations` count as migrations, as in Alembic, Flask-Migrate and Django.
+Python files below a folder named `migrations` count as migrations, as in the usual tools.
 """
 
 import ast

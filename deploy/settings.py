@@ -131,7 +131,7 @@ SETTINGS = (
         "WSGI_APP",
         APP,
         "App object, as `module:callable` or `module:factory()`, importable from the app's root folder.",
-        "shop:create_app()",
+        "shop:make_app()",
         check.app_object,
         SAMPLE_APP,
     ),

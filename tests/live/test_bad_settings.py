@@ -36,7 +36,7 @@ def unreachable() -> Future:
         ({"SECRET_KEY_FILE": "/run/secrets/none"}, ["SECRET_KEY_FILE", "/run/secrets/none", "No such file"]),
         ({"WSGI_APP": "nothing.here:app"}, ["WSGI_APP", "nothing.here:app", "ModuleNotFoundError"]),
         ({"WSGI_APP": "probe:missing"}, ["WSGI_APP", "probe:missing", "AttributeError"]),
-        ({"WSGI_APP": "probe:not_callable"}, ["WSGI_APP", "probe:not_callable", "not something that can be called"]),
+        ({"WSGI_APP": "probe:not_callable"}, ["WSGI_APP", "probe:not_callable", "which is not callable"]),
     ],
 )
 def test_wrong_setting_is_refused(env, expected):

@@ -199,7 +199,7 @@ def test_app_with_a_deploy_folder_is_refused(tmp_path, make_stack):
     stack = make_stack(APP_DIR=str(tmp_path), IMAGE_TAG=f"never-{os.getpid()}")
     done = stack.compose("build", "web", check=False)
     assert done.returncode != 0
-    assert "rename it, or name it in .dockerignore" in done.stdout + done.stderr
+    assert "rename it, or list it in the app's .dockerignore" in done.stdout + done.stderr
 
 
 def test_image_has_no_private_files(tmp_path, make_stack):
