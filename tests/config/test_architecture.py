@@ -23,7 +23,7 @@ LAYERS = {
         deploy.start  deploy.release  deploy.exec  deploy.health  deploy.servers  deploy.targets  nginx
     """,
     "command line": """
-        cli.console  cli.archive  cli.processes  cli.proxy  cli.requirements
+        cli.console  cli.archive  cli.processes  cli.promises  cli.proxy  cli.requirements
         cli.dotenv  cli.git  cli.ports  cli.postgres  cli.sudo
         cli.apt  cli.build_inputs  cli.venv
         cli.compose  cli.engine
