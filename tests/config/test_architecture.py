@@ -29,6 +29,7 @@ LAYERS = {
         cli.compose  cli.engine
         cli.base_image  cli.nginx  cli.project  cli.tool_images
         cli.native
+        cli.local_tests
         cli.deployment  cli.rollout  cli.doctor  cli.heroku
         cli.commands
         cli.main  cli.commands.help

@@ -254,7 +254,7 @@ def postgresql_url(postgresql: str, make_app: Callable[..., Flask]) -> str:
     return url
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgresql"))])
 def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Return the URL of a database without tables. Tests that use it run on SQLite and on PostgreSQL."""
     if request.param == "sqlite":
