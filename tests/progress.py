@@ -60,14 +60,15 @@ class Progress:
         self.terminal.write_line(line)
         self.terminal.flush()
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_terminal_summary(self, terminalreporter):
-        yield  # first everything that pytest prints
-        commands = repeat_commands(terminalreporter.stats)
-        if commands:
-            terminalreporter.section("to repeat a failed test alone")
-            for command in commands:
-                terminalreporter.write_line(command)
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter):
+    yield  # first everything that pytest prints
+    commands = repeat_commands(terminalreporter.stats)
+    if commands:
+        terminalreporter.section("to repeat a failed test alone")
+        for command in commands:
+            terminalreporter.write_line(command)
 
 
 def repeat_commands(stats) -> list[str]:

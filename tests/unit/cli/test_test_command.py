@@ -124,10 +124,11 @@ def test_tests_that_cannot_run_are_counted(lines):
 
 
 def test_verbose_output_is_that_of_pytest(run_pytest):
-    """With -v, pytest's own line for each test replaces the lines of the files."""
+    """With -v, pytest's own line for each test replaces the lines of the files; the commands remain."""
     lines = run_pytest(*test_command.OUTPUT, "-v")
     assert any(line.startswith("tests/test_one.py::test_other PASSED") for line in lines)
     assert not any(line.startswith("[1/3]") for line in lines)
+    assert "./stack test tests/test_two.py::test_setup" in lines
 
 
 def test_last_line():
