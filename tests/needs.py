@@ -62,6 +62,7 @@ def needs_of(item) -> list[str]:
     return list(dict.fromkeys([*folders, *marks, *fixtures]))
 
 
+@pytest.hookimpl(trylast=True)  # after -k and --deselect: only selected tests are counted
 def pytest_collection_modifyitems(config, items):
     missing: dict[str, bool] = {}
     left_out = config.stash[LEFT_OUT] = Counter()
