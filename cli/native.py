@@ -124,7 +124,8 @@ def is_possible(server):
     )
 
 
-def _install(server, assume_yes):
+def install(server, assume_yes=False):
+    """Install the packages that this host lacks, and add the user of the processes."""
     if sys.version_info < OLDEST_PYTHON:
         raise StackError(
             f"Plain processes need Python 3.11 or newer; this is Python {'.'.join(map(str, sys.version_info[:2]))}.",
@@ -205,6 +206,11 @@ def _make_folders(values):
         return
     for folder in own:
         shutil.chown(folder, USER, USER)
+    check_readable()
+
+
+def check_readable():
+    """Raise StackError if the user of the processes cannot read this folder."""
     if console.capture(as_user(["test", "-r", str(ROOT / "deploy/start"), "-a", "-x", str(ROOT)])).returncode:
         raise StackError(
             f"The user {USER} cannot read {ROOT}.",
@@ -228,7 +234,7 @@ def running():
 def up(server=None, assume_yes=False):
     """Start the processes, or restart them if settings or files changed. Return their URL and the liveness response."""
     values = settings(server)
-    _install(values["WSGI_SERVER"], assume_yes)
+    install(values["WSGI_SERVER"], assume_yes)
     _make_folders(values)
     env = _environment(values, _venv(values["WSGI_SERVER"]))
     fingerprint, record = _fingerprint(values), running()
@@ -245,7 +251,7 @@ def up(server=None, assume_yes=False):
 def prepare(server=None, assume_yes=False):
     """Install and build what the processes need, for systemd units that start them."""
     values = settings(server)
-    _install(values["WSGI_SERVER"], assume_yes)
+    install(values["WSGI_SERVER"], assume_yes)
     _make_folders(values)
     _static(values, _environment(values, _venv(values["WSGI_SERVER"])))
 

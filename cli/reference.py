@@ -1,4 +1,4 @@
-"""The pages that are generated from the code: the reference of settings and commands, and .env.example.
+"""The pages that are generated from the code: settings, commands, the promises of the tests, and .env.example.
 
 Only the standard library. The texts depend neither on the Python version nor on the machine: argparse's own help, whose
 layout differs between versions, is not used, only the actions of a parser.
@@ -7,6 +7,7 @@ layout differs between versions, is not used, only the actions of a parser.
 import argparse
 import textwrap
 
+from cli import promises
 from cli.main import GROUPS, load_commands
 from deploy import settings
 from deploy.settings import SETTINGS, Setting
@@ -202,5 +203,6 @@ def _markdown(text: str) -> list[str]:
 FILES = {
     "docs/reference/settings.md": settings_page,
     "docs/reference/commands.md": commands_page,
+    "docs/reference/promises.md": promises.page,
     ".env.example": env_example,
 }

@@ -12,6 +12,11 @@ from pathlib import Path
 LOCK = Path(__file__).resolve().parents[1] / "Pipfile.lock"
 
 
+def development():
+    """The names of the development packages."""
+    return sorted(json.loads(LOCK.read_text())["develop"])
+
+
 def locked(*, uwsgi, more=()):
     """The requirements of the app, and of the development packages in `more`.
 

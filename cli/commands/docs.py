@@ -1,13 +1,14 @@
 """Write the generated pages of the documentation, and build its site.
 
-The reference of settings and commands and .env.example are generated from the code. Run this after an edit of
-deploy/settings.py or of a command's help; a test fails if a page is not up to date.
+The reference of settings and commands, .env.example and the list of promises are generated from the code. Run this
+after an edit of deploy/settings.py, of a command's help, or of a test's docstring; a test fails if a page is not up to
+date.
 
 --build builds the site in .stack/site, in the test image. The site loads nothing from other hosts. Its search needs a
 web server: python3 -m http.server --directory .stack/site
 
 Examples:
-  ./stack docs              write docs/reference/settings.md, docs/reference/commands.md and .env.example
+  ./stack docs              write the settings, commands and promises of docs/reference, and .env.example
   ./stack docs --build      also build the site: open .stack/site/index.html
 """
 

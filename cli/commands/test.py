@@ -1,14 +1,25 @@
 """Run the project's tests.
 
 Install Docker and build the images if necessary, then run pytest in a container. The exit status is that of pytest.
+The output ends with the slowest tests and, for each failed test, the command that repeats it alone.
+
+--quick runs the unit tests, the tests of the configuration, and the smoke tests on one stack.
+
+Where no Docker engine works and none can be installed, the tests that need none run on this machine, the smoke tests on
+plain processes, and the last line says how many tests were not run. If the environment variable CI is set, this is an
+error instead.
 
 Examples:
   ./stack test                               run all tests
+  ./stack test --quick                       run the tests that find most errors, in about two minutes
   ./stack test tests/unit -k proxy           run a selection: all arguments go to pytest
   ./stack test -x tests/live/test_cache.py   stop at the first failure
 """
 
-from cli import base_image, build_inputs, compose, console, engine, tool_images
+import os
+import platform
+
+from cli import base_image, build_inputs, compose, console, engine, local_tests, sudo, tool_images
 from cli.console import ROOT
 from deploy.errors import StackError
 
@@ -17,18 +28,45 @@ IMAGE = "test"
 # Two processes, since the tests mostly wait for containers. The tests of a file stay together (tests/parallel.py).
 # Without --no-loadscope-reorder the files with the most tests would start first, but the slowest files have few tests.
 PARALLEL = ["-p", "tests.parallel", "--numprocesses", "2", "--no-loadscope-reorder"]
+# Without a progress style, pytest prints no percentages between the lines of tests/progress.py.
+OUTPUT = ["-p", "tests.progress", "-o", "console_output_style=classic", "--durations=10"]
+# The stack comes first: it starts while the unit tests run in the other process. Its second test needs the first one.
+QUICK = [
+    "tests/live/test_stack.py::test_up_ends_with_a_page",
+    "tests/live/test_stack.py::test_smoke",
+    "tests/unit",
+    "tests/config",
+]
 SOCKET = "/var/run/docker.sock"
 
 
 def add_arguments(parser):
-    """Pass all arguments to pytest."""
-    parser.usage = "./stack test [arguments of pytest ...]"
+    """Pass all arguments to pytest, except --quick."""
+    parser.usage = "./stack test [--quick] [arguments of pytest ...]"
+    parser.add_argument("--quick", action="store_true", help="unit tests, configuration, and smoke tests on one stack")
     parser.set_defaults(takes_rest=True)
 
 
 def run(args):
-    """Build all images, then run pytest."""
-    return run_in_image(["pytest", *PARALLEL, *(args.rest[1:] if args.rest[:1] == ["--"] else args.rest)])
+    """Build all images, then run pytest; without an engine, run the tests that need none."""
+    selection = QUICK if args.quick else []
+    own = args.rest[1:] if args.rest[:1] == ["--"] else args.rest
+    try:
+        engine.ensure()
+    except StackError as error:
+        _require_engine_if_possible(error)
+        return local_tests.run(error, [*PARALLEL, *OUTPUT], selection, own)
+    return run_in_image(["pytest", *PARALLEL, *OUTPUT, *selection, *own])
+
+
+def _require_engine_if_possible(error):
+    """Raise the error again if the user can have an engine, or if CI has to run every test."""
+    if os.environ.get("CI"):
+        error.cause += "\nCI is set, so tests that need an engine must not be left out."
+        raise error
+    has_chosen = isinstance(error, engine.AccessDenied | sudo.Declined) or os.environ.get("DOCKER_HOST")
+    if has_chosen or platform.system() != "Linux":
+        raise error
 
 
 def run_in_image(command, options=()):

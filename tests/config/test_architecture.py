@@ -23,12 +23,13 @@ LAYERS = {
         deploy.start  deploy.release  deploy.exec  deploy.health  deploy.servers  deploy.targets  nginx
     """,
     "command line": """
-        cli.console  cli.archive  cli.processes  cli.proxy  cli.requirements
+        cli.console  cli.archive  cli.processes  cli.promises  cli.proxy  cli.requirements
         cli.dotenv  cli.git  cli.ports  cli.postgres  cli.sudo
         cli.apt  cli.build_inputs  cli.venv
         cli.compose  cli.engine
         cli.base_image  cli.nginx  cli.project  cli.tool_images
         cli.native
+        cli.local_tests
         cli.deployment  cli.rollout  cli.doctor  cli.heroku
         cli.commands
         cli.main  cli.commands.help

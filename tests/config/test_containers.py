@@ -26,6 +26,7 @@ def compose_config(*files: str, **env: str) -> dict:
 
 @pytest.mark.parametrize("profile", ["", "postgres", "*"])
 @pytest.mark.parametrize("files", [[], ["docker-compose.yml", "compose.tools.yml"]], ids=["stack", "tools"])
+@pytest.mark.needs("docker compose")
 def test_compose_accepts_the_files(files, profile):
     """docker compose config accepts the files with each profile, on a fresh clone without any setting."""
     options = [word for file in files for word in ("--file", file)]
@@ -101,6 +102,7 @@ def test_containers_are_killed_after_the_same_time(compose, name):
     ("setting", "services"),
     [("WEB_MEMORY", ("web", "migrate")), ("NGINX_MEMORY", ("nginx",)), ("POSTGRES_MEMORY", ("postgres",))],
 )
+@pytest.mark.needs("docker compose")
 def test_memory_limit_is_a_setting(setting, services):
     """The memory limit of each container is a setting with the default of deploy/settings.py."""
     for env, megabytes in (({}, DEFAULTS[setting].removesuffix("m")), ({setting: "1g"}, 1024)):
@@ -109,6 +111,7 @@ def test_memory_limit_is_a_setting(setting, services):
 
 
 @pytest.mark.parametrize("name", HARDENED)
+@pytest.mark.needs("docker compose")
 def test_tmp_size_is_a_setting(name):
     """The size of /tmp is TMP_SIZE in every container, with the default of deploy/settings.py."""
     for env, size in (({}, DEFAULTS["TMP_SIZE"]), ({"TMP_SIZE": "64m"}, "64m")):
@@ -124,6 +127,7 @@ def test_tmp_size_is_a_setting(name):
 @pytest.mark.parametrize(
     ("bind", "address"), [("", None), ("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "0.0.0.0"), ("[::1]", "::1")]
 )
+@pytest.mark.needs("docker compose")
 def test_bind_address_is_a_setting(files, service, bind, address):
     """The port is published on HTTP_BIND, and without it on all addresses, IPv4 and IPv6."""
     (port,) = compose_config(*files, HTTP_BIND=bind)["services"][service]["ports"]
@@ -133,6 +137,7 @@ def test_bind_address_is_a_setting(files, service, bind, address):
 @pytest.mark.parametrize(
     "files", [[], ["deploy/targets/apache/compose.yml"], ["bench/stack.yml"], ["tests/live/probe.yml"]], ids=str
 )
+@pytest.mark.needs("docker compose")
 def test_unset_settings_are_not_set_in_the_containers(files):
     """A setting that is not set has no value in any container, not even an empty one, except PORT."""
     for name, service in compose_config(*files)["services"].items():
@@ -140,6 +145,7 @@ def test_unset_settings_are_not_set_in_the_containers(files):
         assert empty <= {"PORT", "GUNICORN_CMD_ARGS"}, name
 
 
+@pytest.mark.needs("docker compose")
 def test_settings_are_passed_to_the_containers(tmp_path):
     """A setting reaches the containers with its value, from the environment or from the file .env."""
     (tmp_path / ".env").write_text("WEB_THREADS=3\nREQUEST_TIMEOUT=11\n")
@@ -154,6 +160,7 @@ def test_settings_are_passed_to_the_containers(tmp_path):
 # --- images -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.needs("docker compose")
 def test_every_image_is_built_once():
     """Only one service builds each image: concurrent builds of one image can collide."""
     services = compose_config("compose.tools.yml", COMPOSE_PROFILES="postgres")["services"]
@@ -161,6 +168,7 @@ def test_every_image_is_built_once():
     assert sorted(built) == sorted({service["image"] for service in services.values()})
 
 
+@pytest.mark.needs("docker compose")
 def test_tools_are_built_like_the_stack():
     """compose.tools.yml repeats the build arguments, secrets and contexts of docker-compose.yml unchanged."""
     env = {"BASE_IMAGE": "base", "RELEASE": "r1", "APP_DIR": "app", "BUILD_COMMAND": "b", "STATIC_SOURCE": "s"}

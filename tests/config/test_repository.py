@@ -97,6 +97,7 @@ def test_pipfile_has_no_source():
     assert json.loads((ROOT / "Pipfile.lock").read_text())["_meta"]["sources"] == []
 
 
+@pytest.mark.needs("python")
 def test_all_files_name_the_running_python_version():
     """.python-version, Pipfile and Pipfile.lock name the same Python version as the running interpreter."""
     version = (ROOT / ".python-version").read_text().strip()

@@ -50,6 +50,7 @@ def test_gunicorn_accepts_its_file(run_server, environ):
 
 
 @with_extreme_settings
+@pytest.mark.needs("uwsgi")
 def test_uwsgi_accepts_its_file(run_server, environ):
     """uWSGI in strict mode accepts every option of uwsgi.ini and would start."""
     done = run_server("uwsgi", "uwsgi", 'exec $PROGRAM "$@" --no-server', **environ)
@@ -57,6 +58,7 @@ def test_uwsgi_accepts_its_file(run_server, environ):
     assert "no-server mode requested" in done.stdout + done.stderr
 
 
+@pytest.mark.needs("uwsgi")
 def test_uwsgi_is_strict(run_server):
     """uWSGI refuses unknown options, so that a typing error is not ignored."""
     done = run_server("uwsgi", "uwsgi", 'exec $PROGRAM "$@" --no-server --set-placeholder x=y --no-such-option')
@@ -66,12 +68,14 @@ def test_uwsgi_is_strict(run_server):
 
 
 @with_extreme_settings
+@pytest.mark.needs("apache2")
 def test_apache_accepts_its_file(run_server, environ):
     """apache2 -t accepts httpd.conf with and without PORT, and prints no warning."""
     done = run_server("mod_wsgi", "apache2", 'exec $PROGRAM -t "$@"', **environ)
     assert (done.returncode, done.stderr.strip()) == (0, "Syntax OK")
 
 
+@pytest.mark.needs("apache2")
 def test_apache_has_port_only_if_it_is_set(run_server):
     """`run` defines PORT for Apache only if the setting is set."""
     for environ, defined in (({}, ""), ({"PORT": "8000"}, "-DPORT")):
@@ -90,6 +94,7 @@ def gunicorn_values(run_server, **environ: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("timeout", [1, 30, 3600])
+@pytest.mark.needs("apache2")
 def test_timeouts_are_in_order(run_server, monkeypatch, timeout):
     """The three steps of the watchdog are in order, and come before the timeouts of server and Nginx."""
     environ = {"REQUEST_TIMEOUT": str(timeout)}
@@ -118,6 +123,7 @@ def test_nginx_compares_numbers(number):
     assert [other for other in range(12_000) if bool(pattern.fullmatch(str(other))) != (other >= number)] == []
 
 
+@pytest.mark.needs("apache2")
 def test_requests_wait_in_one_place(run_server):
     """Behind Nginx no server accepts more requests than it has threads: further ones wait in the limited queue."""
     environ = {"WEB_CONCURRENCY": "3", "WEB_THREADS": "7"}
@@ -142,6 +148,7 @@ def test_gunicorn_uses_the_settings(run_server):
 
 
 @pytest.mark.parametrize("environ", [{}, {"PORT": "8000"}], ids=["socket", "port"])
+@pytest.mark.needs("uwsgi")
 def test_servers_listen_on_socket_or_port(run_server, environ):
     """Gunicorn and uWSGI listen on the container's own socket, or on PORT on all addresses."""
     wanted = "0.0.0.0:8000" if environ else ".sock"
@@ -162,6 +169,7 @@ def test_containers_are_killed_after_the_grace(compose):
 
 @pytest.mark.parametrize("level", LOG_LEVELS)
 @pytest.mark.parametrize("environ", [{}, {"MAX_BODY_SIZE": "4g", "REQUEST_TIMEOUT": "3600", "TRUSTED_PROXIES": "2"}])
+@pytest.mark.needs("nginx")
 def test_nginx_accepts_its_files(environ, level):
     """nginx -t accepts its configuration, rendered with the settings, and prints no warning."""
     done = tool(ROOT / "nginx/start", "-t", LOG_LEVEL=level, **environ)
@@ -177,6 +185,7 @@ def test_gixy_accepts_nginx_files(tmp_path, monkeypatch):
     assert done.returncode == 0 and "No issues found" in done.stdout, done.stdout + done.stderr
 
 
+@pytest.mark.needs("nginx")
 def test_nginx_uses_the_settings():
     """Size limit, timeout and grace are in Nginx's configuration, each once."""
     done = tool(ROOT / "nginx/start", "-T", MAX_BODY_SIZE="7m", REQUEST_TIMEOUT="11", SHUTDOWN_GRACE="9")

@@ -39,6 +39,7 @@ def test_maximum_grace_is_shorter_than_the_time_to_kill():
 # --- Apache alone -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.needs("apache2")
 def test_apache_accepts_front_conf(run_server):
     """apache2 -t accepts httpd.conf together with front.conf, without warnings."""
     given = {"PORT": "8000", "STATIC_ROOT": "/tmp", "APACHE_FRONT": str(APACHE / "front.conf")}
@@ -46,6 +47,7 @@ def test_apache_accepts_front_conf(run_server):
     assert (done.returncode, done.stderr.strip()) == (0, "Syntax OK")
 
 
+@pytest.mark.needs("docker compose")
 def test_apache_target_has_no_nginx():
     """Laid over docker-compose.yml, the target has no Nginx, and only the services web and migrate."""
     files = ["--file", "docker-compose.yml", "--file", "deploy/targets/apache/compose.yml"]
@@ -132,6 +134,7 @@ def directives(unit) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
+@pytest.mark.needs("systemd-analyze")
 def test_systemd_accepts_the_unit(unit, unit_folder):
     """systemd-analyze verify knows every directive, finds every program, and reports no warning."""
     done = tool("systemd-analyze", "verify", "--man=no", unit_folder / unit.name)
@@ -139,6 +142,7 @@ def test_systemd_accepts_the_unit(unit, unit_folder):
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
+@pytest.mark.needs("systemd-analyze")
 def test_unit_is_hardened(unit, unit_folder):
     """systemd-analyze security gives the unit an exposure of at most 2.0."""
     threshold = f"--threshold={HIGHEST_EXPOSURE * 10:.0f}"
@@ -184,6 +188,7 @@ def test_nginx_unit_may_open_as_many_files_as_nginx_wants():
     ],
     ids=["default", "IPv4", "IPv6"],
 )
+@pytest.mark.needs("nginx")
 def test_nginx_listens_on_http_bind(given, listen, tmp_path):
     """Without Docker, both servers of nginx.conf listen on HTTP_BIND and HTTP_PORT."""
     done = tool(ROOT / "nginx/start", "-T", CACHE_DIRECTORY=str(tmp_path), **given)

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from tests.smoke.account import Account
 from tests.smoke.client import POSTS
 from tests.support.ports import free_port
 from tests.support.repository import tracked
+
+pytestmark = pytest.mark.needs("nginx")  # and no Docker engine
 
 
 class Host:
@@ -32,7 +35,7 @@ class Host:
         self.env = {
             "PATH": self._path_without_docker(folder / "bin"),
             "HTTP_PORT": str(self.port),
-            "TRIPOD_VENV": "/opt/venv",  # the packages are here already; making an environment takes half a minute
+            "TRIPOD_VENV": sys.prefix,  # the packages are here already; making an environment takes half a minute
             "LANG": "C.UTF-8",
         }
 
@@ -82,12 +85,19 @@ def host():
         host.stack("down")
 
 
+@pytest.mark.needs("no traces of an engine")  # else `./stack up` refuses to start a second database
 def test_up_falls_back(host):
-    """If no Docker engine can be installed, `./stack up` starts plain processes and says so; the smoke tests pass."""
+    """If no Docker engine can be installed, `./stack up` starts plain processes and says so."""
     done = host.stack("up")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "No Docker engine can be installed" in done.stdout
     assert f"{host.url}   answered by gunicorn" in done.stdout
+
+
+def test_smoke(host):
+    """The smoke tests pass on plain processes that `./stack up --native` starts, or finds running."""
+    done = host.stack("up", "--native")
+    assert done.returncode == 0, done.stdout + done.stderr
     checked = smoke(host.url, "--expect-server", "gunicorn")
     assert checked.returncode == 0, checked.stdout + host.log()
 
@@ -112,6 +122,7 @@ def test_status_and_logs(host):
     assert '"logger":"nginx.access"' in host.stack("logs").stdout
 
 
+@pytest.mark.needs("uwsgi")
 def test_switch(host):
     """`./stack up --server uwsgi` switches the server; existing posts are kept, and the smoke tests pass."""
     program = Account.register(host.url).program
@@ -137,7 +148,7 @@ def test_backup(host):
     assert requests.get(f"{host.url}/readyz", timeout=10).status_code == 200
 
 
-@pytest.mark.parametrize("server", native.SERVERS)
+@pytest.mark.parametrize("server", [pytest.param(name, marks=pytest.mark.needs(name)) for name in native.SERVERS])
 def test_stop_finishes_in_flight_requests(host, server):
     """`./stack down` lets a request of 2 s finish and leaves no process."""
     probe = {"WSGI_APP": "probe:application", "READY_PATH": "/ready", "WEB_CONCURRENCY": "1"}

@@ -292,7 +292,7 @@ def _url_of(server: str, database: str) -> str:
     return database_url(server.replace("/postgres?", f"/{database}?"))
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgresql"))])
 def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Return the URL of a database without tables. Tests that use it run on SQLite and on PostgreSQL."""
     if request.param == "sqlite":

@@ -125,7 +125,7 @@ def bare(monkeypatch):
 def test_changes_for_plain_processes_are_confirmed(bare, capsys):
     """Packages, the service and the user are listed; on a terminal, a `n` changes nothing."""
     with pytest.raises(sudo.Declined):
-        native._install("gunicorn", assume_yes=False)
+        native.install("gunicorn", assume_yes=False)
     output = capsys.readouterr().out
     assert bare == []
     for change in ("install the packages nginx python3-venv,", "stop and disable the service nginx", "user tripod"):
@@ -134,7 +134,7 @@ def test_changes_for_plain_processes_are_confirmed(bare, capsys):
 
 def test_changes_for_plain_processes_are_made(bare):
     """With --yes, the listed changes are made without a question."""
-    native._install("gunicorn", assume_yes=True)
+    native.install("gunicorn", assume_yes=True)
     assert bare == ["install nginx python3-venv", "stop nginx", "adding the user tripod"]
 
 

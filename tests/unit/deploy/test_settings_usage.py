@@ -21,6 +21,7 @@ OTHER_VARIABLES = {
     "LOG_FD": "deploy/start → deploy/logs.py: the stderr of the container",
     "APACHE_FRONT": "deploy/targets/apache/compose.yml → mod_wsgi's run: the file that makes Apache the front",
     "PATH": "the operating system's",
+    "CI": "set by CI systems: ./stack test then fails without a Docker engine",
     "TRIPOD_REENTERED": "cli: ./stack has already started itself again",
     "TRIPOD_VENV": "cli/venv.py: an existing virtual environment to use instead of its own",
     "PGDATA": "PostgreSQL's own, set in the Dockerfile",
