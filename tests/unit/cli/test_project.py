@@ -246,7 +246,7 @@ def docker_commands(monkeypatch):
     listed = [
         inspected("web", StartedAt="2026-01-02T03:04:07Z"),
         inspected("web", StartedAt="2026-01-02T03:04:06Z") | {"Id": "older"},
-        inspected("migrate", Status="exited", ExitCode=3, FinishedAt="2026-01-02T03:04:01Z"),
+        inspected("migrate", Status="exited", ExitCode=3, FinishedAt="2026-01-02T03:04:09Z"),
         INSPECTED,
     ]
 
@@ -288,7 +288,7 @@ def test_containers_are_sorted_by_service_and_age(docker_commands):
     """Containers are sorted by service, and those of one service by age; an exited one is as old as its exit."""
     found = compose.containers("tripod")
     assert [container.id for container in found] == ["migrate", "abc", "older", "web"]
-    assert (found[0].since, found[0].exit_code) == ("2026-01-02T03:04:01Z", 3)
+    assert (found[0].since, found[0].exit_code) == ("2026-01-02T03:04:09Z", 3)
 
 
 def test_project_without_containers(monkeypatch):
