@@ -381,8 +381,7 @@ def _hand_over(stack, new):
             _require_running(stack, new)
             time.sleep(POLL_EVERY)
         requests, errors = nginx.responses(started)
-        limit = max(MAX_ERROR_SHARE, 2 * errors_before / max(requests_before, 1))
-        if errors >= MIN_ERRORS and errors / requests > limit:
+        if _has_too_many_errors(requests, errors, requests_before, errors_before):
             raise _failure(
                 new,
                 f"{errors} of its first {requests} responses were a 5xx, compared with {errors_before} of "
@@ -390,6 +389,12 @@ def _hand_over(stack, new):
             )
         if console.capture(["docker", "exec", new.id, "deploy/health"]).returncode:
             raise _failure(new, "it is no longer ready")
+
+
+def _has_too_many_errors(requests, errors, requests_before, errors_before):
+    """Whether these errors of the new container lead to a rollback, compared with those before the handover."""
+    limit = max(MAX_ERROR_SHARE, 2 * errors_before / max(requests_before, 1))
+    return errors >= MIN_ERRORS and errors / requests > limit
 
 
 def promote(container):

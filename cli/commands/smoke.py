@@ -29,6 +29,11 @@ def add_arguments(parser):
         ("--password", "its password"),
     ):
         parser.add_argument(option, metavar=option[2:].upper(), action="append", default=[], help=meaning)
+    parser.add_argument(
+        "--rate-limits",
+        choices=("on", "off"),
+        help="RATE_LIMITS of the site, on or off; default: that of the running stack, or on with a URL",
+    )
 
 
 def run(args):
@@ -46,6 +51,14 @@ def run(args):
     tool_images.build(IMAGE)
     expected = ["--expect-server", args.expect_server] if args.expect_server else []
     accounts = [f"--user={user}" for user in args.user] + [f"--password={word}" for word in args.password]
-    tests = ["pytest", "-p", "no:cacheprovider", "tests/smoke", "--base-url", url, *expected, *accounts]
+    rate_limits = args.rate_limits or ("on" if args.url else _rate_limits_of_the_stack(config["name"]))
+    site = ["--base-url", url, "--rate-limits", rate_limits]
+    tests = ["pytest", "-p", "no:cacheprovider", "tests/smoke", *site, *expected, *accounts]
     options = ["--volume", f"{ROOT}:/src:ro", "--workdir", "/src"]
     return tool_images.run(config["services"][IMAGE]["image"], options, tests)
+
+
+def _rate_limits_of_the_stack(name):
+    """RATE_LIMITS of the running web container: .env may have been changed since it was created."""
+    containers = (container for container in compose.containers(name) if container.service == "web")
+    return next((container.environment.get("RATE_LIMITS") for container in containers), None) or "on"

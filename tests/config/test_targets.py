@@ -150,6 +150,87 @@ def test_unit_is_hardened(unit, unit_folder):
     assert done.returncode == 0, done.stdout
 
 
+# The directives that restrict both units. Those with several lines have their values in order.
+RESTRICTIONS = {
+    "UMask": ["0027"],
+    "NoNewPrivileges": ["yes"],
+    "CapabilityBoundingSet": [""],
+    "AmbientCapabilities": [""],
+    "PrivateUsers": ["yes"],
+    "ProtectSystem": ["strict"],
+    "ProtectHome": ["yes"],
+    "PrivateTmp": ["yes"],
+    "PrivateDevices": ["yes"],
+    "ProtectClock": ["yes"],
+    "ProtectControlGroups": ["yes"],
+    "ProtectHostname": ["yes"],
+    "ProtectKernelLogs": ["yes"],
+    "ProtectKernelModules": ["yes"],
+    "ProtectKernelTunables": ["yes"],
+    "ProtectProc": ["invisible"],
+    "LockPersonality": ["yes"],
+    "RemoveIPC": ["yes"],
+    "RestrictNamespaces": ["yes"],
+    "RestrictRealtime": ["yes"],
+    "RestrictSUIDSGID": ["yes"],
+    "RestrictAddressFamilies": ["AF_UNIX AF_INET AF_INET6"],
+    "SystemCallArchitectures": ["native"],
+    "SystemCallErrorNumber": ["EPERM"],
+}
+RESTRICTIONS_OF_A_UNIT = {
+    "tripod-web.service": {
+        "User": ["tripod"],
+        "Group": ["tripod"],
+        "StateDirectory": ["tripod"],
+        "StateDirectoryMode": ["0750"],
+        "RuntimeDirectory": ["tripod"],
+        "RuntimeDirectoryMode": ["0750"],
+        "CacheDirectory": ["tripod-assets"],
+        "CacheDirectoryMode": ["0755"],
+        "SystemCallFilter": ["@system-service", "~@privileged", "@chown"],
+        "MemoryMax": ["50%"],
+    },
+    "tripod-nginx.service": {
+        "User": ["tripod-nginx"],
+        "Group": ["tripod"],
+        "CacheDirectory": ["tripod-nginx"],
+        "CacheDirectoryMode": ["0700"],
+        "ProcSubset": ["pid"],
+        "MemoryDenyWriteExecute": ["yes"],
+        "SystemCallFilter": ["@system-service", "~@privileged"],
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("unit", "name", "values"),
+    [
+        pytest.param(unit, name, values, id=f"{unit.stem}-{name}")
+        for unit in UNITS
+        for name, values in (RESTRICTIONS | RESTRICTIONS_OF_A_UNIT[unit.name]).items()
+    ],
+)
+def test_unit_has_each_restriction(unit, name, values):
+    """Each restriction of a unit has its value. The score of systemd-analyze alone allows some to be missing."""
+    assert re.findall(rf"^{name}=(.*)$", unit.read_text(), re.M) == values
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
+def test_every_restriction_of_a_unit_is_tested(unit):
+    """Every directive from UMask to the end of [Service] is one of the restrictions, so a new one is tested too."""
+    (restrictions,) = re.findall(r"^UMask=.*?(?=^\[Install\])", unit.read_text(), re.M | re.S)
+    tested = RESTRICTIONS | RESTRICTIONS_OF_A_UNIT[unit.name]
+    assert set(re.findall(r"^(\w+)=", restrictions, re.M)) <= set(tested)
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
+def test_unit_gives_up_after_five_failed_starts(unit):
+    """A unit is restarted 2 s after a failure, and no longer after 5 starts in 60 s."""
+    values = directives(unit)
+    assert (values["Restart"], values["RestartSec"]) == ("on-failure", "2")
+    assert (values["StartLimitBurst"], values["StartLimitIntervalSec"]) == ("5", "60")
+
+
 @pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
 def test_unit_stops_gracefully(unit):
     """Only the main process of a unit gets the same graceful signal as its container, and the same time to stop."""

@@ -29,11 +29,12 @@ def doctor(stack) -> tuple[int, dict[str, str], float]:
     return done.returncode, errors, time.monotonic() - started
 
 
-def test_healthy_stack(stack):
-    """A healthy stack has no errors, and the checks take seconds."""
+def test_healthy_stack(stack, record_property):
+    """A healthy stack has no errors, and the checks take less than 30 s on a busy machine."""
     status, errors, seconds = doctor(stack)
+    record_property("seconds", round(seconds, 1))
     assert (status, errors) == (0, {})
-    assert seconds < 30  # usually below 10; a busy machine takes longer
+    assert seconds < 30, f"the checks took {seconds:.1f} s; on an idle machine they take less than 10 s"
 
 
 def test_three_problems(stack):

@@ -22,6 +22,11 @@ UNIT = "tests/unit/deploy/test_"
 STOP = "tests/live/test_stop.py"
 CLI_ROLLOUT = "cli/rollout.py"
 ROLLOUT = "tests/live/reliability/test_rollout.py"
+DOCTOR = "cli/doctor/checks.py"
+THRESHOLDS = "tests/unit/cli/test_doctor.py -k thresholds"
+WATCH = "tests/unit/cli/test_rollout.py"
+UNITS = [f"deploy/targets/native/systemd/tripod-{stage}.service" for stage in ("web", "nginx")]
+RESTRICTIONS = "tests/config/test_targets.py -k each_restriction"
 PAGES = "nginx/conf.d/page-cache-rules.conf"
 CACHE = "tests/live/test_cache.py"
 
@@ -165,6 +170,22 @@ MUTATIONS = (
         "tests/live/reliability/test_rollout_interrupted.py -k kill_9_at",
     ),
     Mutation("Dockerfile", "STOPSIGNAL SIGTERM", "STOPSIGNAL SIGKILL", STOP + " -k flight"),
+    Mutation(CLI_ROLLOUT, "MAX_ERROR_SHARE = 0.05", "MAX_ERROR_SHARE = 0.95", WATCH),
+    Mutation(CLI_ROLLOUT, "MIN_ERRORS = 3", "MIN_ERRORS = 4", WATCH),
+    Mutation(CLI_ROLLOUT, "BASELINE = 30", "BASELINE = 3", WATCH),
+    Mutation(CLI_ROLLOUT, "2 * errors_before", "3 * errors_before", WATCH),
+    Mutation(CLI_ROLLOUT, "if _has_too_many_errors(", "if not (", WATCH),
+    # --- thresholds of ./stack doctor ---
+    Mutation(DOCTOR, "MIN_CERTIFICATE_DAYS = 14", "MIN_CERTIFICATE_DAYS = 4", THRESHOLDS),
+    Mutation(DOCTOR, "MIN_OPEN_FILES = 8192", "MIN_OPEN_FILES = 1024", THRESHOLDS),
+    Mutation(DOCTOR, "POSTGRES_MAX_CONNECTIONS = 100", "POSTGRES_MAX_CONNECTIONS = 200", THRESHOLDS),
+    Mutation(DOCTOR, "MIN_REQUESTS = 20", "MIN_REQUESTS = 21", THRESHOLDS),
+    Mutation(DOCTOR, "limit < wanted", "limit < wanted - 1", THRESHOLDS),
+    Mutation(DOCTOR, "used > 0.9 * limit", "used > 0.99 * limit", THRESHOLDS),
+    Mutation(DOCTOR, "max(2**30, size // 20)", "min(2**30, size // 20)", THRESHOLDS),
+    Mutation(DOCTOR, 'folder["size"] // 2', 'folder["size"] // 3', THRESHOLDS),
+    Mutation(DOCTOR, "length < 16", "length < 15", THRESHOLDS),
+    Mutation("deploy/resources.py", "MEMORY_PER_WORKER = 128", "MEMORY_PER_WORKER = 64", THRESHOLDS),
     # --- settings ---
     Mutation("deploy/settings.py", "self[name] = value or (", "self[name] = (", UNIT + "settings.py"),
     Mutation("deploy/wsgi.py", "os._exit(error.status)", "os._exit(1)", UNIT + "start.py"),
@@ -237,6 +258,41 @@ MUTATIONS = (
         "KillMode=control-group",
         "tests/config/test_targets.py",
     ),
+    *(
+        Mutation(unit, f"\n{line}\n", "\n", RESTRICTIONS)
+        for unit in UNITS
+        for line in (
+            "UMask=0027",
+            "NoNewPrivileges=yes",
+            "CapabilityBoundingSet=",
+            "PrivateUsers=yes",
+            "ProtectSystem=strict",
+            "ProtectHome=yes",
+            "PrivateTmp=yes",
+            "PrivateDevices=yes",
+            "ProtectClock=yes",
+            "ProtectControlGroups=yes",
+            "ProtectHostname=yes",
+            "ProtectKernelLogs=yes",
+            "ProtectKernelModules=yes",
+            "ProtectKernelTunables=yes",
+            "ProtectProc=invisible",
+            "LockPersonality=yes",
+            "RemoveIPC=yes",
+            "RestrictNamespaces=yes",
+            "RestrictRealtime=yes",
+            "RestrictSUIDSGID=yes",
+            "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6",
+            "SystemCallArchitectures=native",
+            "SystemCallFilter=@system-service",
+            "SystemCallFilter=~@privileged",
+        )
+    ),
+    Mutation(UNITS[0], "StateDirectoryMode=0750", "StateDirectoryMode=0755", RESTRICTIONS),
+    Mutation(UNITS[1], "CacheDirectoryMode=0700", "CacheDirectoryMode=0755", RESTRICTIONS),
+    Mutation(UNITS[1], "\nProcSubset=pid\n", "\n", RESTRICTIONS),
+    Mutation(UNITS[1], "\nMemoryDenyWriteExecute=yes\n", "\n", RESTRICTIONS),
+    *(Mutation(unit, "StartLimitBurst=5\n", "", "tests/config/test_targets.py -k gives_up") for unit in UNITS),
     # --- the sample app's database ---
     Mutation("app/database.py", "synchronous = FULL", "synchronous = NORMAL", "tests/unit/app/test_database.py"),
     Mutation("app/database.py", 'else "BEGIN IMMEDIATE"', 'else "BEGIN"', "tests/unit/app/test_database.py"),

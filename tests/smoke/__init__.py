@@ -6,6 +6,7 @@
     pytest tests/smoke --expect-server uwsgi               fail if the site runs another WSGI server
     pytest tests/smoke --user me@example.com --password …  use an existing account instead of two new ones
     pytest tests/smoke --max-body 26214400                 for a site with MAX_BODY_SIZE=25m
+    pytest tests/smoke --rate-limits off                   for a site with RATE_LIMITS=off
     REQUESTS_CA_BUNDLE=ca.pem pytest tests/smoke …         for a site with a private CA
 
 The tests only run if this folder, or a file in it, is named on the command line. A table at the end lists the

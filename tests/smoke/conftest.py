@@ -36,6 +36,7 @@ def pytest_addoption(parser, pluginmanager):
     ):
         group.addoption(option, metavar=option[2:].upper(), action="append", default=[], help=meaning)
     group.addoption("--max-body", metavar="BYTES", type=int, default=MAX_BODY, help="the site's MAX_BODY_SIZE")
+    group.addoption("--rate-limits", choices=("on", "off"), default="on", help="the site's RATE_LIMITS (default: on)")
 
 
 def is_requested(config) -> bool:
@@ -199,3 +200,9 @@ def marker(program):
 def max_body(request) -> int:
     """Return the maximum size of a request body in bytes."""
     return request.config.getoption("max_body")
+
+
+@pytest.fixture
+def has_rate_limits(request) -> bool:
+    """Return whether the site has rate limits."""
+    return request.config.getoption("rate_limits") == "on"

@@ -1,5 +1,7 @@
 """Accounts."""
 
+import re
+
 from .client import POSTS, REDIRECT, Site
 
 ME, FOLLOWED = "/api/v1/me", "/api/v1/users/{}/follow"
@@ -66,8 +68,14 @@ def test_admin(site, member):
         site.get(path, REDIRECT)
 
 
-def test_rate_limits(program, marker):
-    """Rate-limited responses contain the number of remaining requests (RateLimit)."""
+def test_rate_limits(program, marker, has_rate_limits):
+    """Rate-limited responses contain the number of remaining requests (RateLimit), unless --rate-limits is off."""
     headers = program.request("POST", POSTS, 201, json={"body": marker}).headers
-    if "RateLimit" in headers:  # else RATE_LIMITS is off
-        assert "r=" in headers["RateLimit"] and "q=" in headers["RateLimit-Policy"], f"it is {headers['RateLimit']!r}"
+    rate_limit, policy = headers.get("RateLimit"), headers.get("RateLimit-Policy")
+    if not has_rate_limits:
+        assert rate_limit is policy is None, f"RateLimit is {rate_limit!r}, although --rate-limits is off"
+        return
+    assert re.search(r";r=\d+;t=\d+$", rate_limit or ""), (
+        f"RateLimit is {rate_limit!r} (if the site has RATE_LIMITS=off: --rate-limits off)"
+    )
+    assert re.search(r";q=\d+;w=\d+$", policy or ""), f"RateLimit-Policy is {policy!r}"

@@ -17,7 +17,9 @@ from tests.live.reliability import load
 from tests.live.stack import docker
 from tests.smoke.account import Account
 
-BACK_WITHIN = 20  # seconds; 5 on an idle machine, see the report
+# Seconds on a busy machine. The report has the measured values: on an idle machine 5 s and 2 s.
+BACK_WITHIN = 20
+REFUSED_WITHIN = 4
 SECTION = "Database faults"
 API = "/api/v1/posts"
 BYPASS_CACHE = "Cookie: bypass=cache"  # requests without a cookie may be answered from Nginx's cache
@@ -112,8 +114,8 @@ def seconds_until(host: str, path: str) -> float:
 
 @pytest.mark.parametrize("fault", [stopped, hung, locked, out_of_connections])
 def test_postgres_unavailable(postgres, fault, is_long, record):
-    """While PostgreSQL is unavailable, requests get 503 with Retry-After in less than 2 s, and /healthz is served. The
-    stack recovers without intervention.
+    """While PostgreSQL is unavailable, requests get 503 with Retry-After in less than 4 s on a busy machine, and
+    /healthz is served. The stack recovers without intervention within 20 s.
     """
     host = load.address(postgres)
     seconds_until(host, "/")
@@ -147,7 +149,7 @@ def test_postgres_unavailable(postgres, fault, is_long, record):
     assert len(others) == 7 * len(alive)  # /healthz was served in each round
     assert [(answer.status, answer.body[:100]) for answer in failed] == []
     assert {answer.headers.get("retry-after") for answer in others} == {"5"}
-    assert slowest < 4
+    assert slowest < REFUSED_WITHIN
 
 
 def test_postgres_closes_connections(postgres, record):
@@ -186,8 +188,8 @@ def test_responses_are_not_mixed_up(postgres, record):
     assert mixed == 0
 
 
-def test_sqlite_busy(sqlite):
-    """While SQLite's write lock is held, pages can be read, and writes get 503 in less than 2 s."""
+def test_sqlite_busy(sqlite, record):
+    """While SQLite's write lock is held, pages can be read, and writes get 503 in less than 4 s on a busy machine."""
     host = load.address(sqlite)
     hold = (
         "import sqlite3, time; c = sqlite3.connect('/var/lib/tripod/app.db', isolation_level=None);"
@@ -199,8 +201,15 @@ def test_sqlite_busy(sqlite):
         post = json.dumps({"body": "not now"}).encode()
         wrote = asyncio.run(load.ask(host, API, post, sqlite.token))
         read = asyncio.run(load.ask(host, "/", None, BYPASS_CACHE))
+    record(
+        SECTION,
+        "a read and a write while SQLite's write lock is held",
+        2,
+        (read.status != 200) + (wrote.status != 503),
+        f"the write got {wrote.status} in {wrote.seconds:.2f} s, the read {read.status}",
+    )
     assert (wrote.status, wrote.headers.get("retry-after"), read.status) == (503, "5", 200)
-    assert wrote.seconds < 4
+    assert wrote.seconds < REFUSED_WITHIN
     assert asyncio.run(load.ask(host, API, post, sqlite.token)).status == 201
 
 

@@ -123,7 +123,9 @@ async def alongside(host: str, slow) -> list[load.Answer]:
 
 @pytest.mark.parametrize("slow", [slow_headers, slow_body, slow_read])
 def test_slow_clients(stack, slow, record):
-    """450 clients that send headers, send a body or read as slowly as allowed do not slow down normal clients."""
+    """450 clients that send headers, send a body or read as slowly as allowed fail no request of normal clients.
+    99 % of their requests take less than twice as long as without the slow clients, plus 0.5 s on a busy machine.
+    """
     host = load.address(stack)
     idle = load.percentile(asyncio.run(load.closed_loop(host, "/sleep/0.05", 4, 2)), 0.99)
     answers = asyncio.run(alongside(host, slow))
@@ -136,7 +138,7 @@ def test_slow_clients(stack, slow, record):
         f"99 % in {load.percentile(answers, 0.99):.3f} s, {idle:.3f} s without slow clients",
     )
     assert failed == 0 and len(answers) > 50
-    # Twice the idle time is the goal; 0.5 s allow for a busy machine.
+    # On an idle machine it is less than twice; the report has the measured values.
     assert load.percentile(answers, 0.99) < 2 * idle + 0.5
 
 

@@ -28,8 +28,9 @@ def seconds(is_long) -> float:
 
 
 def test_ten_times_the_capacity(stack, server, seconds, record):
-    """At ten times the capacity, excess requests get 503 with Retry-After in less than 1 s. Admitted requests take less
-    than twice as long as at capacity, and within 5 s after the overload all requests are served again.
+    """At ten times the capacity, excess requests get 503 with Retry-After, 99 % of them in less than 1 s. 99 % of the
+    admitted requests take less than three times as long as at capacity on a busy machine, and within 5 s after the
+    overload all requests are served again.
     """
     stack.up(WSGI_SERVER=server)
     host, path = load.address(stack), f"/sleep/{WORK}"
@@ -55,7 +56,7 @@ def test_ten_times_the_capacity(stack, server, seconds, record):
     # The app keeps working at its capacity, and admits no more than its threads and queue hold.
     assert 0.7 * CAPACITY * seconds < len(admitted) < 1.2 * CAPACITY * seconds + THREADS + QUEUE
     assert load.percentile(refused, 0.99) < 1
-    # Twice is the goal; three times allows for a busy machine.
+    # On an idle machine it is less than twice; the report has the measured values.
     assert overloaded < 3 * max(at_capacity, (THREADS + QUEUE) / CAPACITY)
     assert {answer.status for answer in after} == {200} and time.monotonic() - ended < 5
 

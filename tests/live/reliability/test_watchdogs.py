@@ -12,7 +12,8 @@ from tests.live.reliability import load
 from tests.live.stack import Stack, docker, image_name, run_image
 
 WORKERS, THREADS, TIMEOUT = 2, 3, 2
-BACK_WITHIN = 30  # seconds; shorter on an idle machine, see the report
+BACK_WITHIN = 30  # seconds on a busy machine; the report has the measured values
+RESTARTED_WITHIN = 120  # seconds until the health check of a server that does not answer restarts it
 SECTION = "Watchdogs"
 LOAD_SECONDS = 4
 
@@ -65,10 +66,17 @@ async def workers(stack) -> set[str]:
 
 async def until_whole(stack, gone: set[str] = frozenset()) -> float:
     """Return the seconds until all workers answer again, without those in `gone`."""
+    seconds, is_whole = await recovery(stack, gone)
+    assert is_whole, stack.logs("web")
+    return seconds
+
+
+async def recovery(stack, gone: set[str] = frozenset()) -> tuple[float, bool]:
+    """Wait until all workers answer again. Return the seconds, and whether they did within BACK_WITHIN."""
     started = time.monotonic()
-    while len(await workers(stack) - gone) < WORKERS:
-        assert time.monotonic() - started < BACK_WITHIN, stack.logs("web")
-    return time.monotonic() - started
+    while (is_missing := len(await workers(stack) - gone) < WORKERS) and time.monotonic() - started < BACK_WITHIN:
+        pass
+    return time.monotonic() - started, not is_missing
 
 
 def seconds_until_whole(stack, gone: set[str] = frozenset()) -> float:
@@ -76,7 +84,9 @@ def seconds_until_whole(stack, gone: set[str] = frozenset()) -> float:
 
 
 def test_killed_worker(stacks, server, record):
-    """kill -9 of a worker under load fails at most the requests in that worker, and a new worker replaces it."""
+    """kill -9 of a worker under load fails at most the requests in that worker, and a new worker replaces it within
+    30 s on a busy machine.
+    """
     stack = stacks[server]
     victim, container = min(asyncio.run(workers(stack))), stack.container("web")
 
@@ -102,7 +112,7 @@ def test_killed_worker(stacks, server, record):
 
 def test_all_threads_stuck(stacks, server, record):
     """When every thread of every worker is stuck, in Python or in C code, all requests get 504, and the server has its
-    full capacity again REQUEST_TIMEOUT + 5 s later.
+    full capacity again within REQUEST_TIMEOUT + 30 s on a busy machine.
     """
     stack = stacks[server]
     for kind in ("spin", "sleep/60"):
@@ -128,43 +138,53 @@ def test_all_threads_stuck(stacks, server, record):
 
 
 def test_killed_master(stacks, server, record):
-    """kill -9 of the server's main process ends the container, and the restart policy restarts it."""
+    """kill -9 of the server's main process ends the container, and the restart policy restarts it: all workers are back
+    within 30 s on a busy machine.
+    """
     stack = stacks[server]
-    started = time.monotonic()
+    before, started = stack.inspect("web", "{{.State.StartedAt}}"), time.monotonic()
     on_the_host("kill", "-9", main_process(stack))
-    seconds_until_whole(stack)
+    _, is_whole = asyncio.run(recovery(stack))
     seconds = time.monotonic() - started
-    record(SECTION, f"kill -9 of the server's main process, {server}", 1, 0, f"back after {seconds:.1f} s")
+    is_restarted = stack.inspect("web", "{{.State.StartedAt}}") != before
+    failed = not (is_whole and is_restarted)
+    remark = f"not back after {seconds:.1f} s" if failed else f"back after {seconds:.1f} s"
+    record(SECTION, f"kill -9 of the server's main process, {server}", 1, int(failed), remark)
+    assert (is_whole, is_restarted) == (True, True), stack.logs("web")
 
 
 def test_dead_server(stacks, record):
     """A server that runs but does not answer, here because all its processes are stopped, is restarted by its health
-    check. Other containers are not restarted.
+    check within 120 s on a busy machine. Other containers are not restarted.
     """
 
-    def stop(stack) -> float:
+    def stop(stack) -> tuple[float, bool]:
+        """Return the seconds until all workers are back, and whether they are."""
         pids = docker("top", stack.container("web"), "-o", "pid").stdout.split()[1:]
         before = stack.inspect("web", "{{.State.StartedAt}}")
-        on_the_host("kill", "-STOP", *pids)
+        on_the_host("kill", "-STOP", *pids, "|| true")  # a health check of this list may have ended since
         started = time.monotonic()
         while stack.inspect("web", "{{.State.StartedAt}}") == before:
-            assert time.monotonic() - started < 120, stack.logs("web")
+            if time.monotonic() - started > RESTARTED_WITHIN:
+                return time.monotonic() - started, False
             time.sleep(0.5)
-        seconds_until_whole(stack)
-        return time.monotonic() - started
+        _, is_whole = asyncio.run(recovery(stack))
+        return time.monotonic() - started, is_whole
 
     nginx = {name: stack.inspect("nginx", "{{.State.StartedAt}}") for name, stack in stacks.items()}
     with ThreadPoolExecutor() as pool:
-        seconds = dict(zip(stacks, pool.map(stop, stacks.values()), strict=True))
-    for name, stack in stacks.items():
+        results = dict(zip(stacks, pool.map(stop, stacks.values()), strict=True))
+    for name, (seconds, is_back) in results.items():
         record(
             SECTION,
             f"all processes of the server stopped, {name}",
             1,
-            0,
-            f"back after {seconds[name]:.0f} s, REQUEST_TIMEOUT {TIMEOUT} s",
+            int(not is_back),
+            f"{'back' if is_back else 'not back'} after {seconds:.0f} s, REQUEST_TIMEOUT {TIMEOUT} s",
         )
-        assert "has not answered for" in stack.logs("web")
+    for name, stack in stacks.items():
+        assert results[name][1], stack.logs("web")
+        assert "the server has not answered for" in stack.logs("web")
         assert stack.inspect("nginx", "{{.State.StartedAt}}") == nginx[name]
 
 

@@ -147,6 +147,165 @@ def test_proxies(healthy, trusted, forwarded, level):
     assert problems(healthy).get("trusted proxies") == level
 
 
+MIB = 2**20
+
+
+def set_web(**values):
+    """A change of what the web container reports about itself."""
+    return lambda f: f.in_container["web"].update(values)
+
+
+def set_web_settings(**values):
+    """A change of the settings of the web container."""
+    return lambda f: f.in_container["web"]["settings"].update(values)
+
+
+def set_memory_limit(limit: int):
+    """A change of the memory limit of the web container; its 2 workers need 128 MiB each."""
+    return lambda f: f.inspected["web"]["HostConfig"].update(Memory=limit)
+
+
+def set_free_space(free: int, size: int):
+    """A change of the free space of a folder of the web container."""
+    return lambda f: f.in_container["web"]["folders"].update({"/tmp": {"owner": 0, "free": free, "size": size}})
+
+
+def set_connections(workers: int, threads: int):
+    """A change to PostgreSQL, which needs 2 * workers * threads + 3 connections."""
+
+    def change(f):
+        f.in_container["web"]["database"] = "postgresql"
+        f.in_container["web"]["settings"].update(WEB_CONCURRENCY=str(workers), WEB_THREADS=str(threads))
+        f.inspected["web"]["HostConfig"]["Memory"] = GIB * 2
+
+    return change
+
+
+def set_access_log(requests: int, through_proxy: int, trusted: int = 1, clients: int = 30):
+    """A change of the access log and of TRUSTED_PROXIES."""
+
+    def change(f):
+        f.access_log[:] = [
+            {
+                "path": "/",
+                "forwarded_for": "203.0.113.1" if number < through_proxy else "",
+                "client": f"192.0.2.{number % clients}",
+            }
+            for number in range(requests)
+        ]
+        for facts_in_container in f.in_container.values():
+            facts_in_container["settings"]["TRUSTED_PROXIES"] = str(trusted)
+
+    return change
+
+
+# (check, the last facts that are accepted, the first that are not, level). The numbers are literals, not the constants
+# of checks.py: a changed threshold must make a test fail.
+THRESHOLDS = {
+    "certificate days": (
+        "certificate",
+        lambda f: setattr(f, "certificate_days", 14.0),
+        lambda f: setattr(f, "certificate_days", 13.99),
+        "error",
+    ),
+    "queue": ("request queue", set_web_settings(WEB_QUEUE="4096"), set_web_settings(WEB_QUEUE="4097"), "error"),
+    "memory per worker": ("memory", set_memory_limit(256 * MIB), set_memory_limit(256 * MIB - 1), "error"),
+    "memory in use": (
+        "memory",
+        set_web(memory=512 * MIB * 9 // 10),
+        set_web(memory=512 * MIB * 9 // 10 + 1),
+        "warning",
+    ),
+    "memory limit": ("memory", set_memory_limit(512 * MIB), set_memory_limit(0), "warning"),
+    "killed processes": ("memory", set_web(oom_kills=0), set_web(oom_kills=1), "error"),
+    "open files": (
+        "open files",
+        lambda f: f.in_container["nginx"].update(open_files=8192),
+        lambda f: f.in_container["nginx"].update(open_files=8191),
+        "error",
+    ),
+    "large disk, 5 %": (
+        "disk",
+        lambda f: setattr(f, "disk", (5 * GIB, 100 * GIB)),
+        lambda f: setattr(f, "disk", (5 * GIB - 1, 100 * GIB)),
+        "error",
+    ),
+    "small disk, 1 GiB": (
+        "disk",
+        lambda f: setattr(f, "disk", (GIB, 10 * GIB)),
+        lambda f: setattr(f, "disk", (GIB - 1, 10 * GIB)),
+        "error",
+    ),
+    "large folder, 64 MiB": (
+        "disk",
+        set_free_space(64 * MIB, 100 * GIB),
+        set_free_space(64 * MIB - 1, 100 * GIB),
+        "error",
+    ),
+    "small folder, half": ("disk", set_free_space(8 * MIB, 16 * MIB), set_free_space(8 * MIB - 1, 16 * MIB), "error"),
+    "secret key": ("secret key", set_web(secret_length=16), set_web(secret_length=15), "error"),
+    "connections": ("database connections", set_connections(12, 4), set_connections(7, 7), "warning"),
+    "connections per worker": ("database connections", set_connections(4, 64), set_connections(5, 64), "warning"),
+    "restarts": (
+        "restarts",
+        lambda f: f.inspected["web"].update(RestartCount=0),
+        lambda f: f.inspected["web"].update(RestartCount=1),
+        "warning",
+    ),
+    "exit status of migrations": (
+        "migrations",
+        lambda f: f.inspected["migrate"]["State"].update(ExitCode=0),
+        lambda f: f.inspected["migrate"]["State"].update(ExitCode=1),
+        "error",
+    ),
+    "status of the front page": (
+        "responses",
+        lambda f: f.pages.update({"front page": Response(499)}),
+        lambda f: f.pages.update({"front page": Response(500)}),
+        "error",
+    ),
+    "status of the liveness": (
+        "responses",
+        lambda f: f.pages.update(liveness=Response(200)),
+        lambda f: f.pages.update(liveness=Response(204)),
+        "error",
+    ),
+    "requests in the log": ("trusted proxies", set_access_log(19, 19), set_access_log(20, 20), "error"),
+    "half through an untrusted proxy": ("trusted proxies", set_access_log(30, 15), set_access_log(30, 16), "error"),
+    "half past a trusted proxy": ("trusted proxies", set_access_log(30, 15, 2), set_access_log(30, 14, 2), "error"),
+    "requests of one client": (
+        "trusted proxies",
+        set_access_log(200, 0, clients=1),
+        set_access_log(201, 0, clients=1),
+        "warning",
+    ),
+    "number of clients": (
+        "trusted proxies",
+        set_access_log(201, 0, clients=2),
+        set_access_log(201, 0, clients=1),
+        "warning",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", THRESHOLDS)
+def test_thresholds_are_exact(healthy, name):
+    """Each check accepts the last value within its threshold and reports the first value beyond it."""
+    check, within, beyond, level = THRESHOLDS[name]
+    within(healthy)
+    assert problems(healthy) == {}
+    beyond(healthy)
+    assert problems(healthy) == {check: level}
+
+
+@pytest.mark.parametrize(("state", "synchronized"), [(0, True), (4, True), (5, False)])
+def test_kernel_reports_a_clock_that_is_not_synchronized(monkeypatch, state, synchronized):
+    """The clock is not synchronized if adjtimex(2) returns TIME_ERROR (5), and otherwise it is."""
+    library = type("Library", (), {"adjtimex": staticmethod(lambda request: state)})
+    monkeypatch.setattr(facts.ctypes, "CDLL", lambda name: library)
+    assert facts._clock_is_synchronized() is synchronized
+
+
 def test_every_check_is_tested():
     """Every check has a failure or a doubt in this file, and a docstring."""
     assert set(checks.CHECKS) == set(FAILURES) | set(DOUBTS) | {"database connections"}

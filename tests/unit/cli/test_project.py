@@ -234,15 +234,71 @@ def test_up_skips_the_request_without_published_port(monkeypatch, capsys):
     assert "No port is published." in capsys.readouterr().out
 
 
-def test_containers_are_read(monkeypatch):
-    """State, health, image, age and published ports come from one call of `docker inspect`."""
-    _fake_docker(monkeypatch, json.dumps([INSPECTED]))
-    monkeypatch.setattr(compose, "containers", lambda name, real=compose._container: [real(INSPECTED)])
-    (one,) = compose.containers("tripod")
-    assert (one.service, one.state, one.health) == ("nginx", "running", "healthy")
+@pytest.fixture
+def docker_commands(monkeypatch):
+    """The commands of docker that were run. `docker ps` lists four containers, and `docker inspect` describes them."""
+    commands = []
+
+    def inspected(service: str, **state) -> dict:
+        config = INSPECTED["Config"] | {"Labels": {"com.docker.compose.service": service}}
+        return INSPECTED | {"Id": service, "Config": config, "State": INSPECTED["State"] | state}
+
+    listed = [
+        inspected("web", StartedAt="2026-01-02T03:04:07Z"),
+        inspected("web", StartedAt="2026-01-02T03:04:06Z") | {"Id": "older"},
+        inspected("migrate", Status="exited", ExitCode=3, FinishedAt="2026-01-02T03:04:09Z"),
+        INSPECTED,
+    ]
+
+    def capture(argv, **_):
+        commands.append(argv)
+        ids = [one["Id"] for one in listed]
+        stdout = {"ps": "\n".join(ids), "inspect": json.dumps(listed)}[argv[1]]
+        return subprocess.CompletedProcess(argv, 0, stdout, "")
+
+    monkeypatch.setattr(console, "capture", capture)
+    return commands
+
+
+def test_containers_are_read(docker_commands):
+    """State, health, image, age, published ports and environment of a container come from `docker inspect`."""
+    (one,) = [container for container in compose.containers("tripod") if container.service == "nginx"]
+    assert (one.id, one.state, one.health, one.exit_code, one.restarts) == ("abc", "running", "healthy", 0, 0)
+    assert (one.image, one.image_id, one.since) == ("tripod-nginx", "sha256:2", "2026-01-02T03:04:05.123456789Z")
     assert one.ports == {8080: ("0.0.0.0", 9090)}
     assert (one.name, one.hostname, one.environment) == ("tripod-nginx-1", "abcdef", {"RELEASE": "v1", "EMPTY": ""})
     assert compose.url("tripod") == "http://127.0.0.1:9090"
+
+
+def test_containers_are_those_of_the_project(docker_commands):
+    """All containers of the project are listed, running or not, without those of `docker compose run`; one call of
+    `docker inspect` reads all of them.
+    """
+    compose.containers("tripod")
+    (ps, inspect) = docker_commands
+    assert ps[:3] == ["docker", "ps", "-aq"]
+    assert set(zip(ps[3::2], ps[4::2], strict=True)) == {
+        ("--filter", "label=com.docker.compose.project=tripod"),
+        ("--filter", "label=com.docker.compose.oneoff=False"),
+    }
+    assert inspect == ["docker", "inspect", "web", "older", "migrate", "abc"]
+
+
+def test_containers_are_sorted_by_service_and_age(docker_commands):
+    """Containers are sorted by service, and those of one service by age; an exited one is as old as its exit."""
+    found = compose.containers("tripod")
+    assert [container.id for container in found] == ["migrate", "abc", "older", "web"]
+    assert (found[0].since, found[0].exit_code) == ("2026-01-02T03:04:09Z", 3)
+
+
+def test_project_without_containers(monkeypatch):
+    """A project without containers has an empty list: `docker inspect` without arguments would be an error."""
+    commands = []
+    monkeypatch.setattr(
+        console, "capture", lambda argv, **_: commands.append(argv) or subprocess.CompletedProcess(argv, 0, "", "")
+    )
+    assert compose.containers("tripod") == []
+    assert [argv[1] for argv in commands] == ["ps"]
 
 
 @pytest.mark.parametrize(

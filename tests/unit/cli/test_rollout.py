@@ -73,6 +73,75 @@ def test_handover_requires_nginx(monkeypatch):
     assert raised.value.fix == "./stack up"
 
 
+@pytest.mark.parametrize(
+    ("requests", "errors", "requests_before", "errors_before", "too_many"),
+    [
+        (0, 0, 0, 0, False),
+        (2, 2, 100, 0, False),  # fewer than 3 errors, whatever their share is
+        (3, 3, 100, 0, True),
+        (3, 3, 0, 0, True),  # no requests before the handover
+        (60, 3, 100, 0, False),  # exactly 5 %
+        (59, 3, 100, 0, True),
+        (10_000, 500, 100, 0, False),
+        (10_000, 501, 100, 0, True),
+        (100, 5, 100, 1, False),  # twice the share before is less than 5 %
+        (100, 6, 100, 1, True),
+        (100, 20, 100, 10, False),  # exactly twice the share before
+        (100, 21, 100, 10, True),
+        (100, 100, 100, 50, False),  # at least half were errors before: the new container is not worse than twice
+    ],
+)
+def test_errors_that_lead_to_a_rollback(requests, errors, requests_before, errors_before, too_many):
+    """A release is rolled back for at least 3 errors that are more than 5 % of its responses, and more than twice the
+    share before the handover.
+    """
+    assert rollout._has_too_many_errors(requests, errors, requests_before, errors_before) is too_many
+
+
+class FakeNginx:
+    """An Nginx container with these numbers of (responses, errors) before and after the handover."""
+
+    def __init__(self, before: tuple, after: tuple):
+        self.before, self.after, self.periods = before, after, []
+
+    def responses(self, since, until=None):
+        self.periods.append((since, until))
+        return self.before if until else self.after
+
+
+@pytest.fixture
+def hand_over(monkeypatch):
+    """Return a function that hands over to a running container, behind this Nginx, and watches it for a moment."""
+    container = compose.Container("2", "web", "", "running", "healthy", 0, "", name="new")
+    monkeypatch.setattr(compose, "containers", lambda stack: [container])
+    monkeypatch.setattr(compose, "log_tail", lambda container: "its last line")
+    monkeypatch.setattr(rollout, "WATCH_FOR", 0.01)
+    docker_prints(monkeypatch, "")
+
+    def hand_over(fake: FakeNginx) -> None:
+        monkeypatch.setattr(nginx.NginxContainer, "of", lambda stack: fake)
+        rollout._hand_over("tripod", container)
+
+    return hand_over
+
+
+def test_watch_rolls_back_a_release_with_errors(hand_over):
+    """After the handover, a release with too many errors fails, with the counts before and after; others pass."""
+    hand_over(FakeNginx((100, 0), (59, 2)))
+    with pytest.raises(StackError, match="3 of its first 59 responses were a 5xx, compared with 0 of 100 before"):
+        hand_over(FakeNginx((100, 0), (59, 3)))
+    hand_over(FakeNginx((100, 10), (59, 3)))
+
+
+def test_watch_compares_with_the_time_before_the_handover(hand_over):
+    """A release is compared with the 30 s before its handover, and its own responses are counted from there on."""
+    fake = FakeNginx((0, 0), (0, 0))
+    hand_over(fake)
+    (before, handover), (since, until) = fake.periods
+    assert handover - before == pytest.approx(30)
+    assert (since, until) == (handover, None)
+
+
 CONFIGURED = {"services": {"web": {"environment": {"WSGI_SERVER": None}}}}
 
 
