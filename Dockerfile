@@ -216,7 +216,9 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=secret,id=ca_bundle,target=/run/secrets/ca_bundle \
     /opt/tools/bin/pip --python /opt/venv/bin/python install --require-hashes -r /tmp/dev-requirements.txt \
  && /opt/tools/bin/pip --python /opt/venv/bin/python install --require-hashes --no-deps \
-        -r /tmp/browser-requirements.txt
+        -r /tmp/browser-requirements.txt \
+ # Only `mkdocs serve` needs watchdog. Flask's reloader would use it, instead of the one that ./stack dev has for users.
+ && /opt/tools/bin/pip --python /opt/venv/bin/python uninstall --yes watchdog
 CMD ["pytest"]
 
 # --- bench: the reference configurations that ./stack bench measures (bench/reference/) -------------------------------
