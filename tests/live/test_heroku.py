@@ -218,7 +218,7 @@ def test_mod_wsgi_is_refused(slug, config):
     """WSGI_SERVER=mod_wsgi fails the release phase with the error, its cause and the fix."""
     status, said = run_one_off(slug, "deploy/release", config | {"WSGI_SERVER": "mod_wsgi"})
     assert status == 78 and "mod_wsgi cannot run here" in said
-    assert "Heroku, for one, has no Apache" in said and "set WSGI_SERVER=gunicorn or uwsgi" in said
+    assert "Heroku, for example, has no Apache" in said and "set WSGI_SERVER=gunicorn or uwsgi" in said
 
 
 def test_failing_web_process_is_reported(slug, config, monkeypatch):
