@@ -16,10 +16,10 @@ import sysconfig
 import time
 from pathlib import Path
 
-from cli import apt, build_inputs, console, dotenv, ports, processes, project, requirements, sudo, venv
+from cli import apt, build_inputs, compose, console, dotenv, ports, processes, project, requirements, sudo, venv
 from cli.console import ROOT, say
 from deploy.errors import EXIT_CONFIG, StackError
-from deploy.settings import SAMPLE_APP, load_settings
+from deploy.settings import KILL_AFTER, SAMPLE_APP, load_settings
 
 TARGET = ROOT / "deploy" / "targets" / "native"
 HOME = console.STATE / "native"
@@ -31,7 +31,7 @@ OLDEST_PYTHON = (3, 11)
 SERVERS = ("gunicorn", "uwsgi")
 LONGEST_PATH = 80  # characters of the sockets' folder; the whole path of a socket is limited to 107 (unix(7))
 ANSWER_LIMIT = 60  # seconds until the first response
-STOP_LIMIT = 70  # seconds; honcho sends SIGKILL after 65 (deploy/targets/native/run)
+STOP_LIMIT = KILL_AFTER + 5  # seconds; honcho sends SIGKILL after KILL_AFTER (deploy/targets/native/run)
 BROTLI = Path("/usr/lib/nginx/modules/ngx_http_brotli_static_module.so")
 
 
@@ -264,13 +264,18 @@ def _fingerprint(values):
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _address(values):
+    return values["HTTP_BIND"].strip("[]")
+
+
 def _url(values):
-    return f"http://127.0.0.1:{values['HTTP_PORT']}"
+    """The URL at which this machine reaches Nginx, which listens on HTTP_BIND and HTTP_PORT."""
+    return compose.format_url(_address(values), values["HTTP_PORT"])
 
 
 def _check_port(values, record):
     port = int(values["HTTP_PORT"])
-    if record.get("url") == _url(values) or ports.is_free(port):
+    if record.get("url") == _url(values) or ports.is_free(port, _address(values)):
         return
     raise StackError(
         f"Port {port} is taken by {ports.describe_holder(port)}.",

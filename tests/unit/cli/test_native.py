@@ -203,3 +203,17 @@ def test_packages_run_on_the_oldest_python():
     lines = requirements.locked(uwsgi=True, more=["honcho"]).splitlines()
     packages = [Requirement(line.partition(" --hash")[0]) for line in lines]
     assert [package.name for package in packages if package.marker and not package.marker.evaluate(oldest)] == []
+
+
+@pytest.mark.parametrize(
+    ("bind", "url"),
+    [
+        ("0.0.0.0", "http://127.0.0.1:8080"),
+        ("192.0.2.7", "http://192.0.2.7:8080"),
+        ("[::1]", "http://[::1]:8080"),
+        ("[::]", "http://[::1]:8080"),
+    ],
+)
+def test_url_is_where_nginx_listens(bind, url):
+    """./stack asks Nginx at the address of HTTP_BIND, and on this machine if that is every address."""
+    assert native._url(load_settings({"HTTP_BIND": bind})) == url
