@@ -1,4 +1,4 @@
-"""deploy/heartbeat.py: a busy server is told from a dead one."""
+"""deploy/heartbeat.py: a busy server is distinguished from a dead one."""
 
 import os
 import time
