@@ -35,17 +35,21 @@ def capture(name: str, *descriptors: int) -> None:
     reader, writer = os.pipe()
     # A signal that arrives before the parent can pass it on waits until then.
     signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
+    log = os.dup(2)
     child = os.fork()
-    if child:
-        os.close(writer)
-        os.set_inheritable(reader, True)
-        # -I and -S: a small process, independent of the app's environment.
-        os.execv(sys.executable, [sys.executable, "-I", "-S", __file__, name, str(child), str(reader)])
-    os.close(reader)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED)
+    # Of the parent too: lines that a program writes to /proc/1/fd/1, the output of the container, become JSON.
     for descriptor in descriptors:
         os.dup2(writer, descriptor)
     os.close(writer)
+    if child:
+        arguments = [name, *map(str, (child, reader, log))]
+        for descriptor in (reader, log):
+            os.set_inheritable(descriptor, True)
+        # -I and -S: a small process, independent of the app's environment.
+        os.execv(sys.executable, [sys.executable, "-I", "-S", __file__, *arguments])
+    os.close(reader)
+    os.close(log)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED)
 
 
 def write(descriptor: int, data: bytes) -> None:
@@ -87,6 +91,7 @@ def as_json(line: bytes, name: str) -> bytes:
         "level": _LEVELS.get(found[1], found[1].upper()) if found else "INFO",
         "logger": name,
         "message": text,
+        "request_id": "",
     }
     return json.dumps(fields).encode()
 
@@ -94,8 +99,8 @@ def as_json(line: bytes, name: str) -> bytes:
 class _Lines:
     """Splits the raw output into lines and writes them as JSON."""
 
-    def __init__(self, name: str):
-        self._name, self._rest = name, b""
+    def __init__(self, name: str, log: int):
+        self._name, self._log, self._rest = name, log, b""
 
     def feed(self, data: bytes) -> None:
         *lines, self._rest = (self._rest + data).split(b"\n")
@@ -104,7 +109,7 @@ class _Lines:
             self._rest = b""
         written = [as_json(line.rstrip(b"\r"), self._name) + b"\n" for line in lines if line.strip()]
         if written:
-            write(2, b"".join(written))
+            write(self._log, b"".join(written))
 
     def end(self) -> None:
         self.feed(b"\n")
@@ -120,8 +125,8 @@ def _reap(server: int) -> int | None:
     return 128 - status if status and status < 0 else status  # 128 + the signal, as in a shell
 
 
-def relay(name: str, server: int, reader: int) -> int:
-    """Write the output of the server as JSON lines until it exits, and return its exit status."""
+def relay(name: str, server: int, reader: int, log: int) -> int:
+    """Write the output of the server to the log, as JSON lines, until it exits, and return its exit status."""
 
     def forward(number, frame):
         with contextlib.suppress(ProcessLookupError):
@@ -135,16 +140,13 @@ def relay(name: str, server: int, reader: int) -> int:
         signal.signal(number, forward)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED)
 
-    lines, sources = _Lines(name), [reader, wakeup]
+    lines = _Lines(name, log)
     while (status := _reap(server)) is None:
-        ready, _, _ = select.select(sources, [], [])
+        ready, _, _ = select.select([reader, wakeup], [], [])  # never the end: this process has the pipe's other side
         if wakeup in ready:
             os.read(wakeup, MAX_LINE)
         if reader in ready:
-            data = os.read(reader, MAX_LINE)
-            lines.feed(data)
-            if not data:  # the server has closed its output
-                sources.remove(reader)
+            lines.feed(os.read(reader, MAX_LINE))
     os.set_blocking(reader, False)
     with contextlib.suppress(BlockingIOError):
         while data := os.read(reader, MAX_LINE):
@@ -154,4 +156,6 @@ def relay(name: str, server: int, reader: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(relay(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
+    name, *numbers = sys.argv[1:]
+    sys.stderr = open(int(numbers[-1]), "w", closefd=False)  # for an exception here
+    sys.exit(relay(name, *map(int, numbers)))

@@ -58,8 +58,10 @@ class Worker(SyncWorker):
             busy[0].join(STOP_INTERVAL)
 
     def _serve(self, listener):
-        """Answer requests until the worker stops. An exception ends the thread, and so that none is missing, the process:
-        its other threads finish their requests, and a new process takes its place.
+        """Answer requests until the worker stops.
+
+        An exception that ends the thread ends the process too: the other threads finish their requests, and the arbiter
+        starts a new process, which has all threads.
         """
         try:
             self._answer_connections(listener)
