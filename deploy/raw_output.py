@@ -2,8 +2,8 @@
 
 Python code logs JSON through deploy/logs.py. Lines of the server itself, of child processes, of C libraries and of
 faulthandler have other formats; they reach the descriptors 1 and 2. capture() forks: the child process continues and
-becomes the server, with a pipe in place of these descriptors, and the parent process executes this file. It reads the
-pipe until the server exits and exits with the server's status.
+becomes the server, with pipes in place of these descriptors, and the parent process executes this file. It reads the
+pipes until the server exits, and exits with the server's status.
 
 The parent is the process that the container or systemd started. If process 1 of a container exits, the kernel kills all
 others at once, and the last lines of the server, such as the reason of a failed start, would be lost in the pipe.
@@ -31,24 +31,25 @@ _LEVELS = {"emerg": "CRITICAL", "alert": "CRITICAL", "crit": "CRITICAL", "warn":
 
 
 def capture(name: str, *descriptors: int) -> None:
-    """Continue in a child process, in which the descriptors are a pipe; the lines get the logger `name`."""
-    reader, writer = os.pipe()
+    """Continue in a child process, in which each descriptor is a pipe; the lines get the logger `name`."""
+    outlets = []  # what the parent inherits, for each descriptor: the pipe, and what the descriptor was
+    for descriptor in descriptors:
+        log = os.dup(descriptor)
+        reader, writer = os.pipe()
+        # In the parent too: what a program writes to /proc/1/fd/1, the output of the container, becomes JSON.
+        os.dup2(writer, descriptor)
+        os.close(writer)
+        outlets += [reader, log]
     # A signal that arrives before the parent can pass it on waits until then.
     signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
-    log = os.dup(2)
     child = os.fork()
-    # Of the parent too: lines that a program writes to /proc/1/fd/1, the output of the container, become JSON.
-    for descriptor in descriptors:
-        os.dup2(writer, descriptor)
-    os.close(writer)
     if child:
-        arguments = [name, *map(str, (child, reader, log))]
-        for descriptor in (reader, log):
+        for descriptor in outlets:
             os.set_inheritable(descriptor, True)
         # -I and -S: a small process, independent of the app's environment.
-        os.execv(sys.executable, [sys.executable, "-I", "-S", __file__, *arguments])
-    os.close(reader)
-    os.close(log)
+        os.execv(sys.executable, [sys.executable, "-I", "-S", __file__, name, *map(str, (child, *outlets))])
+    for descriptor in outlets:
+        os.close(descriptor)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED)
 
 
@@ -125,8 +126,11 @@ def _reap(server: int) -> int | None:
     return 128 - status if status and status < 0 else status  # 128 + the signal, as in a shell
 
 
-def relay(name: str, server: int, reader: int, log: int) -> int:
-    """Write the output of the server to the log, as JSON lines, until it exits, and return its exit status."""
+def relay(name: str, server: int, outlets: dict[int, int]) -> int:
+    """Pass the output of the server on, as JSON lines, until it exits, and return its exit status.
+
+    `outlets` are the descriptors that it is written to, by those that it is read from.
+    """
 
     def forward(number, frame):
         with contextlib.suppress(ProcessLookupError):
@@ -140,22 +144,22 @@ def relay(name: str, server: int, reader: int, log: int) -> int:
         signal.signal(number, forward)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED)
 
-    lines = _Lines(name, log)
+    lines = {reader: _Lines(name, log) for reader, log in outlets.items()}
     while (status := _reap(server)) is None:
-        ready, _, _ = select.select([reader, wakeup], [], [])  # never the end: this process has the pipe's other side
-        if wakeup in ready:
-            os.read(wakeup, MAX_LINE)
-        if reader in ready:
-            lines.feed(os.read(reader, MAX_LINE))
-    os.set_blocking(reader, False)
-    with contextlib.suppress(BlockingIOError):
-        while data := os.read(reader, MAX_LINE):
-            lines.feed(data)
-    lines.end()
+        for ready in select.select([*lines, wakeup], [], [])[0]:  # no pipe ends: this process has their other sides
+            data = os.read(ready, MAX_LINE)
+            if ready != wakeup:
+                lines[ready].feed(data)
+    for reader, last in lines.items():
+        os.set_blocking(reader, False)
+        with contextlib.suppress(BlockingIOError):
+            while data := os.read(reader, MAX_LINE):
+                last.feed(data)
+        last.end()
     return status
 
 
 if __name__ == "__main__":
-    name, *numbers = sys.argv[1:]
-    sys.stderr = open(int(numbers[-1]), "w", closefd=False)  # for an exception here
-    sys.exit(relay(name, *map(int, numbers)))
+    name, (server, *numbers) = sys.argv[1], map(int, sys.argv[2:])
+    sys.stderr = open(numbers[-1], "w", closefd=False)  # for an exception here
+    sys.exit(relay(name, server, dict(zip(numbers[::2], numbers[1::2], strict=True))))

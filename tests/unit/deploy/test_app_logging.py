@@ -159,7 +159,7 @@ logging.setLogRecordFactory(make)
 
 @pytest.mark.parametrize("kind", RAISING)
 def test_raising_logging_is_a_500_with_its_traceback(kind, tmp_path):
-    """An exception that the app's own handler, filter or record factory raises is a 500, and its traceback is logged."""
+    """An exception of the app's own handler, filter or record factory is a 500, and its traceback is logged."""
     code = ASK.replace('"/", "/boom", "/"', '"/",')
     lines = log_of(APP % ("", RAISING[kind]), tmp_path, code)
     (line,) = [line for line in lines if line["logger"] == "deploy.errors"]

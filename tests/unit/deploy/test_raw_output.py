@@ -27,8 +27,8 @@ def run(code: str) -> tuple[int, list[dict]]:
     """The exit status of the code and its output, of which every line must be JSON in ASCII."""
     with start(code) as process:
         stdout, stderr = process.communicate(timeout=30)
-    assert stdout == b"" and stderr.isascii()
-    return process.returncode, [json.loads(line) for line in stderr.splitlines()]
+    assert (stdout + stderr).isascii()
+    return process.returncode, [json.loads(line) for line in (stdout + stderr).splitlines()]
 
 
 def messages(code: str) -> list[str]:
@@ -44,11 +44,20 @@ def test_fields_of_a_line():
 
 def test_output_of_child_processes():
     """Both streams of child processes, and of their children, are captured."""
-    assert messages("subprocess.run('echo out; echo err >&2; sh -c \"echo deeper\"', shell=True)") == [
-        "out",
-        "err",
-        "deeper",
-    ]
+    shown = messages("subprocess.run('echo out; echo err >&2; sh -c \"echo deeper\"', shell=True)")
+    assert shown == ["out", "deeper", "err"]  # the lines of stdout first
+
+
+def test_streams_stay_apart():
+    """Lines of stdout are written to stdout, those of stderr to stderr."""
+    with start("subprocess.run('echo out; echo err >&2', shell=True)") as process:
+        out, err = process.communicate(timeout=30)
+    assert (json.loads(out)["message"], json.loads(err)["message"]) == ("out", "err")
+
+
+def test_output_of_the_container():
+    """What a program writes to the streams of process 1, such as /proc/1/fd/1, becomes JSON too."""
+    assert messages("open(f'/proc/{os.getppid()}/fd/1', 'w').write('from outside\\n')") == ["from outside"]
 
 
 @pytest.mark.parametrize(
@@ -129,7 +138,7 @@ os.write(1, b'ready\\n')
 signal.pause(); signal.pause()
 """
     with start(code) as process:
-        assert b"ready" in process.stderr.readline()
+        assert b"ready" in process.stdout.readline()
         process.send_signal(number)
         assert process.wait(timeout=10) == 7
 
