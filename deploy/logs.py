@@ -60,7 +60,10 @@ class _Formatter(JsonFormatter):
 
 
 class _Handler(logging.Handler):
-    """Writes each record as one JSON line. Never raises."""
+    """Writes each record as one JSON line. Never raises.
+
+    There is one for each process, because its lock keeps the lines of several threads apart.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -99,7 +102,8 @@ class _Logger(logging.Logger):
 
 # A tree of loggers beside that of `logging`, with a root of its own.
 root = _Logger("stack", logging.INFO)
-root.addHandler(_Handler())
+_writer = _Handler()
+root.addHandler(_writer)
 root.manager = logging.Manager(root)  # type: ignore[arg-type]
 root.manager.loggerClass = _Logger
 get_logger = root.manager.getLogger
@@ -179,7 +183,7 @@ class Stream(io.TextIOWrapper):
 # --- the app's loggers ------------------------------------------------------------------------------------------------
 
 
-class _AppHandler(_Handler):
+class _AppHandler(logging.Handler):
     """The handler of the root logger. It is silent if a handler of the app writes the record to the console."""
 
     def __init__(self) -> None:
@@ -188,7 +192,7 @@ class _AppHandler(_Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if not any(self._is_printed_by(handler, record) for handler in _handlers(record.name)):
-            super().emit(record)
+            _writer.handle(record)
 
     def _is_printed_by(self, handler: logging.Handler, record: logging.LogRecord) -> bool:
         stream = getattr(handler, "stream", None)

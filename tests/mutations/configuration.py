@@ -75,7 +75,7 @@ MUTATIONS = (
     Mutation(NORMALIZE, "environ.update(concurrency)", "pass", UNIT + "normalize.py"),
     Mutation("deploy/assets.py", "_mark_in_use(draft, modified_as=file)", "pass", UNIT + "assets.py"),
     # --- logging ---
-    Mutation(LOGS, "root.addHandler(_Handler())", "root.propagate = True", APP_LOGGING),
+    Mutation(LOGS, "            _writer.handle(record)", "            _Handler().handle(record)", APP_LOGGING),
     Mutation(LOGS, "get_logger = root.manager.getLogger", "get_logger = logging.getLogger", APP_LOGGING),
     Mutation(LOGS, "in self._consoles and bool(handler.filter(record))", "in self._consoles", APP_LOGGING),
     Mutation(LOGS, "if stream is None or record.levelno < handler.level:", "if stream is None:", APP_LOGGING),

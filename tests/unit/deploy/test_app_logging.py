@@ -292,3 +292,28 @@ def app(environ, start_response):
     done = python(code, WSGI_APP="custom:app", PYTHONPATH=f".:{tmp_path}")
     assert (tmp_path / "data").read_bytes() == b""
     assert "an order came in" in done.stderr
+
+
+def test_lines_of_several_threads_never_mix(tmp_path):
+    """Long lines that threads print, log and write to wsgi.errors at the same time stay whole."""
+    (tmp_path / "custom.py").write_text("def app(environ, start_response): return environ")
+    code = """if 1:
+        import logging, os, sys, threading, time
+        reader, writer = os.pipe()
+        os.environ["LOG_FD"] = str(writer)
+        import deploy.wsgi
+        def repeat(write):
+            for _ in range(20):
+                write("x" * 100_000)
+        log = logging.getLogger("shop")
+        threads = [threading.Thread(target=repeat, args=[write]) for write in (print, log.warning, log.error)]
+        for thread in threads:
+            thread.start()
+        threading.Thread(target=lambda: ([thread.join() for thread in threads], os.write(writer, b"end"))).start()
+        content = bytearray()
+        while not content.endswith(b"end"):
+            content += os.read(reader, 8192)
+        os.write(1, content)
+    """
+    done = python(code, WSGI_APP="custom:app", PYTHONPATH=f".:{tmp_path}")
+    assert len([json.loads(line)["message"] for line in done.stdout.splitlines()[:-1]]) == 60, done.stderr
