@@ -123,6 +123,7 @@ class _Lines(io.BufferedIOBase):
     def __init__(self, name: str, level: int, descriptor: int):
         self.name, self._level, self._descriptor = f"<{name}>", level, descriptor
         self._log = get_logger(name)
+        self._log.setLevel(level)  # whatever LOG_LEVEL is: the text may be an error, formatted by a handler of the app
         self._unfinished = threading.local()  # print() writes twice, and threads print at the same time
 
     @property

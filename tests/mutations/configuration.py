@@ -82,6 +82,7 @@ MUTATIONS = (
     Mutation(LOGS, "_file(stream.fileno()) in self._consoles", "False", APP_LOGGING),
     Mutation(LOGS, "                    logger.disabled = False\n", "                    pass\n", APP_LOGGING),
     Mutation(LOGS, "    logging.lastResort = handler", "    pass", APP_LOGGING),
+    Mutation(LOGS, "        self._log.setLevel(level)", "        pass", APP_LOGGING),
     Mutation(LOGS, "is_intact = _file(self._descriptor) == self._log", "is_intact = True", APP_LOGGING),
     Mutation(LOGS, 'if text.endswith(b"\\n") or', 'if b"\\n" in text or', UNIT + "logs.py"),
     Mutation(RAW_OUTPUT, "fcntl.LOCK_EX)", "fcntl.LOCK_SH)", UNIT + "raw_output.py"),

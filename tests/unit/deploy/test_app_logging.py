@@ -108,11 +108,11 @@ ASK = """if 1:
 WORDS = ("an order came in", "from the logger of Flask", "printed to stdout", "printed to stderr")
 
 
-def log_of(source: str, folder, code: str = ASK) -> list[dict]:
+def log_of(source: str, folder, code: str = ASK, level: str = "info") -> list[dict]:
     """The log of a process that loads an app and asks for its pages. Every line must be JSON."""
     (folder / "custom.py").write_text(source)
     redirected = f"import os; os.close(3) if os.path.exists('/proc/self/fd/3') else None; os.dup2(1, 3)\n{code}"
-    done = python(redirected, WSGI_APP="custom:app", PYTHONPATH=f".:{folder}", LOG_LEVEL="info")
+    done = python(redirected, WSGI_APP="custom:app", PYTHONPATH=f".:{folder}", LOG_LEVEL=level)
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stderr.splitlines()]
     if code is ASK:
@@ -133,6 +133,13 @@ def test_requests_are_answered_and_lines_appear_once(configuration, tmp_path):
     (broken,) = containing(lines, "RuntimeError: the app is broken")
     assert broken["request_id"] == "id-boom"
     assert "Traceback" in broken["message"] + (broken.get("traceback") or "")
+
+
+@pytest.mark.parametrize("configuration", ["nothing", "dictConfig to stdout", "Flask's manual", "no root handler"])
+def test_traceback_appears_at_any_level_up_to_error(configuration, tmp_path):
+    """With LOG_LEVEL=error the traceback of a 500 is logged, also by a handler of the app that writes text."""
+    lines = log_of(APP % (ALEMBIC_INI, CONFIGURATIONS[configuration]), tmp_path, level="error")
+    assert len(containing(lines, "RuntimeError: the app is broken")) == 1
 
 
 RAISING = {
