@@ -106,7 +106,7 @@ MUTATIONS = (
         "deploy/servers/gunicorn/gunicorn.conf.py",
         'self.error_log = logs.get_logger("gunicorn.error")',
         "pass",
-        "tests/live/conformance/test_logging.py",
+        UNIT + "gunicorn_worker.py",
     ),
     Mutation(
         "deploy/start",
