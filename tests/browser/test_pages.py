@@ -47,7 +47,7 @@ AUTHENTICATED = {
 
 @pytest.fixture(scope="module")
 def names(site, window) -> dict[str, str]:
-    """Return the values of the placeholders in the paths above. Afterwards, the admin is logged in."""
+    """Return the values of the placeholders in the paths above."""
     window.delete_cookies()
     window.visit("/")
     someone = window.find(".author").text
@@ -65,10 +65,9 @@ def names(site, window) -> dict[str, str]:
     return {"someone": someone, "own": own, "reset": reset}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def anonymous(names, window):
     window.delete_cookies()
-    return window
 
 
 @pytest.mark.parametrize("name", ANONYMOUS)
@@ -78,9 +77,16 @@ def test_anonymous_page(anonymous, browser, names, name, request):
 
 
 @pytest.fixture(scope="module")
-def authenticated(anonymous):
-    log_in(anonymous, **ADMIN)
-    return anonymous
+def session(names, window) -> list[dict]:
+    """The cookies of the admin."""
+    log_in(window, **ADMIN)
+    return window.driver.get_cookies()
+
+
+@pytest.fixture
+def authenticated(session, window):
+    for cookie in session:
+        window.driver.add_cookie(cookie)
 
 
 @pytest.mark.parametrize("name", AUTHENTICATED)

@@ -5,6 +5,8 @@ import secrets
 import subprocess
 from pathlib import Path
 
+from tests.smoke.account import Account
+from tests.smoke.client import POSTS, Site
 from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,6 +110,19 @@ def run_image(*args: str, check: bool = True) -> subprocess.CompletedProcess[str
     label, the container would count as part of that project, which may be the stack of a test that runs in parallel.
     """
     return docker("run", "--rm", "--label", "com.docker.compose.project=", *args, check=check)
+
+
+def check(url: str, server: str) -> None:
+    """Check that this server answers, that a new user can write a post, and that a style sheet of the page is served.
+
+    The smoke tests check more and take about 10 s. They run once for each server and each target: see `smoke`.
+    """
+    site = Site(url)
+    assert site.get("/healthz").json()["wsgi_server"] == server
+    program = Account.register(url).program
+    post = program.request("POST", POSTS, 201, json={"body": f"written with {server}"}).json()
+    assert program.get(f"{POSTS}/{post['id']}").json() == post
+    assert site.get(site.page().style_sheets[0]).headers["Content-Type"].startswith("text/css")
 
 
 def smoke(url: str, *args: str) -> subprocess.CompletedProcess[str]:

@@ -326,3 +326,5 @@ def test_cached_page_is_served_without_web(stack, ask):
         answer = ask(target)
         assert (answer.status, answer.cache, answer.number) == (200, "STALE", first.number)
         assert ask(target, Cookie="session=mine").status == ask(marked("stays-not", SHORT)).status == 503
+    stack.compose("start", "web")
+    stack.up()
