@@ -76,7 +76,9 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
     --mount=type=secret,id=ca_bundle,target=/run/secrets/ca_bundle \
     python3 -m venv --without-pip /opt/venv && cat servers/*/requirements.txt > servers.txt \
- && /opt/tools/bin/pip --python /opt/venv/bin/python install --require-hashes -r requirements.txt -r servers.txt
+ && /opt/tools/bin/pip --python /opt/venv/bin/python install --require-hashes -r requirements.txt -r servers.txt \
+ # pip's cache of the wheels that it has compiled, for the rehearsal of Heroku in the test image
+ && cp -r /root/.cache/pip/wheels .
 ENV PATH=/opt/venv/bin:$PATH
 RUN apxs -c servers/mod_wsgi/mod_listen_unix.c
 
@@ -208,6 +210,7 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=cache,t
         libnginx-mod-http-brotli-static openssl postgresql-17 procps redis-server systemd wrk
 COPY --from=venv /opt/venv /opt/venv
 COPY --from=venv /build/servers/mod_wsgi/.libs/mod_listen_unix.so /usr/lib/apache2/modules/
+COPY --from=venv /build/wheels /opt/pip-cache/wheels
 ENV PATH=/opt/venv/bin:$PATH
 COPY --from=lock /lock/dev-requirements.txt /tmp/
 COPY tests/browser/requirements.txt /tmp/browser-requirements.txt
