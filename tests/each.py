@@ -29,12 +29,12 @@ def pytest_collection_modifyitems(items):
 
 
 def files(names: list[str]) -> list[str]:
-    """Return the test files below these files and folders, relative to the repository."""
+    """Return these files, and the test files below these folders."""
     ini = configparser.ConfigParser()
     ini.read(ROOT / "pytest.ini")
     paths = [ROOT / name for name in names or ini["pytest"]["testpaths"].split()]
     found = [file for path in paths for file in (sorted(path.rglob("test_*.py")) if path.is_dir() else [path])]
-    return [str(file.relative_to(ROOT)) for file in found]
+    return [str(file.relative_to(ROOT) if file.is_relative_to(ROOT) else file) for file in found]
 
 
 def run(file: str) -> tuple[str, int, str, float]:
