@@ -18,7 +18,7 @@ class Counts:
     framings: int  # of the variants in test_framings.py
 
 
-IN_CI = Counts(fuzzed=2000, canaries=300, posts=1000, framings=150)
+IN_CI = Counts(fuzzed=400, canaries=300, posts=1000, framings=150)
 LONG = Counts(fuzzed=20_000, canaries=10_000, posts=20_000, framings=100_000)
 
 
