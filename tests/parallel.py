@@ -5,15 +5,22 @@ from xdist.scheduler import LoadScopeScheduling
 
 # All files in these folders share a fixture that is slow to start: one stack per server, or a stack and a browser.
 SHARED_FOLDERS = ("tests/live/conformance", "tests/browser")
-# The slowest, in descending order: one that starts last would run alone at the end. The lines "[n/m] file: … (x s)" of
-# ./stack test show the durations.
+# The slowest files, in descending order: one that starts last would run alone at the end. The lines
+# "[n/m] file: … (x s)" of ./stack test show the durations. After them come the other tests that start containers.
 SLOWEST = (
     "tests/live/reliability/test_rollout.py",
     "tests/live/reliability/test_rollout_interrupted.py",
     "tests/live/conformance",
     "tests/live/reliability/test_in_flight.py",
     "tests/live/reliability/test_watchdogs.py",
+    "tests/live/test_backup.py",
+    "tests/live/reliability/test_database_faults.py",
+    "tests/live/test_heroku.py",
+    "tests/live/test_stop.py",
+    "tests/live/test_custom_app.py",
+    "tests/browser",
 )
+WITH_CONTAINERS = ("tests/live/", "tests/browser/")
 
 
 class ByFile(LoadScopeScheduling):
@@ -43,5 +50,11 @@ def pytest_xdist_make_scheduler(config, log):
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
-    ranks = {name: rank for rank, name in enumerate(SLOWEST)}
-    items.sort(key=lambda item: ranks.get(unit(item.nodeid), len(ranks)))  # a stable sort: otherwise, as collected
+    items.sort(key=lambda item: _rank(item.nodeid))  # a stable sort: otherwise as collected, or as named by the user
+
+
+def _rank(nodeid: str) -> int:
+    name = unit(nodeid)
+    if name in SLOWEST:
+        return SLOWEST.index(name)
+    return len(SLOWEST) + (not nodeid.startswith(WITH_CONTAINERS))
