@@ -155,6 +155,15 @@ def test_each_reverses_the_order(tmp_path, capsys, mark, status):
     assert ("test_ordered.py::test_second" in output) == bool(status)
 
 
+def test_slowest_files_start_first():
+    """The slowest files start first, then the other tests that start containers, and the quick tests last."""
+    files = ["tests/unit/cli/test_promises.py", "tests/live/test_doctor.py", "tests/live/test_backup.py"]
+    collect = ["--collect-only", "-q", "-p", "no:cacheprovider", "-p", "tests.parallel"]
+    done = subprocess.run([sys.executable, "-m", "pytest", *collect, *files], cwd=ROOT, capture_output=True, text=True)
+    collected = [line.partition("::")[0] for line in done.stdout.splitlines() if "::" in line]
+    assert list(dict.fromkeys(collected)) == files[::-1]
+
+
 def test_slowest_files_exist():
     """Each file and folder that starts first exists, and so does each folder whose files share a process."""
     assert [name for name in (*parallel.SLOWEST, *parallel.SHARED_FOLDERS) if not (ROOT / name).exists()] == []
