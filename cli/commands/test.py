@@ -6,7 +6,7 @@ The output ends with the slowest tests and, for each failed test, the command th
 --quick runs the unit tests, the tests of the configuration, and the smoke tests on one stack.
 
 --each runs each test file in a process of its own, with its tests in reversed order: a test that depends on another
-test fails. It takes files and folders; without them, about an hour.
+test fails. Its arguments are files and folders; default: all.
 
 Where no Docker engine works and none can be installed, the tests that need none run on this machine, the smoke tests on
 plain processes, and the last line says how many tests were not run. If the environment variable CI is set, this is an

@@ -79,6 +79,7 @@ def test_anonymous_page(anonymous, browser, names, name, request):
 @pytest.fixture(scope="module")
 def session(names, window) -> list[dict]:
     """The cookies of the admin."""
+    window.delete_cookies()  # the page of the login is only for anonymous clients
     log_in(window, **ADMIN)
     return window.driver.get_cookies()
 
