@@ -206,7 +206,7 @@ MUTATIONS = (
         "nginx/snippets/error-pages.conf",
         "json;\n    add_header Cache-Control no-store always;\n    add_header Retry-After",
         "json;\n    add_header Cache-Control no-store always;\n    #",
-        "tests/live/test_switch.py",
+        "tests/live/test_without_web.py -k error_page",
     ),
     # --- the page cache ---
     Mutation(PAGES, "$http_cookie$http_auth", "$http_auth", CACHE + " -k credentials"),
