@@ -74,6 +74,7 @@ def anonymous(names, window):
 def test_anonymous_page(anonymous, browser, names, name, request):
     """Pages for anonymous clients are accessible on all screens."""
     check(browser, ANONYMOUS[name].format_map(names), name, request.config.getoption("screenshots", None))
+    assert not is_logged_in(browser)
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +95,12 @@ def authenticated(session, window):
 def test_authenticated_page(authenticated, browser, names, name, request):
     """Pages for authenticated users and admins are accessible on all screens."""
     check(browser, AUTHENTICATED[name].format_map(names), name, request.config.getoption("screenshots", None))
+    assert is_logged_in(browser)
+
+
+def is_logged_in(browser) -> bool:
+    """Return whether the page has the account menu."""
+    return bool(browser.driver.find_elements("css selector", "details.menu"))
 
 
 def check(browser, path, name, folder) -> None:
