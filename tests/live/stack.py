@@ -11,6 +11,8 @@ from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 UP_WITHIN = 120  # seconds; a stack starts in about 4 s, but a busy machine takes longer
+# For rollouts in tests. Default: 4 s each, which reliability/test_bad_releases.py uses, and every test with --long.
+SHORT_ROLLOUT = {"SMOKE_CHECK_DURATION": "1", "WATCH_DURATION": "1"}
 
 running: list["Stack"] = []
 
@@ -72,7 +74,7 @@ class StackCommand:
     """The ./stack command with its own project and port; `env` holds the settings."""
 
     def __init__(self, project: str, port: int, **env: str):
-        self.project, self.port, self.env = project, port, env
+        self.project, self.port, self.env = project, port, SHORT_ROLLOUT | env
         self.url = f"http://127.0.0.1:{port}"
 
     def __call__(self, *args: str, **env: str) -> subprocess.CompletedProcess[str]:

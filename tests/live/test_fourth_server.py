@@ -47,7 +47,7 @@ def test_tests_and_errors_include_the_fourth_server(copy):
     """The tests for every server run on it too, and the error for a wrong WSGI_SERVER lists it."""
     collect = ["pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "tests/live"]
     listed = subprocess.run(collect, cwd=copy, capture_output=True, text=True).stdout
-    for test in ("test_switch.py::test_switch", "test_stop.py::test_stuck_in_python"):
+    for test in ("test_switch.py::test_switch", "test_in_flight.py::test_stop_finishes_in_flight_requests"):
         assert f"{test}[fourth" in listed
     fleet = "from tests.live.conformance.fleet import Fleet; print(*(server.name for server in Fleet().servers))"
     assert "fourth" in subprocess.run(["python3", "-c", fleet], cwd=copy, capture_output=True, text=True).stdout

@@ -9,8 +9,8 @@ import time
 import pytest
 import requests
 
+from tests.live.in_flight import in_background, wait_until_in_flight
 from tests.live.stack import docker, smoke
-from tests.live.test_stop import in_background, wait_until_in_flight
 
 APACHE = "../../deploy/targets/apache/compose.yml"
 ENCODINGS = ("identity", "gzip", "br", "gzip, deflate, br", "br;q=0, gzip;q=0.5", "br;q=0.001", "compress")

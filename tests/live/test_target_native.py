@@ -12,8 +12,8 @@ import pytest
 import requests
 
 from cli import native
+from tests.live.in_flight import in_background
 from tests.live.stack import ROOT, check, smoke
-from tests.live.test_stop import in_background
 from tests.smoke.account import Account
 from tests.smoke.client import POSTS
 from tests.support.ports import free_port

@@ -19,9 +19,10 @@ class Mutation:
 NORMALIZE = "deploy/middleware/normalize.py"
 REQUEST_TIMEOUT = "deploy/middleware/request_timeout.py"
 UNIT = "tests/unit/deploy/test_"
-STOP = "tests/live/test_stop.py"
+STOP = "tests/live/reliability/test_in_flight.py"
 CLI_ROLLOUT = "cli/rollout.py"
-ROLLOUT = "tests/live/reliability/test_rollout.py"
+_SMOKE_CHECK = '        _smoke_check(stack, new, plan.smoke_paths, int(settings["SMOKE_CHECK_DURATION"]))\n'
+_HAND_OVER = '        _hand_over(stack, new, int(settings["WATCH_DURATION"]))\n'
 DOCTOR = "cli/doctor/checks.py"
 THRESHOLDS = "tests/unit/cli/test_doctor.py -k thresholds"
 WATCH = "tests/unit/cli/test_rollout.py"
@@ -85,14 +86,14 @@ MUTATIONS = (
         "deploy/servers/uwsgi/uwsgi.ini",
         "hook-master-start = unix_signal:15 gracefully_kill_them_all",
         "",
-        STOP + " -k flight",
+        STOP + " -k stop_finishes",
     ),
     Mutation(
         "deploy/servers/uwsgi/uwsgi.ini", "py-call-uwsgi-fork-hooks = true", "", "tests/unit/deploy/test_preload.py"
     ),
     Mutation("deploy/wsgi.py", "gc.freeze()", "", "tests/unit/deploy/test_preload.py"),
-    Mutation("deploy/servers/mod_wsgi/run", "kill -WINCH", "kill -TERM", STOP + " -k flight"),
-    Mutation("Dockerfile", "STOPSIGNAL SIGQUIT", "STOPSIGNAL SIGTERM", STOP + " -k nginx"),
+    Mutation("deploy/servers/mod_wsgi/run", "kill -WINCH", "kill -TERM", STOP + " -k stop_finishes"),
+    Mutation("Dockerfile", "STOPSIGNAL SIGQUIT", "STOPSIGNAL SIGTERM", STOP + " -k nginx_stops"),
     Mutation("nginx/start", "str(request_timeout + 5)", "str(request_timeout)", "tests/config"),
     Mutation(
         "docker-compose.yml",
@@ -116,7 +117,7 @@ MUTATIONS = (
         REQUEST_TIMEOUT,
         "                descriptors.restart_when_exhausted()\n",
         "",
-        "tests/live/reliability/test_watchdogs.py -k descriptors",
+        "tests/live/reliability/test_exhausted_workers.py -k descriptors",
     ),
     Mutation(
         "nginx/snippets/error-pages.conf",
@@ -157,11 +158,16 @@ MUTATIONS = (
     # --- rollouts: ./stack switch and ./stack release ---
     Mutation(
         CLI_ROLLOUT,
-        "        _smoke_check(stack, new, plan.smoke_paths)\n        _hand_over(stack, new)\n",
-        "        _hand_over(stack, new)\n        _smoke_check(stack, new, plan.smoke_paths)\n",
-        ROLLOUT + " -k bad",
+        _SMOKE_CHECK + _HAND_OVER,
+        _HAND_OVER + _SMOKE_CHECK,
+        "tests/live/reliability/test_bad_releases.py",
     ),
-    Mutation(CLI_ROLLOUT, "            _drain(nginx, container, step)\n", "            pass\n", ROLLOUT + " -k waits"),
+    Mutation(
+        CLI_ROLLOUT,
+        "            _drain(nginx, container, step)\n",
+        "            pass\n",
+        "tests/live/reliability/test_queued_requests.py",
+    ),
     Mutation(CLI_ROLLOUT, '"--no-recreate", ', "", "tests/live/reliability/test_rollout_interrupted.py -k ctrl_c"),
     Mutation(
         CLI_ROLLOUT,
@@ -169,7 +175,7 @@ MUTATIONS = (
         "    return active\n",
         "tests/live/reliability/test_rollout_interrupted.py -k kill_9_at",
     ),
-    Mutation("Dockerfile", "STOPSIGNAL SIGTERM", "STOPSIGNAL SIGKILL", STOP + " -k flight"),
+    Mutation("Dockerfile", "STOPSIGNAL SIGTERM", "STOPSIGNAL SIGKILL", STOP + " -k stop_finishes"),
     Mutation(CLI_ROLLOUT, "MAX_ERROR_SHARE = 0.05", "MAX_ERROR_SHARE = 0.95", WATCH),
     Mutation(CLI_ROLLOUT, "MIN_ERRORS = 3", "MIN_ERRORS = 4", WATCH),
     Mutation(CLI_ROLLOUT, "BASELINE = 30", "BASELINE = 3", WATCH),
