@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench import load, meter
+from bench.open_loop import Target, open_loop, percentile
 from bench.configurations import Configuration, Workload
 from bench.docker import docker
 from cli.console import Step
@@ -128,13 +129,14 @@ def by_clients(configuration: Configuration, workload: Workload, seconds: int) -
 def by_offered_load(configuration: Configuration, workload: Workload, capacity: float, seconds: int) -> Iterator[Point]:
     """Measure an open loop at multiples of `capacity`, a rate in responses per second."""
     for multiple in OFFERED:
-        responses = load.open_loop(configuration.url, workload.path, multiple * capacity, seconds)
-        latencies = sorted(response.seconds * 1000 for response in responses if response.status == 200)
-        slowest = max(response.seconds for response in responses)
-        p99 = latencies[int(len(latencies) * 0.99)] if latencies else 0.0
+        target = Target(workload.path, workload.cookie)
+        responses = open_loop(configuration.url, [target], multiple * capacity, seconds)
+        latencies = [response.latency * 1000 for response in responses if response.status == 200]
         refused = sum(response.status == 503 for response in responses)
         failed = len(responses) - len(latencies) - refused
-        yield Point(multiple, len(latencies) / (seconds + slowest), p99, refused, failed)
+        # In the period of the load: later responses would count without the time that they took.
+        in_time = sum(response.status == 200 and response.due + response.latency < seconds for response in responses)
+        yield Point(multiple, in_time / seconds, percentile(latencies, 99), refused, failed)
 
 
 def curves(
