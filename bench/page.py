@@ -18,7 +18,7 @@ WRITTEN_BY_HAND = "## Tuning\n"  # and what follows it
 INTRODUCTION = """# Performance
 
 `./stack bench --page docs/explanation/performance.md` writes this page from a new measurement, which takes about half
-an hour, and keeps the section [Tuning](#tuning) and what follows it. `./stack bench --quick` takes two minutes;
+an hour, and keeps the section [Tuning](#tuning) and what follows it. `./stack bench --quick` takes three minutes;
 `./stack bench --app module:callable` measures your own app. The values of all rounds are in `bench/baseline.json`.
 
 {machine}
@@ -88,13 +88,18 @@ def _latency(results: Results, configurations: dict[str, Configuration]) -> Iter
     rounds = results.parts["latency"]
     [workload] = rounds.workloads()
     lag = max(value for by_workload in rounds.values.values() for value in by_workload[workload]["lag"])
+    rates = ", ".join(
+        f"{name}: {by_workload[workload]['rate'][0]:.0f}/s"
+        for name, by_workload in rounds.values.items()
+        if configurations[name].kind == "stack"
+    )
     yield "## Latency\n"
     yield _paragraph(
         f"A constant rate on {measure.CLIENTS} kept-alive connections: {measure.LATENCY_LOAD:g} × the capacity of the "
-        "slowest configuration with the same WSGI server, so that these can be compared. In no round was the 99th "
-        f"percentile of the load generator's own delay more than {lag:.1f} ms."
+        f"slowest configuration with the same WSGI server, so that these can be compared ({rates}). In no round was the "
+        f"99th percentile of the load generator's own delay more than {lag:.1f} ms."
     )
-    rows = table.figures(list(configurations.values()), rounds, [workload], ["rate", "p50", "p99"])
+    rows = table.figures(list(configurations.values()), rounds, [workload], ["p50", "p99"])
     yield "\n" + table.markdown_table(rows) + "\n"
     yield _ratios(results, goals.TAIL)
 

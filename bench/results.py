@@ -58,7 +58,7 @@ def load(file: Path) -> dict[str, Any]:
         raise StackError(
             f"{file} has no results of this benchmark.",
             f"{type(error).__name__}: {error}",
-            f"./stack bench --json {file}",
+            f"./stack bench --json {file}   (after removing the file, if it exists)",
             status=EXIT_USAGE,
         ) from None
 
