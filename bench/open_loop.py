@@ -101,6 +101,7 @@ class _Load:
 
     def __init__(self, host: str, port: int, clients: int | None):
         self._address, self._clients = (host, port), clients
+        self._connections = 0  # including those that are being established
         self._open: set[_Connection] = set()
         self._idle: list[_Connection] = []
         self._waiting: deque[tuple[bytes, Response]] = deque()
@@ -120,7 +121,8 @@ class _Load:
     def _assign(self, request: bytes, response: Response) -> None:
         if self._idle:
             self._idle.pop().send(request, response)
-        elif self._clients is None or len(self._open) + len(self._connecting) < self._clients:
+        elif self._clients is None or self._connections < self._clients:
+            self._connections += 1
             task = asyncio.get_running_loop().create_task(self._connect(request, response))
             self._connecting.add(task)
             task.add_done_callback(self._connecting.discard)
@@ -134,7 +136,7 @@ class _Load:
             self._open.add(connection)
         except OSError:
             self.end(response, 0)
-            self._next()
+            self._replace()
 
     def end(self, response: Response, status: int) -> None:
         """Note the end of a response. Status 0: the connection ended before."""
@@ -153,9 +155,10 @@ class _Load:
         self._open.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
-        self._next()
+        self._replace()
 
-    def _next(self) -> None:
+    def _replace(self) -> None:
+        self._connections -= 1
         if self._waiting:
             self._assign(*self._waiting.popleft())
 

@@ -96,8 +96,8 @@ def _latency(results: Results, configurations: dict[str, Configuration]) -> Iter
     yield "## Latency\n"
     yield _paragraph(
         f"A constant rate on {measure.CLIENTS} kept-alive connections: {measure.LATENCY_LOAD:g} × the capacity of the "
-        f"slowest configuration with the same WSGI server, so that these can be compared ({rates}). In no round was the "
-        f"99th percentile of the load generator's own delay more than {lag:.1f} ms."
+        f"slowest configuration with the same WSGI server, so that these can be compared ({rates}). In no round was "
+        f"the 99th percentile of the load generator's own delay more than {lag:.1f} ms."
     )
     rows = table.figures(list(configurations.values()), rounds, [workload], ["p50", "p99"])
     yield "\n" + table.markdown_table(rows) + "\n"

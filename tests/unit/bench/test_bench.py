@@ -108,7 +108,9 @@ def test_ratio_requires_both_configurations():
     assert measured == {"CPU, json: uwsgi ÷ uwsgi-plain"}
 
 
-@pytest.mark.parametrize("low, high, is_regression", [(1.0, 1.1, False), (1.11, 1.2, True), (0.5, 0.6, False)])
+@pytest.mark.parametrize(
+    "low, high, is_regression", [(1.0, 1.1, False), (1.09, 1.3, False), (1.11, 1.2, True), (0.5, 0.6, False)]
+)
 def test_check_fails_if_the_intervals_do_not_overlap(low, high, is_regression):
     """--check fails for a ratio whose interval lies entirely beyond that of the baseline, on the worse side."""
     baseline, measured = Interval(1.05, 0.9, 1.1), Interval((low + high) / 2, low, high)
