@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench import configurations, goals, machine, measure, meter, page, results, table
 from bench.configurations import PARTS, Configuration
-from bench.figures import MIN_ROUNDS
+from bench.figures import MIN_ROUNDS, ROUNDS
 from bench.results import Results
 from bench.workloads import JSON, OVERLOADED, STATIC, WORKLOADS, Workload
 from cli.console import say, step
@@ -25,7 +25,7 @@ def arguments() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(prog="./stack bench", allow_abbrev=False)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--rounds", type=int, default=MIN_ROUNDS)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--part", action="append", default=[])
     parser.add_argument("--only", action="append", default=[])
     parser.add_argument("--app")

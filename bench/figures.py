@@ -9,6 +9,7 @@ from typing import Any
 CONFIDENCE = 0.95
 MAX_ERRORS = 0.001  # of the requests of a round
 MIN_ROUNDS = 6  # with fewer, not even lowest and highest value contain the median with this confidence
+ROUNDS = MIN_ROUNDS + 1  # the default: one may be lost
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ def _values_outside(count: int) -> int:
 
 
 class Rounds:
-    """The figures of all rounds, by configuration and workload. Rounds with more than MAX_ERRORS are not used.
+    """The figures of all rounds, by configuration and workload. Rounds with more than MAX_ERRORS, or without a request
+    because the machine stalled, are not used.
 
     The rounds of all configurations take turns: values of the same round belong together.
     """
@@ -69,7 +71,11 @@ class Rounds:
         figures = self._of(configuration, workload)
         names = (figure, "requests", "errors")
         rounds = zip(*(figures.get(name, []) for name in names), strict=False)
-        return {n: value for n, (value, requests, errors) in enumerate(rounds) if errors <= MAX_ERRORS * requests}
+        return {
+            number: value
+            for number, (value, requests, errors) in enumerate(rounds)
+            if requests and errors <= MAX_ERRORS * requests
+        }
 
     def figure(self, configuration: str, workload: str, figure: str) -> Interval | None:
         """The interval of a figure; None if too few rounds can be used."""

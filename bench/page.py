@@ -37,8 +37,8 @@ an hour, and keeps the section [Tuning](#tuning) and what follows it. `./stack b
   in the same window of {seconds} s, in the middle of the load.
 - **Latency** comes from an open loop: requests are due at a constant rate, and latency counts from that time, so that
   a server that stalls cannot hide it. The load generator (`bench/open_loop.py`) has priority over the server.
-- Rounds with more than one error (a response other than 2xx, or none) in 1,000 requests do not count. *errors* is
-  their number in all rounds.
+- Rounds with more than one error (a response other than 2xx, or none) in 1,000 requests, and rounds in which the
+  machine stalled, do not count. *errors* is the number of errors in all rounds. A figure needs at least 6 rounds.
 
 Limits of these figures: the load generator runs on the same CPUs as the server and takes a part of them. There is one
 virtual machine, no network, no TLS and no HTTP/2. The database is SQLite with 1,000 posts, which is in memory. What the

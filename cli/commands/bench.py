@@ -29,7 +29,7 @@ def add_arguments(parser):
     parser.add_argument("--quick", action="store_true", help="rounds of 1 s instead of 5 s")
     parser.add_argument("--app", metavar="MODULE:CALLABLE", help="measure this app instead of the sample workloads")
     parser.add_argument("--path", metavar="PATH", help="the path to request from this app; default: /")
-    parser.add_argument("--rounds", metavar="N", help="number of rounds; default: 6, the fewest for a 95 %% interval")
+    parser.add_argument("--rounds", metavar="N", help="number of rounds; default: 7, at least 6")
     for name, help_text in (
         ("part", "measure this part: comparison, ablation, latency or overload; can be repeated"),
         ("only", "measure only this configuration; can be repeated"),

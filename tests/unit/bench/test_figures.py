@@ -61,6 +61,13 @@ def test_round_with_errors_is_counted_but_not_used(errors, is_used):
     assert rounds.errors(*A) == errors
 
 
+def test_round_without_requests_is_not_used():
+    """A round in which the machine stalled, so that no request was counted, does not contribute."""
+    rounds = rounds_of([1.0] * 6, [1.0] * 6)
+    rounds.add(*A, {"cpu": 6000.0, "requests": 0, "errors": 0})
+    assert rounds.figure(*A, "cpu") == Interval(1.0, 1.0, 1.0)
+
+
 def test_rate_counts_the_responses_during_the_load():
     """The rate of an open loop counts what was served during the load, without the first second and the rest after."""
     due = [0.0, 0.9, 1.0, 2.0, 2.9]
