@@ -38,7 +38,8 @@ an hour, and keeps the section [Tuning](#tuning) and what follows it. `./stack b
 - **Latency** comes from an open loop: requests are due at a constant rate, and latency counts from that time, so that
   a server that stalls cannot hide it. The load generator (`bench/open_loop.py`) has priority over the server.
 - Rounds with more than one error (a response other than 2xx, or none) in 1,000 requests, and rounds in which the
-  machine stalled, do not count. *errors* is the number of errors in all rounds. A figure needs at least 6 rounds.
+  machine stalled, do not count. *errors* is the number of errors in all rounds. A figure needs at least 6
+  rounds; "–" means that it has fewer.
 
 Limits of these figures: the load generator runs on the same CPUs as the server and takes a part of them. There is one
 virtual machine, no network, no TLS and no HTTP/2. The database is SQLite with 1,000 posts, which is in memory. What the
@@ -146,6 +147,10 @@ def _sections(results: Results, configurations: dict[str, Configuration]) -> Ite
     rounds = max((rounds.count() for rounds in results.parts.values()), default=0)
     machine = _paragraph(", ".join(results.machine.values()) + ".")
     yield INTRODUCTION.format(machine=machine, rounds=rounds, clients=measure.CLIENTS, seconds=results.seconds)
+    if missing := [
+        part for part in PARTS if part not in results.parts and not (part == "overload" and results.overload)
+    ]:
+        yield f"Not measured in this run: {', '.join(missing)}.\n"
     if "comparison" in results.parts:
         yield from _comparison(results, configurations)
     if "ablation" in results.parts:

@@ -215,12 +215,13 @@ def test_page_shows_every_plot_and_ratio(tmp_path):
         assert f"(performance/{name}.svg)" in text and (tmp_path / f"performance/{name}.svg").is_file()
     assert "| CPU, json: uwsgi ÷ uwsgi-plain | 1.20 (1.20–1.20) | ≤ 1.1 |" in text
     assert "| TCP instead of the Unix socket | 1.10 (1.10–1.10) |" in text
+    assert "Not measured" not in text
     assert text.endswith("\n\n## Tuning\n\nWritten by hand.\n") and "# Old" not in text
 
 
 @pytest.mark.parametrize("missing", ["comparison", "ablation", "latency", "overload"])
 def test_page_without_a_part(tmp_path, missing):
-    """A page can be written without any one part, as after --quick: its section is left out."""
+    """A page can be written without any one part, as after --quick: its section is left out, and the page says so."""
     measured = results_of()
     if missing == "overload":
         measured.overload = {}
@@ -236,3 +237,4 @@ def test_page_without_a_part(tmp_path, missing):
     }
     text = (tmp_path / "performance.md").read_text()
     assert [part for part, heading in headings.items() if heading not in text] == [missing]
+    assert f"Not measured in this run: {missing}." in text
