@@ -5,6 +5,7 @@ import json
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from urllib.parse import quote
 
 import pytest
@@ -192,6 +193,14 @@ def expire(ask, *targets: str) -> list[Answer]:
     return answers
 
 
+def timed(connection: http.client.HTTPConnection, target: str) -> tuple[Answer, float]:
+    """Request a target on this connection, and return the answer and how many seconds it took."""
+    began = time.monotonic()
+    connection.request("GET", target, headers={"Host": "a.example"})
+    answer = Answer(connection.getresponse())
+    return answer, time.monotonic() - began
+
+
 def test_one_request_refreshes_while_others_get_the_stale_page(ask):
     """During a refresh, which takes 1 s, all clients get the stale page at once, and the app gets a single request."""
     target = marked("refresh", SHORT, seconds="1")
@@ -204,6 +213,23 @@ def test_one_request_refreshes_while_others_get_the_stale_page(ask):
     assert time.monotonic() - began < 1  # no client waits for the app's 1 s
     fresh = _until(lambda: ask(target), lambda answer: answer.number != first.number)
     assert fresh.number == first.number + 1
+
+
+def test_stale_page_does_not_wait_for_its_refresh(stack, ask):
+    """A client with a keep-alive connection gets a stale page in less than 100 ms while the app refreshes it for 1 s.
+
+    A further request on the same connection waits for the refresh, which belongs to the first request, but for no longer.
+    """
+    targets = [marked(f"refresh-{number}", SHORT, seconds="1") for number in range(3)]
+    expire(ask, *targets)
+    connection = http.client.HTTPConnection("127.0.0.1", stack.port, timeout=20)
+    with closing(connection):
+        for target in targets:
+            stale, duration = timed(connection, target)
+            assert (stale.cache, stale.headers["Connection"]) == ("STALE", "keep-alive")
+            assert duration < 0.1
+            _, duration = timed(connection, "/ready")
+            assert duration < 1.5
 
 
 def test_refresh_by_a_condition(ask):
