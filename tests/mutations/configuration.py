@@ -215,6 +215,9 @@ MUTATIONS = (
         "tests/live/test_without_web.py -k error_page",
     ),
     # --- the page cache ---
+    Mutation(
+        "nginx/conf.d/files.conf", "sendfile on;", "sendfile on; tcp_nopush on;", CACHE + " -k wait_for_its_refresh"
+    ),
     Mutation(PAGES, "$http_cookie$http_auth", "$http_auth", CACHE + " -k credentials"),
     Mutation(PAGES, "$http_authorization", "", CACHE + " -k credentials"),
     Mutation(PAGES, "$content_length$http_transfer_encoding", "", CACHE + " -k body"),
