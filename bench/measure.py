@@ -13,6 +13,7 @@ from bench.figures import Rounds
 from bench.open_loop import Response, Target, open_loop, percentile
 from bench.workloads import Workload
 from cli.console import Step
+from deploy.errors import StackError
 
 DISCARDED_SECONDS = 1  # per configuration and workload, before the first round
 IN_PROCESS_SECONDS = 1
@@ -67,7 +68,14 @@ def _cpu_in_process(configuration: Configuration, workload: Workload) -> float:
 
 
 def _capacity(configuration: Configuration, workload: Workload) -> float:
-    return closed_loop(configuration.url, workload, CAPACITY_SECONDS).requests / CAPACITY_SECONDS
+    requests = closed_loop(configuration.url, workload, CAPACITY_SECONDS).requests
+    if not requests:
+        raise StackError(
+            f"{configuration.title} answered no request in {CAPACITY_SECONDS} s: {workload.name}.",
+            "The machine is too busy with something else, or the server is stuck.",
+            f"./stack bench --only {configuration.name}   (when the machine is idle)",
+        )
+    return requests / CAPACITY_SECONDS
 
 
 def _offer(configuration: Configuration, workload: Workload, rate: float, seconds: float, clients: int | None = None):
