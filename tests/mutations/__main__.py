@@ -76,6 +76,13 @@ def run_all(mutations: list[Mutation], folder: Path) -> int:
     return caught
 
 
+def make_copy(folder: Path) -> Path:
+    """Copy the repository to a new folder and return it."""
+    shutil.copytree(ROOT, folder, ignore=NOT_COPIED)
+    run(folder, "git", "init", "--quiet")  # some tests list the repository's files with git
+    return folder
+
+
 def select(words: list[str]) -> list[Mutation]:
     """The mutations with one of the words in their file or text; all mutations if there are no words."""
     return [
@@ -88,10 +95,7 @@ def main(words: list[str]) -> int:
     mutations = select(words)
     STATE.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=STATE) as scratch:
-        folder = Path(scratch) / "tripod"
-        shutil.copytree(ROOT, folder, ignore=NOT_COPIED)
-        run(folder, "git", "init", "--quiet")  # some tests list the repository's files with git
-        caught = run_all(mutations, folder)
+        caught = run_all(mutations, make_copy(Path(scratch) / "tripod"))
     print(f"{caught} of {len(mutations)} mutations were caught")
     return 0 if caught == len(mutations) else 1
 
