@@ -8,10 +8,10 @@ of them make a unit test fail, and those that do not. The same seed chooses the 
 seconds per change and processor.
 
 Examples:
-  ./stack mutate                          all mutations of the configuration
-  ./stack mutate request_timeout          the mutations whose file or text contains this word
-  ./stack mutate --random 100             100 random changes of each folder
-  ./stack mutate --random 50 --seed 7 app  50 others of app/
+  ./stack mutate                           all mutations of the configuration
+  ./stack mutate request_timeout           the mutations whose file or text contains this word
+  ./stack mutate --random 100              100 random changes of each folder
+  ./stack mutate --random 50 --seed 7 app   50 others of app/
 """
 
 from cli import build_inputs
