@@ -79,7 +79,11 @@ def run_all(mutations: list[Mutation], folder: Path) -> int:
 def make_copy(folder: Path) -> Path:
     """Copy the repository to a new folder and return it."""
     shutil.copytree(ROOT, folder, ignore=NOT_COPIED)
-    run(folder, "git", "init", "--quiet")  # some tests list the repository's files with git
+    # Some tests list the repository's files with git, or need a commit.
+    author = ["-c", "user.name=mutate", "-c", "user.email=mutate@example.com"]
+    for command in (["init", "--quiet"], ["add", "--all"], [*author, "commit", "--quiet", "--message", "copy"]):
+        done = run(folder, "git", *command)
+        assert done.returncode == 0, done.stderr
     return folder
 
 

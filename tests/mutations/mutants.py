@@ -34,7 +34,7 @@ ARITHMETIC = {  # without "/": most of them join paths, and every other operator
     ast.BitAnd: ("&", "|"),
 }
 LOGGERS = re.compile(r"(?:^|\.)_?(?:log|logger|logging)\.\w+$")
-TEXT_ARGUMENTS = {"help", "metavar", "description", "summary"}
+TEXT_ARGUMENTS = {"help", "metavar", "metadata", "description", "summary"}
 
 
 @dataclass(frozen=True, order=True)

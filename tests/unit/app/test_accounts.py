@@ -362,6 +362,12 @@ def test_device_cookie_bypasses_a_lock(app, log_in_as):
     assert log_in(known, "ann@example.com").location == "/"
 
 
+def test_device_cookie_is_kept_for_a_year(log_in_as):
+    """The device cookie is kept for 365 days, and neither scripts nor forms of other sites have it."""
+    cookie = log_in_as("ann").get_cookie("device")
+    assert (cookie.max_age, cookie.http_only, cookie.same_site) == (31_536_000, True, "Lax")
+
+
 def test_device_cookie_of_another_account(app, log_in_as, add_user):
     """A device cookie does not bypass the lock of another account."""
     known = log_in_as("ann")
