@@ -74,6 +74,8 @@ def record(folder: str, copy: Path) -> None:
     status, output = run(
         copy, [*coverage, *PYTEST, *plugin, f"tests/unit/{folder}"], SUITE_TIMEOUT, RECORDED_TESTS=copy / TESTS
     )
+    if status is None:
+        sys.exit(f"{output}\nThe unit tests of {folder} take more than {SUITE_TIMEOUT} s: run this on an idle machine.")
     if status != PASSED:
         sys.exit(f"{output}\nThe unit tests of {folder} fail without any mutation: fix that first.")
 
