@@ -7,11 +7,6 @@ The tests fail on any difference that is not listed here, and on any listed requ
 DIFFERENCES = dict(
     (
         (
-            'Repeated headers are joined with "," by Gunicorn and with ", " by the other servers',
-            "Both forms are equivalent (RFC 9110, section 5.3). Nginx itself joins Cookie and refuses a second "
-            "Content-Type, the headers for which it would matter.",
-        ),
-        (
             "Each server adds variables to the environ besides those of PEP 3333 (RAW_URI, REQUEST_URI, mod_wsgi.*)",
             "An app that uses them depends on one server. None of them is taken from a header.",
         ),
