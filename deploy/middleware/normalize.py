@@ -28,7 +28,7 @@ log = logging.getLogger("deploy.normalize")
 
 _CONTROL_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search  # header values may contain tabs
 _ANY_CONTROL = re.compile(r"[\x00-\x1f\x7f]").search  # paths may not, as in nginx/snippets/refuse.conf
-# Hop-by-hop headers (RFC 9110, 7.6.1) concern the connection to the server, and Proxy-Authorization a proxy, not the app.
+# Hop-by-hop headers (RFC 9110, 7.6.1) and Proxy-Authorization concern a connection or a proxy, not the app.
 # Proxy would become HTTP_PROXY, which HTTP clients in the app would use (https://httpoxy.org).
 _HOP_BY_HOP = [
     f"HTTP_{name}"

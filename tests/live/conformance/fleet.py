@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""deploy/host_header.py: the pattern of valid hosts agrees with the standard library and with the servers' languages."""
+"""deploy/host_header.py: the pattern of valid hosts agrees with the standard library and with the middleware."""
 
 import ipaddress
 
