@@ -47,6 +47,7 @@ APACHE_FRONT: dict[str, tuple[int, str]] = {
     "lower-case method": (405, "Apache refuses it as an unsupported method."),
     "CONNECT": (405, "Apache refuses it as an unsupported method."),
     "OPTIONS *": (200, "Apache answers it itself; the app does not see it."),
+    "Host with an empty port": (400, "Apache refuses it, although RFC 3986 allows it."),
     "folded header": (200, "Apache joins the lines with a space, as RFC 9112, section 5.2 allows."),
     "8-bit header name": (400, "Nginx drops the header; Apache refuses the request."),
     "request line of 8,200 bytes": (414, "Apache uses the more specific status."),

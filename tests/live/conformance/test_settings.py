@@ -131,14 +131,12 @@ def test_two_proxies(tuned, table):
 
 def test_forms_of_forwarded_addresses(tuned, table):
     """The client is an IP address, in whatever form the proxy appends it, or else the address of the connection."""
-    [connection] = {
-        environ["REMOTE_ADDR"] for environ in tuned.on_each(lambda server: _environ(server, "TE: x")).values()
-    }
-    assert ipaddress.ip_address(connection)
+    connections = {name: environ["REMOTE_ADDR"] for name, environ in tuned.on_each(_environ).items()}
     for headers, client in FORWARDED.items():
         lines = [f"X-Forwarded-For: {value}" for value in headers]
         for name, environ in tuned.on_each(lambda server, lines=lines: _environ(server, *lines)).items():
-            assert environ["REMOTE_ADDR"] == (client or connection), (name, headers)
+            assert environ["REMOTE_ADDR"] == (client or connections[name]), (name, headers)
+    assert all(map(ipaddress.ip_address, connections.values()))
     count = len(FORWARDED)
     add(table, tuned, f"{count} forms of an address in X-Forwarded-For", "an IP address in REMOTE_ADDR", count)
 
