@@ -104,6 +104,7 @@ class Container:
     image_id: str = ""
     environment: dict = field(default_factory=dict)
     restarts: int = 0
+    health_output: str = ""  # what its last health check has printed
 
     @property
     def has_failed(self):
@@ -126,6 +127,11 @@ def containers(project):
     return sorted(map(_container, inspected), key=lambda container: (container.service, container.since))
 
 
+def _last_health_output(state):
+    log = state.get("Health", {}).get("Log") or [{"Output": ""}]
+    return log[-1]["Output"].strip()
+
+
 def _container(inspected):
     state = inspected["State"]
     is_up = state["Status"] in ("running", "restarting", "paused")
@@ -135,6 +141,7 @@ def _container(inspected):
         image=inspected["Config"]["Image"],
         state=state["Status"],
         health=state.get("Health", {}).get("Status", ""),
+        health_output=_last_health_output(state),
         exit_code=state["ExitCode"],
         since=state["StartedAt" if is_up else "FinishedAt"],
         ports={

@@ -163,7 +163,7 @@ SETTINGS = (
     Setting(
         "READY_PATH",
         APP,
-        "Path that answers 200 when the app can serve requests. A custom app may only have `/`.",
+        "Path that answers 2xx or 3xx when the app can serve requests. A custom app may only have `/`.",
         "/",
         check.url_path,
         "/readyz",

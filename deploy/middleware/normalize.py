@@ -19,6 +19,7 @@ import re
 
 from werkzeug.wsgi import FileWrapper
 
+from deploy import host_header
 from deploy.logs import LineLogger
 from deploy.middleware.plain_response import plain_response
 from deploy.setting_checks import size_in_bytes
@@ -27,9 +28,15 @@ log = logging.getLogger("deploy.normalize")
 
 _CONTROL_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search  # header values may contain tabs
 _ANY_CONTROL = re.compile(r"[\x00-\x1f\x7f]").search  # paths may not, as in nginx/snippets/refuse.conf
-# Hop-by-hop headers (RFC 9110, 7.6.1) concern the connection to the server, not the app. Proxy would become HTTP_PROXY,
-# which HTTP clients in the app would use (https://httpoxy.org).
-_HOP_BY_HOP = [f"HTTP_{name}" for name in "CONNECTION KEEP_ALIVE TE TRAILER EXPECT PROXY UPGRADE".split()]
+# Hop-by-hop headers (RFC 9110, 7.6.1) and Proxy-Authorization concern a connection or a proxy, not the app.
+# Proxy would become HTTP_PROXY, which HTTP clients in the app would use (https://httpoxy.org).
+_HOP_BY_HOP = [
+    f"HTTP_{name}"
+    for name in (
+        *("CONNECTION", "KEEP_ALIVE", "PROXY_CONNECTION", "TE", "TRAILER", "UPGRADE"),
+        *("EXPECT", "PROXY", "PROXY_AUTHORIZATION"),
+    )
+]
 _DRAIN_CHUNK = 64 * 1024
 _MAX_DRAIN = 64 * 1024**2  # bytes; without Nginx, which enforces MAX_BODY_SIZE, a client may send without an end
 
@@ -156,11 +163,16 @@ class _Response:
         return self._start(status, headers, exc_info)
 
 
+def _has_valid_host(environ) -> bool:
+    host = environ.get("HTTP_HOST", "")
+    return bool(host_header.is_valid(host)) if host else environ["SERVER_PROTOCOL"] == "HTTP/1.0"
+
+
 def _rejection(environ, length, max_length) -> str:
     """The status for a request that must not reach the app; empty for all others, whose headers it cleans."""
     if "HTTP_TRANSFER_ENCODING" in environ:
         return "411 Length Required"
-    if length is None or not _clean(environ):
+    if length is None or not _clean(environ) or not _has_valid_host(environ):
         return "400 Bad Request"
     return "413 Request Entity Too Large" if length > max_length else ""
 

@@ -14,9 +14,10 @@ from tests.support.repository import tracked
 # its submodules, unless a longer name in the table fits better; `name.*` means the submodules alone.
 LAYERS = {
     "runtime": """
-        deploy.errors  deploy.setting_checks  deploy.resources  deploy.assets
+        deploy.errors  deploy.setting_checks  deploy.resources  deploy.assets  deploy.host_header
         deploy.settings
         deploy.state  deploy.logs  deploy.heartbeat  deploy.descriptors  deploy.snapshot  deploy.breaking_migrations
+        deploy.own_requests
         deploy.handover
         deploy.smoke_check  deploy.middleware
         deploy.wsgi

@@ -18,6 +18,7 @@ class Mutation:
 
 NORMALIZE = "deploy/middleware/normalize.py"
 REQUEST_TIMEOUT = "deploy/middleware/request_timeout.py"
+TRUSTED_PROXIES = "deploy/middleware/trusted_proxies.py"
 UNIT = "tests/unit/deploy/test_"
 STOP = "tests/live/reliability/test_in_flight.py"
 CLI_ROLLOUT = "cli/rollout.py"
@@ -35,7 +36,7 @@ MUTATIONS = (
     # --- requests and responses are the same on every server ---
     Mutation(NORMALIZE, '"411 Length Required"', '""', UNIT + "normalize.py"),
     Mutation(NORMALIZE, "if length > max_length", "if length > max_length + 1", UNIT + "normalize.py"),
-    Mutation(NORMALIZE, "if length is None or not _clean(environ):", "if length is None:", UNIT + "normalize.py"),
+    Mutation(NORMALIZE, "length is None or not _clean(environ) or", "length is None or", UNIT + "normalize.py"),
     Mutation(NORMALIZE, "environ[name] = value.strip(", "environ[name] = value.rstrip(", UNIT + "normalize.py"),
     Mutation(NORMALIZE, "environ.pop(name, None)", "pass", UNIT + "normalize.py"),
     Mutation(NORMALIZE, "            self._request_body.drain()", "            pass", UNIT + "normalize.py"),
@@ -54,9 +55,32 @@ MUTATIONS = (
     Mutation(
         "deploy/middleware/request_id.py", "received if ACCEPTED(received) else", "received or", UNIT + "chain.py"
     ),
-    Mutation("deploy/middleware/trusted_proxies.py", 'environ["SCRIPT_NAME"] = ""', "pass", UNIT + "proxy.py"),
-    Mutation("deploy/middleware/trusted_proxies.py", 'environ["wsgi.url_scheme"] = "http"', "pass", UNIT + "proxy.py"),
-    Mutation("deploy/middleware/trusted_proxies.py", "x_for=count", "x_for=count + 1", UNIT + "proxy.py"),
+    Mutation(TRUSTED_PROXIES, 'environ["SCRIPT_NAME"] = ""', "pass", UNIT + "proxy.py"),
+    Mutation(TRUSTED_PROXIES, 'if count else "http"', "", UNIT + "proxy.py"),
+    Mutation(TRUSTED_PROXIES, "elements[-count] if", "elements[-count - 1] if", UNIT + "proxy.py"),
+    Mutation(TRUSTED_PROXIES, "if match := _without_port(text):", "if False:", UNIT + "proxy.py"),
+    Mutation(TRUSTED_PROXIES, " or nginx_client or ", " or ", UNIT + "proxy.py"),
+    Mutation("deploy/host_header.py", "(?::(?:{_PORT})?)?", "(?::.*)?", UNIT + "host_header.py"),
+    Mutation("deploy/own_requests.py", "200 <= self.status < 400", "self.status == 200", UNIT + "handover.py"),
+    Mutation("deploy/own_requests.py", '"https"', '"http"', UNIT + "own_requests.py"),
+    Mutation(
+        "deploy/servers/gunicorn/gunicorn.conf.py",
+        "{joined[name]}, {value}",
+        "{joined[name]},{value}",
+        "tests/live/conformance/test_requests.py -k 'three times'",
+    ),
+    Mutation(
+        "nginx/snippets/refuse.conf",
+        "(?:${HOST_PATTERN})?$",
+        "(?:[^/]*)?$",
+        "tests/live/conformance/test_requests.py -k Host",
+    ),
+    Mutation(
+        "nginx/conf.d/forwarded.conf",
+        "$of_target;\n    default $http_host;",
+        "$http_host;\n    default $http_host;",
+        "tests/live/conformance/test_requests.py -k 'absolute and Host'",
+    ),
     Mutation(
         "deploy/middleware/allowed_hosts.py",
         'return plain_response(start_response, "400 Bad Request")',
@@ -133,7 +157,7 @@ MUTATIONS = (
         "own_socket.with_name(LINK).unlink(missing_ok=True); new_link.replace(own_socket.with_name(LINK))",
         UNIT + "handover.py",
     ),
-    Mutation("deploy/handover.py", "== 200", ">= 200", UNIT + "handover.py"),
+    Mutation("deploy/own_requests.py", "< 400", "< 500", UNIT + "handover.py"),
     Mutation("deploy/assets.py", "draft.replace(target)", "pass", UNIT + "assets.py"),
     Mutation("deploy/assets.py", "    _mark_last_release_in_use(Path(dest))\n", "", UNIT + "assets.py"),
     Mutation(
@@ -151,7 +175,7 @@ MUTATIONS = (
         "    if active is not None and active",
         UNIT + "handover.py",
     ),
-    Mutation("deploy/smoke_check.py", "else status < 500", "else True", UNIT + "smoke_check.py"),
+    Mutation("deploy/smoke_check.py", "else answer.status < 500", "else True", UNIT + "smoke_check.py"),
     Mutation(
         "deploy/breaking_migrations.py", "if MARKER in names and", "if False and", UNIT + "breaking_migrations.py"
     ),
