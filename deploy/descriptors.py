@@ -4,12 +4,13 @@ A few must be left at that moment: the server needs them to finish its in-flight
 connections when it cannot accept one.
 """
 
-import logging
 import os
 import resource
 import signal
 
-log = logging.getLogger("deploy.descriptors")
+from deploy.logs import get_logger
+
+log = get_logger("deploy.descriptors")
 
 RESERVE = 16  # descriptors; the server needs one or two for a request, and a process has about four threads
 

@@ -4,6 +4,7 @@ Settings, entry points, the CLI and the Heroku rehearsal all raise it. Only the 
 """
 
 import textwrap
+import traceback
 from collections.abc import Iterable
 
 # Exit statuses of every command and entry point.
@@ -39,6 +40,15 @@ class StackErrors(StackError):
 
     def __str__(self) -> str:
         return "\n\n".join(map(str, self.errors))
+
+
+def not_started(entry_point: str, error: StackError) -> bytes:
+    """The text with which an entry point exits: the last lines of the traceback if an exception is the cause.
+
+    The only text in the log that is not JSON: it is for the operator, and nothing was started that could log more.
+    """
+    origin = "".join(traceback.format_exception(error.__cause__)[-6:]) + "\n" if error.__cause__ else ""
+    return f"{origin}{entry_point}: not started.\n{error}\n".encode(errors="backslashreplace")
 
 
 def _labelled(label: str, text: str) -> str:

@@ -2,33 +2,29 @@
 
 import gc
 import importlib
-import logging.config
 import os
-import traceback
 from collections.abc import Callable
 from typing import Any
 
-from deploy import logs, middleware
-from deploy.errors import StackError
+from deploy import logs, middleware, raw_output
+from deploy.errors import StackError, not_started
 from deploy.settings import load_settings, setting_error
 
 
 def load_app(spec: str) -> Callable[..., Any]:
     """Import the WSGI callable of `module:callable` or `module:factory()`.
 
-    Logs the last lines of the traceback and raises StackError for any exception of the import.
+    Raises StackError for any exception of the import, which is its cause.
     """
     try:
         return _import(spec)
     except BaseException as error:
-        with open(logs.log_file_descriptor(), "w", closefd=False) as log:
-            print("".join(traceback.format_exception(error)[-6:]), file=log)
         raise setting_error(
             "WSGI_APP",
             f"{spec} cannot be loaded: {type(error).__name__}: {error}",
             "the traceback above ends where the import failed",
             "correct the app, or set WSGI_APP=module:callable",
-        ) from None
+        ) from error
 
 
 def _import(spec: str) -> Callable[..., Any]:
@@ -54,8 +50,7 @@ def wrapped_app(settings: dict[str, str]) -> Callable[..., Any]:
     except StackError as error:
         if settings["PRELOAD"] == "off":
             raise
-        with open(logs.log_file_descriptor(), "w", closefd=False) as log:
-            print(f"deploy/start: not started.\n{error}", file=log)
+        raw_output.write(logs.log_file_descriptor(), not_started("deploy/start", error))
         os._exit(error.status)
 
 
@@ -64,8 +59,7 @@ def wrapped_app(settings: dict[str, str]) -> Callable[..., Any]:
 # write to every object, and so copy the memory that the worker processes share.
 gc.disable()
 settings = load_settings(os.environ)
-logging.config.dictConfig(logs.config(settings["LOG_LEVEL"]))
-logs.capture_prints()
+logs.configure(settings["LOG_LEVEL"])
 application = wrapped_app(settings)
 gc.freeze()
 gc.enable()

@@ -9,11 +9,11 @@ response is incomplete.
 """
 
 import itertools
-import logging
 
+from deploy.logs import get_logger
 from deploy.middleware.plain_response import plain_response
 
-log = logging.getLogger("deploy.errors")
+log = get_logger("deploy.errors")
 
 
 class _StartResponse:

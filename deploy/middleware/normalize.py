@@ -20,11 +20,11 @@ import re
 from werkzeug.wsgi import FileWrapper
 
 from deploy import host_header
-from deploy.logs import LineLogger
+from deploy.logs import Stream, get_logger
 from deploy.middleware.plain_response import plain_response
 from deploy.setting_checks import size_in_bytes
 
-log = logging.getLogger("deploy.normalize")
+log = get_logger("deploy.normalize")
 
 _CONTROL_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search  # header values may contain tabs
 _ANY_CONTROL = re.compile(r"[\x00-\x1f\x7f]").search  # paths may not, as in nginx/snippets/refuse.conf
@@ -179,7 +179,7 @@ def _rejection(environ, length, max_length) -> str:
 
 def wrap(app, settings):
     max_length = size_in_bytes(settings["MAX_BODY_SIZE"])
-    errors = LineLogger("wsgi.errors", logging.WARNING)
+    errors = Stream("wsgi.errors", logging.WARNING, 2)
     concurrency = {
         "wsgi.multiprocess": int(settings["WEB_CONCURRENCY"]) > 1,
         "wsgi.multithread": int(settings["WEB_THREADS"]) > 1,

@@ -19,7 +19,6 @@ from a dead one, and restarts a process that is about to run out of file descrip
 
 import ctypes
 import faulthandler
-import logging
 import os
 import sys
 import threading
@@ -30,7 +29,7 @@ from collections.abc import Mapping
 from deploy import descriptors, heartbeat, logs
 from deploy.middleware.plain_response import plain_response
 
-log = logging.getLogger("deploy.request_timeout")
+log = logs.get_logger("deploy.request_timeout")
 
 TICK = 0.5  # seconds between two checks of the watchdog
 EXIT_DELAY = 1  # seconds from the exception to the exit of the process
@@ -94,7 +93,7 @@ class _Watchdog:
     def _postpone_faulthandler(self) -> None:
         """Restart the timer of the last step, which expires if the watchdog is stuck. Requires the lock."""
         delay = self.timeout + FAULTHANDLER_DELAY
-        faulthandler.dump_traceback_later(delay, exit=True, file=logs.log_file_descriptor())
+        faulthandler.dump_traceback_later(delay, exit=True, file=2)
 
     def _watch(self) -> None:
         while True:

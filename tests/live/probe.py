@@ -6,11 +6,13 @@ run a single process.
 """
 
 import ctypes
+import faulthandler
 import hashlib
 import itertools
 import json
 import logging
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -85,6 +87,17 @@ def _say(environ, start):
     print(f"complained {word}", file=sys.stderr)
     environ["wsgi.errors"].write(f"erred {word}\n")
     logging.getLogger("probe").warning("logged %s", word)
+    return _send(start, b'"written"')
+
+
+def _print_raw(environ, start):
+    """Write to the descriptors of stdout and stderr, past Python's streams. The path's last segment is in the lines."""
+    word = environ["PATH_INFO"].rpartition("/")[2]
+    os.write(1, f'written {word} "quoted" \u2028 \x1b[31m '.encode() + b"\xff\n")
+    subprocess.run(["echo", f"child {word}"], stdout=sys.stdout, check=True)
+    faulthandler.dump_traceback(file=sys.stderr)
+    sys.stdout.buffer.write(f"bytes {word}\n".encode())
+    print(f"long {word} {'x' * 100_000}")
     return _send(start, b'"written"')
 
 
@@ -256,6 +269,7 @@ ROUTES = {
     "many-headers": _many_headers,
     "no-start": _no_start,
     "page": _page,
+    "print-raw": _print_raw,
     "process": _process,
     "raise-after-start": _raise_after_start,
     "raise-at-first-part": _raise_at_first_part,

@@ -1,6 +1,7 @@
 """Three custom apps run on every server with settings alone, as docs/guides/bring-your-own-app.md describes."""
 
 import itertools
+import json
 import os
 import re
 import subprocess
@@ -92,6 +93,20 @@ def running(request, stacks):
     stack = stacks(app)
     stack.up(WSGI_SERVER=server)
     return app, server, stack
+
+
+def test_log(running):
+    """A line of the app's own logging, as Django's and Flask's manuals configure it, appears once and with its id."""
+    app, server, stack = running
+    method, path = {"one_file": ("GET", "/log"), "factory": ("POST", "/order")}.get(app.folder, ("GET", "/missing"))
+    identity = f"log-{app.folder}-{server}"
+    for _ in range(12):  # more than there are threads: none is lost
+        answer = requests.request(method, stack.url + path, headers={"X-Request-ID": identity}, timeout=10)
+        assert answer.status_code in (200, 400, 404)
+    done = docker("logs", stack.container("web"))
+    lines = [json.loads(line) for line in (done.stdout + done.stderr).splitlines() if line]
+    shown = [line["message"] for line in lines if line.get("request_id") == identity]
+    assert len(shown) == 12 and all(path in message for message in shown), shown
 
 
 def page(stack, path: str = "/", session=requests) -> str:

@@ -17,10 +17,13 @@ class Mutation:
 
 
 NORMALIZE = "deploy/middleware/normalize.py"
+LOGS = "deploy/logs.py"
+RAW_OUTPUT = "deploy/raw_output.py"
 REQUEST_TIMEOUT = "deploy/middleware/request_timeout.py"
 TRUSTED_PROXIES = "deploy/middleware/trusted_proxies.py"
 UNIT = "tests/unit/deploy/test_"
 STOP = "tests/live/reliability/test_in_flight.py"
+APP_LOGGING = UNIT + "app_logging.py"
 CLI_ROLLOUT = "cli/rollout.py"
 _SMOKE_CHECK = '        _smoke_check(stack, new, plan.smoke_paths, int(settings["SMOKE_CHECK_DURATION"]))\n'
 _HAND_OVER = '        _hand_over(stack, new, int(settings["WATCH_DURATION"]))\n'
@@ -96,6 +99,53 @@ MUTATIONS = (
     Mutation(NORMALIZE, "                return\n", "                continue\n", UNIT + "normalize.py"),
     Mutation(NORMALIZE, "environ.update(concurrency)", "pass", UNIT + "normalize.py"),
     Mutation("deploy/assets.py", "_mark_in_use(draft, modified_as=file)", "pass", UNIT + "assets.py"),
+    # --- logging ---
+    Mutation(LOGS, "            _writer.handle(record)", "            _Handler().handle(record)", APP_LOGGING),
+    Mutation(LOGS, "get_logger = root.manager.getLogger", "get_logger = logging.getLogger", APP_LOGGING),
+    Mutation(LOGS, "in self._consoles and bool(handler.filter(record))", "in self._consoles", APP_LOGGING),
+    Mutation(LOGS, "if stream is None or record.levelno < handler.level:", "if stream is None:", APP_LOGGING),
+    Mutation(LOGS, "_file(stream.fileno()) in self._consoles", "False", APP_LOGGING),
+    Mutation(LOGS, "                    logger.disabled = False\n", "                    pass\n", APP_LOGGING),
+    Mutation(LOGS, "    logging.lastResort = handler", "    pass", APP_LOGGING),
+    Mutation(LOGS, "        self._log.setLevel(level)", "        pass", APP_LOGGING),
+    Mutation(LOGS, "is_intact = _file(self._descriptor) == self._log", "is_intact = True", APP_LOGGING),
+    Mutation(LOGS, 'if text.endswith(b"\\n") or', 'if b"\\n" in text or', UNIT + "logs.py"),
+    Mutation(RAW_OUTPUT, "fcntl.LOCK_EX)", "fcntl.LOCK_SH)", UNIT + "raw_output.py"),
+    Mutation(RAW_OUTPUT, "        last.end()", "        pass", UNIT + "raw_output.py"),
+    Mutation(
+        RAW_OUTPUT,
+        "        while data := os.read(reader, MAX_LINE):",
+        "        while data := b'':",
+        UNIT + "raw_output.py",
+    ),
+    Mutation(RAW_OUTPUT, "signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)", "pass", UNIT + "raw_output.py"),
+    Mutation(RAW_OUTPUT, "return line if line.isascii() else", "return line if line else", UNIT + "raw_output.py"),
+    Mutation(RAW_OUTPUT, ", parse_constant=_no_constant", "", UNIT + "raw_output.py"),
+    Mutation(
+        "deploy/servers/gunicorn/worker.py",
+        "            self.alive = False\n            raise  # threading",
+        "            raise  # threading",
+        UNIT + "gunicorn_worker.py",
+    ),
+    Mutation(
+        "deploy/servers/gunicorn/gunicorn.conf.py",
+        'self.error_log = logs.get_logger("gunicorn.error")',
+        "pass",
+        "tests/live/conformance/test_logging.py",
+    ),
+    Mutation(
+        "deploy/start",
+        '    raw_output.capture(settings["WSGI_SERVER"], 1, 2)\n',
+        "",
+        "tests/live/conformance/test_logging.py",
+    ),
+    Mutation("nginx/start", "    capture_output()\n", "", "tests/live/conformance/test_logging.py"),
+    Mutation(
+        "nginx/conf.d/logging.conf",
+        '"user_agent":"$logged_agent"',
+        '"user_agent":"$http_user_agent"',
+        "tests/live/conformance/test_logging.py",
+    ),
     # --- request timeouts and graceful shutdown ---
     Mutation(
         REQUEST_TIMEOUT,

@@ -3,7 +3,6 @@
 https://docs.gunicorn.org/en/stable/settings.html
 """
 
-import logging.config
 import os
 import signal
 
@@ -90,9 +89,8 @@ class JsonLogger(glogging.Logger):
     """Sends Gunicorn's own log lines through deploy/logs.py. (logconfig_dict would turn the access log on.)"""
 
     def setup(self, cfg):
-        logging.config.dictConfig(logs.config(_setting("LOG_LEVEL")))
-        self.error_log.propagate = True
-        self.error_log.handlers.clear()
+        logs.set_level(_setting("LOG_LEVEL"))
+        self.error_log = logs.get_logger("gunicorn.error")  # logging's own would be under control of the app
 
 
 logger_class = JsonLogger

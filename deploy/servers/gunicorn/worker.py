@@ -58,14 +58,25 @@ class Worker(SyncWorker):
             busy[0].join(STOP_INTERVAL)
 
     def _serve(self, listener):
+        """Answer requests until the worker stops.
+
+        An exception that ends the thread ends the process too: the other threads finish their requests, and the arbiter
+        starts a new process, which has all threads.
+        """
+        try:
+            self._answer_connections(listener)
+        except BaseException:
+            self.alive = False
+            raise  # threading.excepthook logs it (deploy/logs.py)
+
+    def _answer_connections(self, listener):
         while self.alive or self.is_draining and select.select([listener], [], [], 0)[0]:
             try:
                 client, address = listener.accept()
             except OSError as error:
                 if error.errno in NO_CONNECTION:
                     continue
-                self.alive = False  # for example no free file descriptor: a new process has some
-                raise
+                raise  # for example no free file descriptor: a new process has some
             self.handle(listener, client, address)
 
     def handle_request(self, listener, req, client, addr):

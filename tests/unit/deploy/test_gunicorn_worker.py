@@ -15,6 +15,12 @@ from deploy.settings import ROOT
 APP = """
 import os, time
 def application(environ, start_response):
+    if environ["QUERY_STRING"].startswith("break"):
+        from deploy.servers.gunicorn.worker import Worker
+        def end_thread(*args):
+            raise SystemExit("not caught by handle()")
+        Worker.handle_error = end_thread
+        raise BaseException("not an Exception")
     time.sleep(float(environ["QUERY_STRING"] or 0))
     body = str(os.getpid()).encode()
     start_response("200 OK", [("Content-Length", str(len(body)))])
@@ -120,3 +126,23 @@ def test_replacing_workers_loses_no_request(start):
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(get, [path] * 200))
     assert len({process for process, _ in answers}) > 3
+
+
+def test_lost_thread_is_replaced(start):
+    """If an exception ends a thread, its process finishes the other requests and is replaced by a complete one."""
+    _, path = start()
+    before, _ = get(path)
+    with ThreadPoolExecutor(THREADS) as pool:
+        slow = [pool.submit(get, path, 1.0) for _ in range(THREADS - 1)]
+        time.sleep(0.3)
+        with contextlib.closing(_Connection(path)) as connection, pytest.raises((OSError, http.client.HTTPException)):
+            connection.request("GET", "/?break")
+            connection.getresponse()
+        assert [answer.result()[0] for answer in slow] == [before] * (THREADS - 1)
+    deadline = time.monotonic() + 20
+    while get(path)[0] == before:
+        assert time.monotonic() < deadline
+    began = time.monotonic()
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(get, [path] * THREADS, [1.0] * THREADS))
+    assert time.monotonic() - began < 0.9 * THREADS

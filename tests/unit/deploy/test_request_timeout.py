@@ -6,11 +6,11 @@ from tests.support.wsgi import python
 
 TIMEOUT = 0.1
 PROLOGUE = """if 1:
-    import json, logging.config, sys, threading, time
+    import json, sys, threading, time
     from deploy import logs
     from deploy.middleware import request_timeout
     from tests.support.wsgi import ask, text
-    logging.config.dictConfig(logs.config("info"))
+    logs.set_level("info")
     request_timeout.TICK = 0.01
     def wrap(app, timeout="0.1"):
         return request_timeout.wrap(app, {"REQUEST_TIMEOUT": timeout, "RUNTIME_DIRECTORY": "/nonexistent"})

@@ -1,8 +1,17 @@
 """A Flask app in one file, with one style sheet."""
 
+import logging
+
 from flask import Flask, request, url_for
 
 app = Flask(__name__)
+logging.getLogger().addHandler(logging.StreamHandler())  # a common way to see the log of an app on its console
+
+
+@app.get("/log")
+def log():
+    logging.warning("/log was requested")
+    return {}
 
 
 @app.get("/")

@@ -1,4 +1,7 @@
-"""The settings of `django-admin startproject`, with the five changes described in docs/guides/bring-your-own-app.md."""
+"""The settings of `django-admin startproject`, with the five changes described in docs/guides/bring-your-own-app.md.
+
+LOGGING is the first example of https://docs.djangoproject.com/en/stable/topics/logging/.
+"""
 
 import os
 from pathlib import Path
@@ -57,3 +60,16 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 STATIC_URL = "static/"
 TIME_ZONE = "UTC"
 USE_TZ = True
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+        },
+    },
+    "root": {
+        "handlers": ["console"],
+        "level": "WARNING",
+    },
+}

@@ -3,10 +3,31 @@
 import json
 import os
 import secrets
+from logging.config import dictConfig
 from pathlib import Path
 
 import humanize
 from flask import Flask, abort, flash, redirect, render_template, request, session, url_for
+
+# The first example of https://flask.palletsprojects.com/en/stable/logging/
+dictConfig(
+    {
+        "version": 1,
+        "formatters": {
+            "default": {
+                "format": "[%(asctime)s] %(levelname)s in %(module)s: %(message)s",
+            }
+        },
+        "handlers": {
+            "wsgi": {
+                "class": "logging.StreamHandler",
+                "stream": "ext://flask.logging.wsgi_errors_stream",
+                "formatter": "default",
+            }
+        },
+        "root": {"level": "INFO", "handlers": ["wsgi"]},
+    }
+)
 
 
 def create_app() -> Flask:
@@ -22,6 +43,7 @@ def create_app() -> Flask:
     @app.post("/order")
     def order():
         if not secrets.compare_digest(request.form.get("token", ""), session.get("token", "-")):
+            app.logger.warning("%s: order without a token", request.path)
             abort(400)
         flash(f"Ordered: {request.form['what']}")
         return redirect(url_for("page"))
