@@ -16,6 +16,7 @@ class Mutation:
     check: str
 
 
+FRAMING = "deploy/middleware/framing.py"
 NORMALIZE = "deploy/middleware/normalize.py"
 LOGS = "deploy/logs.py"
 RAW_OUTPUT = "deploy/raw_output.py"
@@ -44,11 +45,38 @@ MUTATIONS = (
     Mutation(NORMALIZE, "environ.pop(name, None)", "pass", UNIT + "normalize.py"),
     Mutation(NORMALIZE, "            self._request_body.drain()", "            pass", UNIT + "normalize.py"),
     Mutation(NORMALIZE, "part = part[: response.left]", "pass", UNIT + "normalize.py"),
-    Mutation(NORMALIZE, 'self._is_head or status[:3] in ("204", "304")', "self._is_head", UNIT + "normalize.py"),
+    Mutation(NORMALIZE, 'is_upgrade or status[:3] in ("204", "304")', "is_upgrade", UNIT + "normalize.py"),
     Mutation(
-        NORMALIZE, "if _CONTROL_IN_VALUE(value) or _ANY_CONTROL(name):", "if _ANY_CONTROL(name):", UNIT + "normalize.py"
+        NORMALIZE, "if not _NAME(name) or _INVALID_IN_VALUE(value):", "if not _NAME(name):", UNIT + "normalize.py"
     ),
-    Mutation(NORMALIZE, "raise ShortBody(", "print(", UNIT + "normalize.py"),
+    Mutation(NORMALIZE, "                raise IncompleteResponse\n", "", UNIT + "normalize.py"),
+    Mutation(NORMALIZE, "elif key not in _RESPONSE_HOP_BY_HOP:", "else:", UNIT + "normalize.py"),
+    Mutation(NORMALIZE, "        if named:\n", "        if False:\n", UNIT + "normalize.py"),
+    Mutation(NORMALIZE, "len(set(lengths)) > 1 or", "", UNIT + "normalize.py"),
+    Mutation(NORMALIZE, 'if lengths and status[:3] != "204":', "if lengths:", UNIT + "normalize.py"),
+    Mutation(NORMALIZE, 'and value[:1] == "/" and', "and False and", UNIT + "normalize.py"),
+    Mutation(FRAMING, "            yield _LAST_CHUNK", "            pass", UNIT + "framing.py"),
+    Mutation(
+        FRAMING,
+        "            return\n        if is_chunked",
+        "            pass\n        if is_chunked",
+        UNIT + "framing.py",
+    ),
+    Mutation(FRAMING, "int(length) > available", "False", UNIT + "framing.py"),
+    Mutation(FRAMING, 'self._environ["SERVER_PROTOCOL"] == "HTTP/1.1"', "True", UNIT + "framing.py"),
+    Mutation(
+        "deploy/middleware/errors.py",
+        '            except BaseException:\n                log.exception("the app raised an exception in the middle',
+        '            except Exception:\n                log.exception("the app raised an exception in the middle',
+        UNIT + "chain.py",
+    ),
+    Mutation(
+        "deploy/middleware/errors.py",
+        "        except BaseException:\n            method, path",
+        "        except Exception:\n            method, path",
+        UNIT + "chain.py",
+    ),
+    Mutation("deploy/middleware/errors.py", "    _check_type(part)\n        yield", "    yield", UNIT + "chain.py"),
     Mutation(
         "deploy/middleware/errors.py",
         'return plain_response(start_response, "500',
@@ -96,7 +124,9 @@ MUTATIONS = (
         "    errors,\n    normalize,\n    liveness,\n    t",
         UNIT + "chain.py",
     ),
-    Mutation(NORMALIZE, "                return\n", "                continue\n", UNIT + "normalize.py"),
+    Mutation(
+        NORMALIZE, "                break  # the app", "                continue  # the app", UNIT + "normalize.py"
+    ),
     Mutation(NORMALIZE, "environ.update(concurrency)", "pass", UNIT + "normalize.py"),
     Mutation("deploy/assets.py", "_mark_in_use(draft, modified_as=file)", "pass", UNIT + "assets.py"),
     # --- logging ---
