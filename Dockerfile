@@ -76,7 +76,9 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
     --mount=type=secret,id=ca_bundle,target=/run/secrets/ca_bundle \
     python3 -m venv --without-pip /opt/venv && cat servers/*/requirements.txt > servers.txt \
- && /opt/tools/bin/pip --python /opt/venv/bin/python install --require-hashes -r requirements.txt -r servers.txt
+ && /opt/tools/bin/pip --python /opt/venv/bin/python install --require-hashes -r requirements.txt -r servers.txt \
+ # pip's cache of the wheels that it has compiled, for the rehearsal of Heroku in the test image
+ && cp -r /root/.cache/pip/wheels .
 ENV PATH=/opt/venv/bin:$PATH
 RUN apxs -c servers/mod_wsgi/mod_listen_unix.c
 
@@ -158,8 +160,8 @@ FROM python AS nginx
 RUN --mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=cache,target=/var/lib/apt,sharing=locked \
     apt-get update && apt-get install --yes --no-install-recommends nginx libnginx-mod-http-brotli-static
 WORKDIR /srv
-COPY deploy/__init__.py deploy/errors.py deploy/raw_output.py deploy/resources.py deploy/setting_checks.py \
-    deploy/settings.py deploy/
+COPY deploy/__init__.py deploy/errors.py deploy/host_header.py deploy/raw_output.py deploy/resources.py \
+    deploy/setting_checks.py deploy/settings.py deploy/
 COPY nginx nginx
 RUN python3 -m compileall -q deploy
 LABEL org.opencontainers.image.title="Tripod nginx"
@@ -209,6 +211,7 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=cache,t
         libnginx-mod-http-brotli-static openssl postgresql-17 procps redis-server systemd wrk
 COPY --from=venv /opt/venv /opt/venv
 COPY --from=venv /build/servers/mod_wsgi/.libs/mod_listen_unix.so /usr/lib/apache2/modules/
+COPY --from=venv /build/wheels /opt/pip-cache/wheels
 ENV PATH=/opt/venv/bin:$PATH
 COPY --from=lock /lock/dev-requirements.txt /tmp/
 COPY tests/browser/requirements.txt /tmp/browser-requirements.txt

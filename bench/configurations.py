@@ -1,19 +1,10 @@
-"""The configurations that are compared and the workloads that each of them serves.
-
-Three kinds: this stack with each WSGI server ("stack"), common reference configurations ("reference") and lower bounds
-for the cost of a request ("bound").
-"""
+"""The configurations that are measured: what each of them consists of, and which workloads it serves."""
 
 import os
-import secrets
-import subprocess
-import time
-import urllib.request
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 
-from bench.docker import docker
-from cli.console import ROOT
+from bench.containers import Change, Configuration
+from bench.workloads import CACHED, JSON, OVERLOADED, STATIC, TIMELINE, Workload
 from deploy.settings import server_names
 
 # Settings for bench/workload, which runs in every configuration unless a custom app is measured. They are those of the
@@ -25,114 +16,52 @@ WORKLOAD_SETTINGS = {
     "PRELOAD": "on",
 }
 CUSTOM_APP_DEFAULTS = {"READY_PATH": "/", "RELEASE_COMMAND": "true"}
-
-PROJECT = f"tripod-bench-{secrets.token_hex(3)}"
-START_TIMEOUT = 60  # seconds from the start of the containers to the first 200
+DEFAULT_SERVER = "gunicorn"
 NO_CLIENT_LIMITS = {"CLIENT_CONNECTIONS": "0", "CLIENT_RATE": "0"}  # the whole load comes from one client address
 
+# --- ablation: parts of the stack that are replaced by what most deployments have, or left out ------------------------
 
-@dataclass(frozen=True)
-class Workload:
-    """One kind of request. Each of the `clients` sends its next request as soon as it has the previous response."""
-
-    name: str
-    path: str
-    meaning: str
-    method: str = "GET"
-    body: int = 0  # bytes
-    clients: int = 16
-    cookie: str = ""
-
-
-WORKLOADS = (
-    Workload("json", "/bench/json", "a Flask view that returns JSON"),
-    Workload("page", "/bench/page", "a template with 20 rows"),
-    Workload(
-        "timeline", "/", "the sample app's home page from SQLite, for a client with a cookie", cookie="any=cookie"
+TCP = (
+    Change("deploy/servers/gunicorn/gunicorn.conf.py", "f\"unix:{_setting('SOCKET')}\"", '"0.0.0.0:8000"'),
+    Change("nginx/nginx.conf", "server unix:${RUNTIME_DIRECTORY}/current.sock", "server web:8000"),
+    # It would wait for the socket.
+    Change("deploy/start", "        handover.promote_when_ready(settings)\n", ""),
+)
+GTHREAD = (
+    Change(
+        "deploy/servers/gunicorn/gunicorn.conf.py",
+        '"gthread" if _port else "deploy.servers.gunicorn.worker.Worker"',
+        '"gthread"',
     ),
-    Workload("static", "/static/css/site.css", "a style sheet"),
-    Workload("upload", "/bench/upload", "a request body of 1 MB, read by the view", "POST", 1_000_000),
-    Workload("wait", "/bench/wait", "a view that sleeps for 50 ms"),
-    Workload(
-        "cached",
-        "/",
-        "the home page for an anonymous client; Tripod's Nginx caches it for one second",
+)
+LOG_BY_LINE = (Change("nginx/conf.d/logging.conf", " buffer=32k flush=1s;", ";"),)
+NO_PCRE_JIT = (Change("nginx/nginx.conf", "pcre_jit on;", "pcre_jit off;"),)
+NO_WATCHDOG = (Change("deploy/middleware/__init__.py", "    request_timeout,\n)", ")"),)
+NO_MIDDLEWARE = (
+    Change(
+        "deploy/wsgi.py",
+        'return middleware.wrap(load_app(settings["WSGI_APP"]), settings)',
+        'return load_app(settings["WSGI_APP"])',
     ),
+)
+NO_LIMITS = (
+    Change("nginx/settings.conf.template", "limit_conn client_connections ${MAX_CONNECTIONS};\n", ""),
+    Change("nginx/snippets/proxy.conf", "limit_req zone=client_rate burst=${MAX_RATE} nodelay;\n", ""),
+)
+
+# Left out one at a time, with Gunicorn: the name of the configuration, what differs, and the changes.
+ABLATIONS = (
+    ("tcp", "TCP instead of the Unix socket", TCP),
+    ("gthread", "Gunicorn's gthread instead of `worker.py`", GTHREAD),
+    ("log-by-line", "access log line by line instead of 32 kB at a time", LOG_BY_LINE),
+    ("no-pcre-jit", "without `pcre_jit`", NO_PCRE_JIT),
+    ("no-watchdog", "without the watchdog", NO_WATCHDOG),
+    ("no-middleware", "without the middleware, which includes the watchdog", NO_MIDDLEWARE),
+    ("no-limits", "without Nginx's limits for each client", NO_LIMITS),
 )
 
 
-@dataclass
-class Configuration:
-    """Services of a Compose project. The first one receives the requests, on port 8080."""
-
-    name: str
-    title: str
-    kind: str  # stack, reference or bound
-    services: tuple[str, ...]
-    files: tuple[str, ...]
-    env: Mapping[str, str]
-    workloads: frozenset[str] | None = None  # names; None: all
-    containers: list[str] = field(default_factory=list)
-    url: str = ""
-
-    @property
-    def project(self) -> str:
-        """The name of its Compose project."""
-        return f"{PROJECT}-{self.name}"
-
-    def serves(self, workload: Workload) -> bool:
-        """Whether the workload is measured with this configuration."""
-        return self.workloads is None or workload.name in self.workloads
-
-    def compose(self, *args: str) -> str:
-        """Run `docker compose` for this configuration. Raises RuntimeError on a non-zero status."""
-        files = [part for file in self.files for part in ("--file", file)]
-        # COMPOSE_ENV_FILES: the operator's .env may name a database that the benchmark must not touch.
-        env = os.environ | {"COMPOSE_ENV_FILES": "/dev/null"} | self.env
-        command = ["docker", "compose", "--project-name", self.project, *files, *args]
-        done = subprocess.run(command, cwd=ROOT, env=env, text=True, capture_output=True)
-        if done.returncode:
-            raise RuntimeError(f"{self.title}: docker compose {args[0]} exited with {done.returncode}:\n{done.stderr}")
-        return done.stdout
-
-    def up(self) -> None:
-        """Start the containers and look up the address that receives the requests. Does not wait for a response."""
-        self.compose("up", "--detach", "--no-build", *self.services)
-        self.containers = [self.compose("ps", "--all", "--quiet", service).strip() for service in self.services]
-        address = docker(
-            "inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}", self.containers[0]
-        ).stdout.split()
-        if not address:
-            logs = docker("logs", self.containers[0]).stderr[-1000:]
-            raise RuntimeError(f"{self.title}: the container exited right after its start:\n{logs}")
-        self.url = f"http://{address[0]}:8080"
-
-    def await_response(self, path: str) -> None:
-        """Wait for the first 200. After START_TIMEOUT, raise RuntimeError with the containers' logs."""
-        deadline, last_error = time.monotonic() + START_TIMEOUT, ""
-        while time.monotonic() < deadline:
-            try:
-                with urllib.request.urlopen(self.url + path, timeout=5):
-                    return
-            except OSError as error:
-                last_error = str(error)
-            time.sleep(0.05)
-        logs = "\n".join(docker("logs", "--tail", "15", container).stderr for container in self.containers)
-        raise RuntimeError(f"{self.title}: no response at {path} after {START_TIMEOUT} s: {last_error}\n{logs}")
-
-    def down(self) -> None:
-        """Remove the containers and volumes."""
-        self.compose("down", "--volumes", "--timeout", "1", "--remove-orphans")
-
-
-def _stack(name: str, title: str, env: Mapping[str, str]) -> Configuration:
-    files = ("docker-compose.yml", "bench/stack.yml")
-    return Configuration(name, title, "stack", ("nginx", "web"), files, NO_CLIENT_LIMITS | env)
-
-
-def default_stack() -> Configuration:
-    """The stack with the sample app and without any setting: what `docker compose up` starts."""
-    return _stack("default", "Tripod with its defaults", dict.fromkeys(WORKLOAD_SETTINGS, ""))
+# --- configurations ---------------------------------------------------------------------------------------------------
 
 
 def app_settings(app: str | None) -> dict[str, str]:
@@ -143,26 +72,67 @@ def app_settings(app: str | None) -> dict[str, str]:
     return own | {"WSGI_APP": app}
 
 
-def all_configurations(app: str | None = None) -> list[Configuration]:
-    """All configurations, those of this stack first. `app` is the module:callable of a custom app to measure."""
+def _stack(name: str, title: str, kind: str, env: Mapping[str, str], **options) -> Configuration:
+    # TCP needs a network with names; the others use a bridge without (bench/stack.yml).
+    files = ("docker-compose.yml", "bench/stack.yml", *(("bench/tcp.yml",) if name == "tcp" else ()))
+    return Configuration(name, title, kind, ("nginx", "web"), files, NO_CLIENT_LIMITS | env, **options)
+
+
+def default_stack() -> Configuration:
+    """The stack with the sample app and without any setting: what `docker compose up` starts."""
+    return _stack("default", "Tripod with its defaults", "stack", dict.fromkeys(WORKLOAD_SETTINGS, ""))
+
+
+def all_configurations(app: str | None = None) -> dict[str, Configuration]:
+    """All configurations by name. `app` is the module:callable of a custom app to measure.
+
+    kind: "stack" is this stack with each WSGI server. "one-thread", "plain" and "ablation" are variants of it,
+    "reference" a common configuration for comparison, "copied" the simplest one of these, and "bound" a lower bound.
+    """
     settings = app_settings(app)
 
-    def stack(name: str, title: str, **env: str) -> Configuration:
-        return _stack(name, title, settings | env)
+    def names(workloads: Sequence[Workload] | None) -> frozenset[str] | None:
+        return None if app or workloads is None else frozenset(workload.name for workload in workloads)
 
-    def other(name: str, title: str, *more: str, kind: str = "reference", workloads=None) -> Configuration:
+    def variants(server: str):
+        # Nginx answers the others, and one server is enough for that.
+        workloads = names(None if server == DEFAULT_SERVER else (JSON, TIMELINE, *OVERLOADED))
+
+        def variant(name: str, title: str, kind: str, changes: tuple[Change, ...] = (), **env: str):
+            env = settings | {"WSGI_SERVER": server} | env
+            return _stack(name, f"Tripod, {title}", kind, env, workloads=workloads, server=server, changes=changes)
+
+        yield variant(server, server, "stack")
+        yield variant(f"{server}-one-thread", f"{server}, one thread", "one-thread", WEB_THREADS="1")
+        plain = f"{server} without middleware, watchdog and limits"
+        yield variant(f"{server}-plain", plain, "plain", NO_MIDDLEWARE + NO_LIMITS)
+        if server == DEFAULT_SERVER:
+            for name, title, changes in ABLATIONS:
+                yield variant(name, title, "ablation", changes)
+
+    def other(name: str, title: str, server: str, workloads=None, kind="reference", services=()):
         files = ("bench/reference/compose.yml",)
-        return Configuration(name, title, kind, (name, *more), files, settings, workloads)
+        return Configuration(name, title, kind, (name, *services), files, settings, names(workloads), server)
 
-    sync = {"WSGI_SERVER": "gunicorn", "WEB_THREADS": "1", "GUNICORN_CMD_ARGS": "--worker-class sync"}
-    in_process = frozenset({"json", "page", "timeline"})
-    return [
-        *(stack(server, f"Tripod, {server}", WSGI_SERVER=server) for server in server_names()),
-        stack("gunicorn-sync", "Tripod, gunicorn, sync worker", **sync),
-        other("single-container", "Nginx + uWSGI in one container"),
-        other("nginx-tcp", "Nginx → TCP → gunicorn -w 3", "nginx-tcp-app"),
-        other("gunicorn-alone", "gunicorn -w 3 without a proxy"),
-        other("mod_wsgi-express", "mod_wsgi-express without a proxy"),
-        other("bare-nginx", "bare Nginx", kind="bound", workloads=frozenset({"static", "cached"})),
-        other("bare-callable", "WSGI callable in process", kind="bound", workloads=in_process),
+    tcp, copied = ("nginx-tcp-app",), ("copied-app",)
+    own = [configuration for server in server_names() for configuration in variants(server)]
+    others = [
+        other("nginx-tcp", "Nginx → TCP, keep-alive → Gunicorn gthread", "gunicorn", services=tcp),
+        other("single-container", "Nginx + uWSGI in one container", "uwsgi", (JSON, TIMELINE)),
+        other("mod_wsgi-express", "mod_wsgi-express without a proxy", "mod_wsgi", (JSON, TIMELINE)),
+        other("copied", "Nginx → TCP → gunicorn -w 3", "gunicorn", (JSON,), "copied", copied),
+        other("bare-nginx", "bare Nginx", "", (STATIC, CACHED), "bound"),
+        other("bare-callable", "WSGI callable in process", "", (JSON, TIMELINE), "bound"),
     ]
+    if app:  # bare Nginx has no app
+        others = [configuration for configuration in others if configuration.name != "bare-nginx"]
+    return {configuration.name: configuration for configuration in own + others}
+
+
+# Which kinds of configurations each part of the benchmark measures.
+PARTS = {
+    "comparison": ("stack", "reference", "bound"),
+    "ablation": ("stack", "plain", "ablation", "copied"),
+    "latency": ("stack", "one-thread", "reference"),
+    "overload": ("stack",),
+}

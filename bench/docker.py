@@ -2,7 +2,12 @@
 
 import subprocess
 
+from deploy.errors import StackError
+
 
 def docker(*args: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-    """Run `docker` with these arguments and capture its output. Raises CalledProcessError on a non-zero status."""
-    return subprocess.run(["docker", *args], text=True, capture_output=True, check=True, timeout=timeout)
+    """Run `docker` with these arguments and capture its output. Raises StackError on a non-zero status."""
+    done = subprocess.run(["docker", *args], text=True, capture_output=True, timeout=timeout)
+    if done.returncode:
+        raise StackError(f"docker {args[0]} exited with {done.returncode}.", done.stderr, f"docker {' '.join(args)}")
+    return done

@@ -1,84 +1,89 @@
-"""Ratios between configurations, and the goal of each.
+"""Ratios between two configurations of one run, with their goals, and the comparison with an earlier run."""
 
-Both figures of a ratio come from the same run, so a ratio also holds on a busy machine.
-"""
-
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from bench.measure import Rounds
-
-MARGIN = 0.15  # --check fails when a ratio is worse than the baseline by more than this share
+from bench.configurations import ABLATIONS
+from bench.figures import Interval, Rounds
+from deploy.settings import server_names
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """A figure of one configuration and workload, divided by the same figure of another."""
+    """A figure of one configuration and workload, divided by the same figure of another in the same round."""
 
     name: str
-    figure: str  # a field of Round
+    part: str  # of the benchmark
+    figure: str
     numerator: tuple[str, str]  # configuration, workload
     denominator: tuple[str, str]
-    goal: float
+    goal: float | None = None
     more_is_better: bool = False
 
-    def value(self, rounds: Rounds) -> float | None:
-        """The ratio of the medians; None if a side was not measured."""
-        numerator = rounds.figure(*self.numerator, self.figure)
-        denominator = rounds.figure(*self.denominator, self.figure)
-        return numerator.median / denominator.median if numerator and denominator else None
-
-    def meets(self, value: float, limit: float) -> bool:
-        """Whether `value` is at least as good as `limit`."""
-        return value >= limit if self.more_is_better else value <= limit
-
-    def limit(self, baseline: float) -> float:
-        """The worst value that --check accepts."""
-        return baseline / (1 + MARGIN) if self.more_is_better else baseline * (1 + MARGIN)
+    def is_worse(self, measured: Interval, baseline: Interval) -> bool:
+        """Whether it is worse than in an earlier run by more than the noise of both: the intervals do not overlap."""
+        return measured.high < baseline.low if self.more_is_better else measured.low > baseline.high
 
     @property
     def goal_text(self) -> str:
-        """The goal with its direction, such as "≤ 0.65"."""
-        return f"{'≥' if self.more_is_better else '≤'} {self.goal}"
+        """The goal with its direction, such as "≤ 1.1"."""
+        return f"{'≥' if self.more_is_better else '≤'} {self.goal:g}" if self.goal else ""
 
 
-def _cpu(numerator: str, denominator: str, goal: float, workload: str = "json") -> Ratio:
+def _cpu(part: str, numerator: str, denominator: str, goal: float | None = None, workload: str = "json") -> Ratio:
     name = f"CPU, {workload}: {numerator} ÷ {denominator}"
-    return Ratio(name, "cpu", (numerator, workload), (denominator, workload), goal)
+    return Ratio(name, part, "cpu", (numerator, workload), (denominator, workload), goal)
 
 
-RATIOS = (
-    _cpu("uwsgi", "single-container", 0.80),
-    _cpu("gunicorn", "nginx-tcp", 0.65),
-    _cpu("uwsgi", "bare-callable", 5.5),
-    _cpu("gunicorn", "bare-callable", 9),
-    _cpu("mod_wsgi", "bare-callable", 10),
-    _cpu("gunicorn", "bare-nginx", 1.02, "static"),
-    Ratio("CPU, gunicorn: cached ÷ static", "cpu", ("gunicorn", "cached"), ("gunicorn", "static"), 1.3),
+def _p99(numerator: str, denominator: str, goal: float | None = None) -> Ratio:
+    return Ratio(
+        f"p99, json: {numerator} ÷ {denominator}", "latency", "p99", (numerator, "json"), (denominator, "json"), goal
+    )
+
+
+SERVERS = server_names()
+OWN_COST = [_cpu("ablation", server, f"{server}-plain", 1.1) for server in SERVERS]
+TAIL = [_p99(server, f"{server}-one-thread", 1.5) for server in SERVERS]
+REFERENCES = [
+    _cpu("comparison", "gunicorn", "nginx-tcp"),
+    _cpu("comparison", "uwsgi", "single-container"),
+    _cpu("comparison", "mod_wsgi", "mod_wsgi-express"),
+    _p99("gunicorn", "nginx-tcp"),
+    _p99("uwsgi", "single-container"),
+    _p99("mod_wsgi", "mod_wsgi-express"),
+    _cpu("ablation", "gunicorn", "copied"),
+]
+NGINX = [
+    _cpu("comparison", "gunicorn", "bare-nginx", 1.02, "static"),
+    _cpu("comparison", "gunicorn", "nginx-tcp", None, "cached"),
+    Ratio("CPU, gunicorn: cached ÷ static", "comparison", "cpu", ("gunicorn", "cached"), ("gunicorn", "static"), 1.3),
     Ratio(
         "requests/s, gunicorn: cached ÷ timeline",
+        "comparison",
         "rate",
         ("gunicorn", "cached"),
         ("gunicorn", "timeline"),
         15,
         more_is_better=True,
     ),
-)
+]
+ABLATION = [_cpu("ablation", name, "gunicorn") for name, _, _ in ABLATIONS]
+RATIOS = [*OWN_COST, *TAIL, *REFERENCES, *NGINX, *ABLATION]
 
 
-def ratios(rounds: Rounds) -> Iterator[tuple[Ratio, float]]:
-    """Each ratio that this run measured, with its value."""
-    for ratio in RATIOS:
-        value = ratio.value(rounds)
-        if value is not None:
-            yield ratio, value
+def ratios(parts: Mapping[str, Rounds], of: list[Ratio] = RATIOS) -> Iterator[tuple[Ratio, Interval]]:
+    """Each ratio that was measured, with its interval. parts: the rounds of each part of the benchmark."""
+    for ratio in of:
+        rounds = parts.get(ratio.part)
+        interval = rounds and rounds.ratio(ratio.figure, ratio.numerator, ratio.denominator)
+        if interval:
+            yield ratio, interval
 
 
-def regressions(rounds: Rounds, baseline: dict[str, float]) -> list[str]:
-    """One sentence for each ratio that is worse than its baseline by more than the margin."""
-    compared = [(ratio, value, baseline[ratio.name]) for ratio, value in ratios(rounds) if ratio.name in baseline]
+def regressions(parts: Mapping[str, Rounds], baseline: Mapping[str, Interval]) -> list[str]:
+    """One sentence for each ratio that is worse than in the baseline by more than the noise of both runs."""
     return [
-        f"{ratio.name} is {value:.2f}. Baseline: {before:.2f}, limit: {ratio.limit(before):.2f}."
-        for ratio, value, before in compared
-        if not ratio.meets(value, ratio.limit(before))
+        f"{ratio.name} is {interval}. Baseline: {baseline[ratio.name]}."
+        for ratio, interval in ratios(parts)
+        if ratio.name in baseline and ratio.is_worse(interval, baseline[ratio.name])
     ]

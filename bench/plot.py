@@ -42,7 +42,7 @@ def _line(x1: float, y1: float, x2: float, y2: float, css: str) -> str:
 
 def bar_chart(title: str, unit: str, bars: list[Bar]) -> str:
     """Horizontal bars, starting at 0."""
-    left, row, right = 240, 26, 90
+    left, row, right = 290, 26, 90
     scale = (WIDTH - left - right) / max(bar.high for bar in bars)
     parts = []
     for number, bar in enumerate(bars):
@@ -56,10 +56,8 @@ def bar_chart(title: str, unit: str, bars: list[Bar]) -> str:
     return _svg(36 + len(bars) * row + 10, title, parts)
 
 
-def _ticks(low: float, high: float, logarithmic: bool) -> list[float]:
-    """Round numbers that cover low to high: powers of ten, or 0 and about five equal steps."""
-    if logarithmic:
-        return [10**power for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)]
+def _ticks(high: float) -> list[float]:
+    """0 and about five round numbers that cover `high`."""
     step = 10 ** math.floor(math.log10(high / 2))
     step *= next(factor for factor in (1, 2, 5) if high / step / factor <= 6)
     return [number * step for number in range(math.ceil(high / step) + 1)]
@@ -68,19 +66,17 @@ def _ticks(low: float, high: float, logarithmic: bool) -> list[float]:
 Series = dict[str, list[tuple[float, float]]]  # (x, y) by name
 
 
-def line_chart(title: str, x_name: str, y_name: str, series: Series, log_y: bool = False) -> str:
+def line_chart(title: str, x_name: str, y_name: str, series: Series) -> str:
     """One line for each series of (x, y). The values of x that occur are evenly spaced on the x axis."""
     left, top, right, bottom, legend = 64, 52, WIDTH - 20, 300, 20
     x_values = sorted({x for points in series.values() for x, _ in points})
-    values = [y for points in series.values() for _, y in points if y > 0]
-    ticks = _ticks(min(values), max(values), log_y)
+    ticks = _ticks(max(y for points in series.values() for _, y in points))
 
     def at_x(x):
         return left + x_values.index(x) / max(len(x_values) - 1, 1) * (right - left)
 
     def at_y(y):
-        share = math.log(max(y, ticks[0]) / ticks[0]) / math.log(ticks[-1] / ticks[0]) if log_y else y / ticks[-1]
-        return bottom - share * (bottom - top)
+        return bottom - y / ticks[-1] * (bottom - top)
 
     parts = [_text(10, 40, y_name, "small"), _text(right, bottom + 34, x_name, "small", "end")]
     for tick in ticks:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from cli import build_inputs, console, dotenv
 from deploy.errors import EXIT_CONFIG, StackError, StackErrors
-from deploy.settings import COMPOSE_ONLY, SETTINGS, load_settings
+from deploy.settings import HOST_ONLY, SETTINGS, load_settings
 
-# Settings that Compose itself reads: the containers never see them, so only ./stack can check them.
-COMPOSE_SETTINGS = {setting.name for setting in SETTINGS if setting.group in COMPOSE_ONLY} | {"HTTP_PORT", "HTTP_BIND"}
+# Settings that ./stack and Compose read on the host: the containers never see them, so only ./stack can check them.
+HOST_SETTINGS = {setting.name for setting in SETTINGS if setting.group in HOST_ONLY} | {"HTTP_PORT", "HTTP_BIND"}
 
 # Addresses that listen on all interfaces: connect to the loopback address instead.
 LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
@@ -69,7 +69,7 @@ def config(settings=None, profiles=(), tools=False):
 def _config_error(env, message):
     """Return the errors of the settings that Compose reads, or an error with Compose's own message."""
     try:
-        check_settings(env)
+        load_host_settings(env)
     except StackErrors as errors:
         return errors
     return StackError(
@@ -80,11 +80,11 @@ def _config_error(env, message):
     )
 
 
-def check_settings(env=os.environ):
-    """Check the settings that only Compose reads. Raise StackErrors if any is invalid."""
+def load_host_settings(env=os.environ):
+    """Return the settings that are read on the host. Raise StackErrors if any is invalid."""
     values = {**dotenv.values(), **{name: value for name, value in env.items() if value}}
     # Compose substitutes variables in .env; such a value is left to Compose.
-    load_settings({name: value for name, value in values.items() if "$" not in value}, only=COMPOSE_SETTINGS)
+    return load_settings({name: value for name, value in values.items() if "$" not in value}, only=HOST_SETTINGS)
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,7 @@ class Container:
     image_id: str = ""
     environment: dict = field(default_factory=dict)
     restarts: int = 0
+    health_output: str = ""  # what its last health check has printed
 
     @property
     def has_failed(self):
@@ -126,6 +127,11 @@ def containers(project):
     return sorted(map(_container, inspected), key=lambda container: (container.service, container.since))
 
 
+def _last_health_output(state):
+    log = state.get("Health", {}).get("Log") or [{"Output": ""}]
+    return log[-1]["Output"].strip()
+
+
 def _container(inspected):
     state = inspected["State"]
     is_up = state["Status"] in ("running", "restarting", "paused")
@@ -135,6 +141,7 @@ def _container(inspected):
         image=inspected["Config"]["Image"],
         state=state["Status"],
         health=state.get("Health", {}).get("Status", ""),
+        health_output=_last_health_output(state),
         exit_code=state["ExitCode"],
         since=state["StartedAt" if is_up else "FinishedAt"],
         ports={

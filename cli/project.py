@@ -38,7 +38,7 @@ def save_server(server):
 def check_settings(config):
     """Check all settings, those of the containers and those of Compose, before anything is built or started."""
     errors = []
-    for check in (lambda: load_settings(settings_values(config)), compose.check_settings):
+    for check in (lambda: load_settings(settings_values(config)), compose.load_host_settings):
         try:
             check()
         except StackErrors as raised:

@@ -18,8 +18,7 @@ from deploy.errors import StackError
 from deploy.settings import load_settings
 
 READY_WITHIN = 90  # seconds from the start of the container; the sample app needs one
-SMOKE_CHECK_FOR = 4  # seconds of requests before the handover; some servers crash on their first requests
-WATCH_FOR = 4  # seconds after the handover in which errors lead to a rollback
+SMOKE_CHECK_MARGIN = 60  # seconds beyond its duration, for its last request and a busy machine
 POLL_EVERY = 0.2  # seconds
 # A standby container whose active one is gone promotes itself at its next health check, and those run every 10 s.
 PROMOTED_WITHIN = 15  # seconds
@@ -98,12 +97,13 @@ def roll_out(stack, old, plan):
     Raise StackError if the new container fails; `old` is then still active, or active again.
     """
     started = time.monotonic()
+    settings = compose.load_host_settings()
     try:
         _prepare(old, plan)
         new = _start_standby(stack, old, plan)
         _await_ready(stack, new, plan.ready_within)
-        _smoke_check(stack, new, plan.smoke_paths)
-        _hand_over(stack, new)
+        _smoke_check(stack, new, plan.smoke_paths, int(settings["SMOKE_CHECK_DURATION"]))
+        _hand_over(stack, new, int(settings["WATCH_DURATION"]))
     except BaseException as error:
         retire_others(stack, old)
         if isinstance(error, StackError):
@@ -359,24 +359,24 @@ def _require_running(stack, new):
     return current
 
 
-def _smoke_check(stack, new, paths):
-    with console.step(f"running the smoke check for {SMOKE_CHECK_FOR} s"):
-        smoke_check = ["python3", "-m", "deploy.smoke_check", str(SMOKE_CHECK_FOR), *(paths or ["/"])]
-        done = console.capture(["docker", "exec", new.id, *smoke_check])
+def _smoke_check(stack, new, paths, duration):
+    with console.step(f"running the smoke check for {duration} s"):
+        smoke_check = ["python3", "-m", "deploy.smoke_check", str(duration), *(paths or ["/"])]
+        done = console.capture(["docker", "exec", new.id, *smoke_check], timeout=duration + SMOKE_CHECK_MARGIN)
         _require_running(stack, new)
         if done.returncode:
             raise _failure(new, (done.stderr + done.stdout).strip().splitlines()[-1])
 
 
-def _hand_over(stack, new):
+def _hand_over(stack, new, watch_duration):
     """Promote the new container, and watch its first responses."""
     nginx = NginxContainer.of(stack)
     started = time.time()
     requests_before, errors_before = nginx.responses(started - BASELINE, started)
     with console.step("handing over"):
         promote(new)
-    with console.step(f"watching it for {WATCH_FOR} s") as step:
-        while step.seconds < WATCH_FOR:
+    with console.step(f"watching it for {watch_duration} s") as step:
+        while step.seconds < watch_duration:
             step.tick()
             _require_running(stack, new)
             time.sleep(POLL_EVERY)

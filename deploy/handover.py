@@ -18,41 +18,12 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from deploy import heartbeat
+from deploy import heartbeat, own_requests
 from deploy.settings import load_settings, socket_path
 
 LINK = "current.sock"
 POLL_INTERVAL = 0.05  # seconds; most servers answer within half a second after their start
 MIN_STALE_AGE = 60  # seconds; a server that has bound its socket listens long before this
-RESPONSE_TIMEOUT = 5  # seconds; Docker's health check has a longer one (Dockerfile)
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str, timeout: float):
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
-
-
-def get(settings: Mapping[str, str], path: str, host: str = "localhost") -> tuple[int, bytes]:
-    """Send GET `path` to the server of this container, and return status and body of its response.
-
-    Raises OSError or HTTPException if there is no response.
-    """
-    if settings["PORT"]:
-        connection = http.client.HTTPConnection("127.0.0.1", int(settings["PORT"]), timeout=RESPONSE_TIMEOUT)
-    else:
-        connection = _UnixConnection(socket_path(settings), RESPONSE_TIMEOUT)
-    try:
-        connection.request("GET", path, headers={"Host": host, "Connection": "close"})
-        response = connection.getresponse()
-        return response.status, response.read()
-    finally:
-        connection.close()
 
 
 def ready_marker(settings: Mapping[str, str]) -> Path:
@@ -61,9 +32,9 @@ def ready_marker(settings: Mapping[str, str]) -> Path:
 
 
 def is_ready(settings: Mapping[str, str]) -> bool:
-    """Whether READY_PATH answers 200."""
+    """Whether READY_PATH answers 2xx or 3xx."""
     try:
-        return get(settings, settings["READY_PATH"])[0] == 200
+        return own_requests.get(settings, settings["READY_PATH"]).is_ready
     except (OSError, http.client.HTTPException):
         return False
 

@@ -97,8 +97,11 @@ def ip_address(value: str) -> str:
 def hosts(value: str) -> str:
     """Host names separated by commas or spaces: `*`, `example.com`, `.example.com`."""
     pattern = re.compile(r"\*|\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
-    bad = [host for host in value.replace(",", " ").split() if not pattern.fullmatch(host)]
-    return f"{bad[0]!r} is not a host name (without scheme, port and path)" if bad else ""
+    names = value.replace(",", " ").split()
+    bad = [name for name in names if not pattern.fullmatch(name)]
+    if bad:
+        return f"{bad[0]!r} is not a host name (without scheme, port and path)"
+    return "" if names else "it names no host"
 
 
 def origins(value: str) -> str:

@@ -114,9 +114,10 @@ def _default_preload(values: Mapping[str, str]) -> str:
 
 
 APP, SERVER, LIMITS, NETWORK = "App", "WSGI server", "Timeouts and limits", "Network"
-DATA, LOGS, CONTAINERS, IMAGES = "Data and secrets", "Logs", "Containers (Compose only)", "Images and builds"
+DATA, LOGS, ROLLOUTS = "Data and secrets", "Logs", "Rollouts (./stack only)"
+CONTAINERS, IMAGES = "Containers (Compose only)", "Images and builds"
 SAMPLE, FOLDERS = "Sample app only", "Folders (targets without Compose)"
-COMPOSE_ONLY = (CONTAINERS, IMAGES)  # read by Compose on the operator's machine, unknown in the containers
+HOST_ONLY = (ROLLOUTS, CONTAINERS, IMAGES)  # read on the host by ./stack or Compose, unknown in the containers
 
 SETTINGS = (
     Setting(
@@ -162,7 +163,7 @@ SETTINGS = (
     Setting(
         "READY_PATH",
         APP,
-        "Path that answers 200 when the app can serve requests. A custom app may only have `/`.",
+        "Path that answers 2xx or 3xx when the app can serve requests. A custom app may only have `/`.",
         "/",
         check.url_path,
         "/readyz",
@@ -322,6 +323,23 @@ SETTINGS = (
         check.anything,
         "dev",
         "set when the image is built, from `git describe`",
+    ),
+    Setting(
+        "SMOKE_CHECK_DURATION",
+        ROLLOUTS,
+        "Seconds in which a new container gets requests before it is promoted. It is not promoted if it answers with a "
+        "5xx or not at all.",
+        "10",
+        check.number(1, 3600),
+        "4",
+    ),
+    Setting(
+        "WATCH_DURATION",
+        ROLLOUTS,
+        "Seconds for which a new container is watched after it was promoted. Too many 5xx responses roll it back.",
+        "30",
+        check.number(1, 3600),
+        "4",
     ),
     Setting(
         "WEB_MEMORY", CONTAINERS, "Memory limit of a web container.", "1g", check.size(64 * 1024**2, 1024**4), "512m"
@@ -530,13 +548,13 @@ def _contradictions(values: Mapping[str, str]) -> dict[str, StackError]:
 def _is_read(setting: Setting, values: Mapping[str, str], only: set[str] | None) -> bool:
     if only is not None:
         return setting.name in only
-    return setting.group not in COMPOSE_ONLY and (setting.group != SAMPLE or is_sample_app(values))
+    return setting.group not in HOST_ONLY and (setting.group != SAMPLE or is_sample_app(values))
 
 
 def load_settings(environ: Mapping[str, str], only: set[str] | None = None) -> dict[str, str]:
     """Return the settings, or only those named, with defaults filled in.
 
-    Without `only`, the groups of COMPOSE_ONLY are left out, and for a custom app SAMPLE is too: the values of these
+    Without `only`, the groups of HOST_ONLY are left out, and for a custom app SAMPLE is too: the values of these
     settings reach it unchanged. Raises StackErrors if any value is invalid.
     """
     values = _Values(environ)

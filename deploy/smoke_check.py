@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Mapping
 
-from deploy import handover
+from deploy import own_requests
 from deploy.settings import LIVENESS_PATH, load_settings
 
 PAUSE = 0.05  # seconds between two requests: a check, not a load test
@@ -26,24 +26,18 @@ def failure(settings: Mapping[str, str], seconds: float, paths: list[str]) -> st
         for path in (LIVENESS_PATH, settings["READY_PATH"], *paths):
             reason = _failure_of(settings, path)
             if reason:
-                return f"GET {path} {reason}"
+                return reason
             time.sleep(PAUSE)
     return ""
 
 
 def _failure_of(settings: Mapping[str, str], path: str) -> str:
     try:
-        status, _ = handover.get(settings, path, host=_allowed_host(settings))
+        answer = own_requests.get(settings, path)
     except (OSError, http.client.HTTPException) as error:
-        return f"got no answer ({type(error).__name__})"
-    succeeded = status == 200 if path in (LIVENESS_PATH, settings["READY_PATH"]) else status < 500
-    return "" if succeeded else f"answered {status}"
-
-
-def _allowed_host(settings: Mapping[str, str]) -> str:
-    """A host of ALLOWED_HOSTS: requests for other hosts get 400 before they reach the app."""
-    first = settings["ALLOWED_HOSTS"].replace(",", " ").split()[0]
-    return "localhost" if first == "*" else first.lstrip(".")
+        return f"GET {path} got no answer ({type(error).__name__})"
+    succeeded = answer.is_ready if path in (LIVENESS_PATH, settings["READY_PATH"]) else answer.status < 500
+    return "" if succeeded else str(answer)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ Send the same requests to every server and compare the responses (tests/live/con
 overload the stack under load and count the failed requests (tests/live/reliability). The exit status is that of pytest.
 
 Examples:
-  ./stack prove                    as in ./stack test: 2,000 requests of the fuzzer
+  ./stack prove                    as in ./stack test: 400 requests of the fuzzer
   ./stack prove --long             20,000 requests, 10,000 canaries, 20,000 POSTs to each server; 100 handovers
   ./stack prove -k switch          a selection: only its sections of docs/explanation/reliability.md are rewritten
   ./stack prove --requests 5000    this number of requests of the fuzzer; --seed N repeats a run

@@ -5,6 +5,9 @@ The output ends with the slowest tests and, for each failed test, the command th
 
 --quick runs the unit tests, the tests of the configuration, and the smoke tests on one stack.
 
+--each runs each test file in a process of its own, with its tests in reversed order: a test that depends on another
+test fails. Its arguments are files and folders; default: all.
+
 Where no Docker engine works and none can be installed, the tests that need none run on this machine, the smoke tests on
 plain processes, and the last line says how many tests were not run. If the environment variable CI is set, this is an
 error instead.
@@ -13,6 +16,7 @@ Examples:
   ./stack test                               run all tests
   ./stack test --quick                       run the tests that find most errors, in about two minutes
   ./stack test tests/unit -k proxy           run a selection: all arguments go to pytest
+  ./stack test --each tests/unit/app         check that the tests of each file need no other test
   ./stack test -x tests/live/test_cache.py   stop at the first failure
 """
 
@@ -25,12 +29,12 @@ from deploy.errors import StackError
 
 GROUP = "Develop"
 IMAGE = "test"
-# Two processes, since the tests mostly wait for containers. The tests of a file stay together (tests/parallel.py).
-# Without --no-loadscope-reorder the files with the most tests would start first, but the slowest files have few tests.
-PARALLEL = ["-p", "tests.parallel", "--numprocesses", "2", "--no-loadscope-reorder"]
+# More processes than the two CPUs of a small machine, since the tests often wait for containers. tests/parallel.py sets
+# the order. Without --no-loadscope-reorder the files with the most tests would start first; the slowest ones have few.
+PARALLEL = ["-p", "tests.parallel", "--numprocesses", "4", "--no-loadscope-reorder"]
 # Without a progress style, pytest prints no percentages between the lines of tests/progress.py.
 OUTPUT = ["-p", "tests.progress", "-o", "console_output_style=classic", "--durations=10"]
-# The stack comes first: it starts while the unit tests run in the other process. Its second test needs the first one.
+# The stack comes first: it starts while the unit tests run in the other processes.
 QUICK = [
     "tests/live/test_stack.py::test_up_ends_with_a_page",
     "tests/live/test_stack.py::test_smoke",
@@ -41,9 +45,10 @@ SOCKET = "/var/run/docker.sock"
 
 
 def add_arguments(parser):
-    """Pass all arguments to pytest, except --quick."""
-    parser.usage = "./stack test [--quick] [arguments of pytest ...]"
+    """Pass all arguments to pytest, except --quick and --each."""
+    parser.usage = "./stack test [--quick | --each] [arguments of pytest ...]"
     parser.add_argument("--quick", action="store_true", help="unit tests, configuration, and smoke tests on one stack")
+    parser.add_argument("--each", action="store_true", help="each file in a process of its own, in reversed order")
     parser.set_defaults(takes_rest=True)
 
 
@@ -51,6 +56,8 @@ def run(args):
     """Build all images, then run pytest; without an engine, run the tests that need none."""
     selection = QUICK if args.quick else []
     own = args.rest[1:] if args.rest[:1] == ["--"] else args.rest
+    if args.each:
+        return run_in_image(["python3", "-m", "tests.each", *own])
     try:
         engine.ensure()
     except StackError as error:

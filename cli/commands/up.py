@@ -144,9 +144,10 @@ def _service_error(project_name):
     if not failed:
         return None
     states = ", ".join(f"{container.service} {describe_state(container)}" for container in failed)
+    checks = [f"The health check of {one.service} says: {one.health_output}" for one in failed if one.health_output]
     return StackError(
         f"The stack did not start: {states}.",
-        "The other services depend on it. Those that started are still running.",
+        "\n".join([*checks, "The other services depend on it. Those that started are still running."]),
         f"./stack logs {failed[0].service}   (shows all lines)\n./stack down   (stops the others and keeps the data)",
     )
 

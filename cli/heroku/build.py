@@ -69,6 +69,8 @@ def _install(commit: str, cache: Path, scratch: Path) -> None:
             "Your Pipfile.lock is out of date.",
             "./stack lock && git commit Pipfile.lock",
         )
+    if environment.PIP_CACHE.is_dir():  # saves the minute in which pip compiles uWSGI; it still checks the hashes
+        shutil.copytree(environment.PIP_CACHE, scratch, dirs_exist_ok=True)
     if output.run([pipenv, "sync"], environ | environment.installation(scratch, os.environ), environment.APP):
         raise StackError(
             "Unable to install dependencies using Pipenv.",

@@ -10,6 +10,7 @@ APP = "/app"
 PYTHON = f"{APP}/.heroku/python"
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 TOOLS = "/opt/tools/bin"  # of the test image; the platform has pipenv in PYTHON/pipenv/bin
+PIP_CACHE = Path("/opt/pip-cache")  # of the test image: wheels that pip has compiled from the locked packages
 STACK = "heroku-24"  # the platform's, on Ubuntu; the test image uses Debian
 PROFILE = Path(__file__).parent / "profile.d"  # the scripts of the buildpack, sourced before each process
 

@@ -6,6 +6,7 @@ from typing import Any
 from deploy.middleware import (
     allowed_hosts,
     errors,
+    framing,
     liveness,
     normalize,
     request_id,
@@ -16,12 +17,13 @@ from deploy.middleware import (
 
 WSGIApp = Callable[..., Any]
 
-# From the outermost to the innermost. The request id is first, so that every log line has it. normalize follows, so
-# that the request body is read to its end for every response. errors encloses everything that may raise. liveness is
-# outside of allowed_hosts, since probes use an IP address as the host. request_timeout is innermost, so that it
-# measures the app alone.
+# From the outermost to the innermost. The request id is first, so that every log line has it. framing follows, because
+# the server must send exactly what it returns. normalize encloses the rest, so that the request body is read to its
+# end for every response. errors encloses everything that may raise. liveness is outside of allowed_hosts, since probes
+# use an IP address as the host. request_timeout is innermost, so that it measures the app alone.
 ORDER = (
     request_id,
+    framing,
     normalize,
     errors,
     liveness,

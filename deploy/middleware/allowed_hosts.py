@@ -1,6 +1,8 @@
 """Answer requests for hosts that are not in ALLOWED_HOSTS with 400.
 
-The app makes absolute URLs from the Host header; with any host allowed, clients could poison them.
+The app makes absolute URLs from the Host header; with any host allowed, clients could poison them. No path is exempt
+except /healthz (deploy/middleware/liveness.py): the stack's own requests name an allowed host
+(deploy/own_requests.py).
 """
 
 from werkzeug.sansio.utils import host_is_trusted
@@ -14,9 +16,7 @@ def wrap(app, settings):
         return app
 
     def for_allowed_hosts(environ, start_response):
-        # READY_PATH is exempt: deploy/health and the probes of platforms send an IP address or localhost as the host.
-        host = environ.get("HTTP_HOST", "").lower()
-        if environ["PATH_INFO"] == settings["READY_PATH"] or host_is_trusted(host, allowed):
+        if host_is_trusted(environ.get("HTTP_HOST", "").lower(), allowed):
             return app(environ, start_response)
         return plain_response(start_response, "400 Bad Request")
 

@@ -8,6 +8,8 @@ servers behind Nginx. Measured without this middleware:
   turns into a 502.
 - Gunicorn and mod_wsgi let the client wait if a body is shorter than its Content-Length.
 - After an exception in a body that is not sent Gunicorn and mod_wsgi answer 500, uWSGI 200.
+- uWSGI and mod_wsgi pass on a Transfer-Encoding of the app, whose body then is no valid HTTP. mod_wsgi takes the status
+  from a header Status, and answers with another page of the app to 200 with a Location.
 - mod_wsgi sets wsgi.multiprocess although there is one process.
 
 Chunked request bodies never arrive here through Nginx, which sends a Content-Length instead. Without Nginx they get
@@ -16,30 +18,45 @@ Chunked request bodies never arrive here through Nginx, which sends a Content-Le
 
 import logging
 import re
+from urllib.parse import urljoin
+from wsgiref.util import request_uri
 
 from werkzeug.wsgi import FileWrapper
 
+from deploy import host_header
 from deploy.logs import Stream, get_logger
+from deploy.middleware.framing import IncompleteResponse
 from deploy.middleware.plain_response import plain_response
 from deploy.setting_checks import size_in_bytes
 
 log = get_logger("deploy.normalize")
 
-_CONTROL_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search  # header values may contain tabs
+_INVALID_IN_VALUE = re.compile(r"[^\t\x20-\x7e\x80-\xff]").search  # of a header, in latin-1 (PEP 3333)
 _ANY_CONTROL = re.compile(r"[\x00-\x1f\x7f]").search  # paths may not, as in nginx/snippets/refuse.conf
-# Hop-by-hop headers (RFC 9110, 7.6.1) concern the connection to the server, not the app. Proxy would become HTTP_PROXY,
-# which HTTP clients in the app would use (https://httpoxy.org).
-_HOP_BY_HOP = [f"HTTP_{name}" for name in "CONNECTION KEEP_ALIVE TE TRAILER EXPECT PROXY UPGRADE".split()]
+# Hop-by-hop headers (RFC 9110, 7.6.1) and Proxy-Authorization concern a connection or a proxy, not the app.
+# Proxy would become HTTP_PROXY, which HTTP clients in the app would use (https://httpoxy.org).
+_HOP_BY_HOP = [
+    f"HTTP_{name}"
+    for name in (
+        *("CONNECTION", "KEEP_ALIVE", "PROXY_CONNECTION", "TE", "TRAILER", "UPGRADE"),
+        *("EXPECT", "PROXY", "PROXY_AUTHORIZATION"),
+    )
+]
+# Those of responses, which apps may not send (PEP 3333): an app that passes on another server's response often does.
+# Status is the header with which CGI scripts name the status.
+_RESPONSE_HOP_BY_HOP = frozenset(
+    "connection keep-alive proxy-authenticate proxy-authorization proxy-connection status te trailer trailers "
+    "transfer-encoding upgrade".split()
+)
+_STATUS = re.compile(r"[2-9][0-9]{2}(?: [\t\x20-\x7e\x80-\xff]*)?").fullmatch
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch  # a token (RFC 9110, section 5.6.2)
+_LENGTH = re.compile(r"[0-9]{1,18}").fullmatch
 _DRAIN_CHUNK = 64 * 1024
 _MAX_DRAIN = 64 * 1024**2  # bytes; without Nginx, which enforces MAX_BODY_SIZE, a client may send without an end
 
 
-class ShortBody(RuntimeError):
-    """The app sent fewer bytes than its Content-Length; raised so that the server closes the connection."""
-
-
-class BadResponseHeader(ValueError):
-    """The app tried to send a control character in its status or in a header (response splitting)."""
+class BadResponseHead(ValueError):
+    """The app tried to send a status or header that HTTP does not allow, for example one with a line break."""
 
 
 def _content_length(environ) -> int | None:
@@ -55,7 +72,7 @@ def _clean(environ) -> bool:
     names = [name for name in environ if name[:5] == "HTTP_" or name == "CONTENT_TYPE"]
     for name in () if _are_clean(environ, names) else names:
         value = environ[name]
-        if not value.isprintable() and _CONTROL_IN_VALUE(value):
+        if not value.isprintable() and _INVALID_IN_VALUE(value):
             return False
         if value and (value[0] in " \t" or value[-1] in " \t"):
             environ[name] = value.strip(" \t")
@@ -116,17 +133,21 @@ class _ResponseBody:
         response = self._response
         for part in self._parts:
             if response.bodiless:
-                # The app is not asked for a further part: if it raised, servers that have not sent the head yet would
-                # answer 500, and uWSGI, which has sent it, would not.
-                return
+                break  # the app is not asked for a further part, which could raise after the response has been sent
             if response.left is not None:
                 part = part[: response.left]
                 response.left -= len(part)
             if part:
+                response.send_head()
                 yield part
         if response.left and not response.bodiless:
             log.error("the response body is %s bytes shorter than its Content-Length", response.left)
-            raise ShortBody(f"{response.left} bytes are missing")
+            if response.is_sent:
+                raise IncompleteResponse
+            error = plain_response(response.start, "500 Internal Server Error")
+            response.send_head()
+            yield from error
+        response.send_head()
 
     def close(self):
         try:
@@ -137,30 +158,65 @@ class _ResponseBody:
 
 
 class _Response:
-    """Checks the head of the response, and remembers how many bytes of the body may follow."""
+    """Checks the head of the response, and remembers how many bytes of the body may follow.
 
-    def __init__(self, start_response, method):
-        self._start, self._is_head = start_response, method == "HEAD"
+    The head is sent with the first bytes of the body: only then it is certain that there are any.
+    """
+
+    def __init__(self, start_response, environ):
+        self._start_response, self._environ = start_response, environ
+        self._head, self.is_sent = None, False
         self.left, self.bodiless = None, False
 
     def start(self, status, headers, exc_info=None):
-        self.left = None
-        if _ANY_CONTROL(status):
-            raise BadResponseHeader("control character in the status line")
+        is_upgrade = status[:3] == "101" and "HTTP_UPGRADE" in self._environ
+        if not _STATUS(status) and not is_upgrade:
+            raise BadResponseHead(f"the status {status!r} is not three digits from 200 and a text")
+        kept, lengths = (headers, []) if is_upgrade else self._for_the_client(status, headers)
+        if lengths and (len(set(lengths)) > 1 or not _LENGTH(lengths[0])):
+            raise BadResponseHead(f"the Content-Length {', '.join(lengths)} is not one number")
+        self.left = int(lengths[0]) if lengths else None
+        if lengths and status[:3] != "204":  # which has none (RFC 9110, section 8.6)
+            kept.append(("Content-Length", lengths[0]))
+        is_head = self._environ["REQUEST_METHOD"] == "HEAD"
+        self.bodiless = is_head or is_upgrade or status[:3] in ("204", "304")
+        self._head = status, kept
+
+    def _for_the_client(self, status, headers) -> tuple[list[tuple[str, str]], list[str]]:
+        """Return the headers that may reach the client, and the values of Content-Length."""
+        kept, lengths, named = [], [], set()
         for name, value in headers:
-            if _CONTROL_IN_VALUE(value) or _ANY_CONTROL(name):
-                raise BadResponseHeader(f"control character in the response header {name!r}")
-            if name.lower() == "content-length":
-                self.left = int(value)
-        self.bodiless = self._is_head or status[:3] in ("204", "304")
-        return self._start(status, headers, exc_info)
+            if not _NAME(name) or _INVALID_IN_VALUE(value):
+                raise BadResponseHead(f"invalid character in the response header {name!r}")
+            key = name.lower()
+            if key == "content-length":
+                lengths.append(value.strip(" \t"))
+            elif key == "connection":
+                named |= {option.strip().lower() for option in value.split(",")}
+            elif key == "location" and value[:1] == "/" and status[:3] == "200":
+                kept.append((name, urljoin(request_uri(self._environ), value)))  # mod_wsgi keeps absolute URLs
+            elif key not in _RESPONSE_HOP_BY_HOP:
+                kept.append((name, value))
+        if named:
+            kept = [header for header in kept if header[0].lower() not in named]
+        return kept, lengths
+
+    def send_head(self):
+        if not self.is_sent:
+            self.is_sent = True
+            self._start_response(*self._head)
+
+
+def _has_valid_host(environ) -> bool:
+    host = environ.get("HTTP_HOST", "")
+    return bool(host_header.is_valid(host)) if host else environ["SERVER_PROTOCOL"] == "HTTP/1.0"
 
 
 def _rejection(environ, length, max_length) -> str:
     """The status for a request that must not reach the app; empty for all others, whose headers it cleans."""
     if "HTTP_TRANSFER_ENCODING" in environ:
         return "411 Length Required"
-    if length is None or not _clean(environ):
+    if length is None or not _clean(environ) or not _has_valid_host(environ):
         return "400 Bad Request"
     return "413 Request Entity Too Large" if length > max_length else ""
 
@@ -180,7 +236,7 @@ def wrap(app, settings):
         request_body = environ["wsgi.input"] = _RequestBody(environ["wsgi.input"], length or 0)
         environ["wsgi.input_terminated"] = True
         environ.update(concurrency)
-        response = _Response(start_response, environ["REQUEST_METHOD"])
+        response = _Response(start_response, environ)
         rejection = _rejection(environ, length, max_length)
         parts = plain_response(response.start, rejection) if rejection else app(environ, response.start)
         return _ResponseBody(parts, response, request_body)

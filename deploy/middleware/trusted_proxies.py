@@ -1,50 +1,79 @@
 """Set the client's address and the scheme from the headers of TRUSTED_PROXIES proxies.
 
-Werkzeug's ProxyFix counts from the right of X-Forwarded-For, so addresses that a client adds are ignored. The host is
-not taken from X-Forwarded-Host: Nginx passes Host itself, and platforms such as Heroku pass a client's own
-X-Forwarded-Host on. X-Forwarded-Proto has a single value for any number of proxies, because Nginx overwrites it.
+Both are counted from the right of X-Forwarded-For and X-Forwarded-Proto, where each proxy appends what it has received,
+so values that a client adds are ignored. REMOTE_ADDR is always an IP address: some proxies append the port as well
+(Azure Application Gateway) or put IPv6 addresses into brackets. nginx/conf.d/forwarded.conf reads the headers in the
+same way. The host is not taken from X-Forwarded-Host: Nginx passes Host itself, and platforms such as Heroku pass a
+client's own X-Forwarded-Host on.
 """
 
+import functools
+import ipaddress
 import re
 
-from werkzeug.middleware.proxy_fix import ProxyFix
+_without_port = re.compile(r"\[(?P<ipv6>[^\]]*)\](?::\d*)?|(?P<ipv4>[\d.]+):\d*", re.ASCII).fullmatch
 
 
-def _with_server_name(app):
+@functools.lru_cache(maxsize=1024)
+def ip_address(text: str) -> str:
+    """The IP address of an element of X-Forwarded-For, without port, brackets and quotes; empty if there is none.
+
+    An IPv4 address that was mapped to IPv6 is an IPv4 address again: the client is the same.
+    """
+    text = text.strip(' \t"')
+    if match := _without_port(text):
+        text = match["ipv6"] or match["ipv4"] or ""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return ""
+    if getattr(address, "scope_id", None):  # names an interface of another machine
+        return ""
+    return str(getattr(address, "ipv4_mapped", None) or address)
+
+
+def _appended(header: str, count: int) -> str:
+    """The element that the outermost of `count` proxies has appended; empty if there are fewer elements."""
+    elements = header.split(",")
+    return elements[-count] if len(elements) >= count else ""
+
+
+def _scheme(header: str, count: int) -> str:
+    """The scheme that the outermost proxy has received. Proxies may overwrite the header instead of appending to it."""
+    elements = header.split(",")[-count:]
+    scheme = elements[0].strip(' \t"').lower()
+    return scheme if scheme in ("http", "https") else "http"
+
+
+def _set_server_name(environ) -> None:
     """Set SERVER_NAME and SERVER_PORT as the client sees them; the servers' own values differ."""
-
-    def with_server_name(environ, start_response):
-        host = environ.get("HTTP_HOST") or "localhost"
-        name, colon, port = host.rpartition(":")
-        # Without a port; the last colon may belong to an IPv6 address.
-        if not colon or not (port.isascii() and port.isdigit()):
-            name, port = host, "443" if environ["wsgi.url_scheme"] == "https" else "80"
-        environ["SERVER_NAME"], environ["SERVER_PORT"] = name, port
-        return app(environ, start_response)
-
-    return with_server_name
-
-
-_is_single_value = re.compile(r"[A-Za-z0-9.:]+").fullmatch  # a scheme or an address; no list, no quotes
+    host = environ.get("HTTP_HOST") or "localhost"
+    name, colon, port = host.rpartition(":")
+    if not colon or host.endswith("]"):  # without a port; the last colon may belong to an IPv6 address
+        name, port = host, ""
+    environ["SERVER_NAME"] = name
+    environ["SERVER_PORT"] = port or ("443" if environ["wsgi.url_scheme"] == "https" else "80")
 
 
 def wrap(app, settings):
     count = int(settings["TRUSTED_PROXIES"])
-    app = _with_server_name(app)
-    with_proxy_fix = ProxyFix(app, x_for=count, x_proto=1, x_host=0) if count else app
+    is_behind_nginx = not settings["PORT"]
 
-    def with_forwarded_headers(environ, start_response):
-        client, scheme = environ.get("HTTP_X_FORWARDED_FOR", ","), environ.get("HTTP_X_FORWARDED_PROTO", ",")
-        if count != 1 or not (_is_single_value(client) and _is_single_value(scheme)):
-            return with_proxy_fix(environ, start_response)
-        # The same result as ProxyFix for the single values that Nginx sends, without parsing quotes: 3 µs less.
-        environ["REMOTE_ADDR"], environ["wsgi.url_scheme"] = client, scheme
+    def client(environ) -> str:
+        connection = ip_address(environ.get("REMOTE_ADDR") or "127.0.0.1")  # empty on a Unix socket
+        if not count:
+            return connection
+        forwarded = environ.get("HTTP_X_FORWARDED_FOR", "")
+        # Nginx has appended the address of the connection, whatever the proxies in front of it have sent.
+        nginx_client = ip_address(_appended(forwarded, 1)) if is_behind_nginx else ""
+        return ip_address(_appended(forwarded, count)) or nginx_client or connection
+
+    def with_client(environ, start_response):
+        environ["SCRIPT_NAME"] = ""  # Gunicorn would take it from a header
+        environ["REMOTE_ADDR"] = client(environ)
+        # uWSGI and Gunicorn trust X-Forwarded-Proto of any client.
+        environ["wsgi.url_scheme"] = _scheme(environ.get("HTTP_X_FORWARDED_PROTO", ""), count) if count else "http"
+        _set_server_name(environ)
         return app(environ, start_response)
 
-    def with_client_address(environ, start_response):
-        environ["SCRIPT_NAME"] = ""  # Gunicorn would take it from a header
-        environ["REMOTE_ADDR"] = environ.get("REMOTE_ADDR") or "127.0.0.1"  # empty on a Unix socket
-        environ["wsgi.url_scheme"] = "http"  # uWSGI and Gunicorn trust X-Forwarded-Proto of any client
-        return with_forwarded_headers(environ, start_response)
-
-    return with_client_address
+    return with_client

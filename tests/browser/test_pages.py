@@ -47,7 +47,7 @@ AUTHENTICATED = {
 
 @pytest.fixture(scope="module")
 def names(site, window) -> dict[str, str]:
-    """Return the values of the placeholders in the paths above. Afterwards, the admin is logged in."""
+    """Return the values of the placeholders in the paths above."""
     window.delete_cookies()
     window.visit("/")
     someone = window.find(".author").text
@@ -65,28 +65,42 @@ def names(site, window) -> dict[str, str]:
     return {"someone": someone, "own": own, "reset": reset}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def anonymous(names, window):
     window.delete_cookies()
-    return window
 
 
 @pytest.mark.parametrize("name", ANONYMOUS)
 def test_anonymous_page(anonymous, browser, names, name, request):
     """Pages for anonymous clients are accessible on all screens."""
     check(browser, ANONYMOUS[name].format_map(names), name, request.config.getoption("screenshots", None))
+    assert not is_logged_in(browser)
 
 
 @pytest.fixture(scope="module")
-def authenticated(anonymous):
-    log_in(anonymous, **ADMIN)
-    return anonymous
+def session(names, window) -> list[dict]:
+    """The cookies of the admin."""
+    window.delete_cookies()  # the page of the login is only for anonymous clients
+    log_in(window, **ADMIN)
+    return window.driver.get_cookies()
+
+
+@pytest.fixture
+def authenticated(session, window):
+    for cookie in session:
+        window.driver.add_cookie(cookie)
 
 
 @pytest.mark.parametrize("name", AUTHENTICATED)
 def test_authenticated_page(authenticated, browser, names, name, request):
     """Pages for authenticated users and admins are accessible on all screens."""
     check(browser, AUTHENTICATED[name].format_map(names), name, request.config.getoption("screenshots", None))
+    assert is_logged_in(browser)
+
+
+def is_logged_in(browser) -> bool:
+    """Return whether the page has the account menu."""
+    return bool(browser.driver.find_elements("css selector", "details.menu"))
 
 
 def check(browser, path, name, folder) -> None:

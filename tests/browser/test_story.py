@@ -1,10 +1,8 @@
-"""A user's way through the app in a real browser, from the registration to the admin pages.
-
-Each test continues where the previous one ended.
-"""
+"""A user's way through the app in a real browser, from the registration to the admin pages."""
 
 import pytest
 
+pytestmark = pytest.mark.in_order  # each test continues where the previous one ended
 EMAIL = "robin@example.com"
 OLD, NEW = "a password of robin", "another password of robin"
 

@@ -14,9 +14,10 @@ from tests.support.repository import tracked
 # its submodules, unless a longer name in the table fits better; `name.*` means the submodules alone.
 LAYERS = {
     "runtime": """
-        deploy.errors  deploy.setting_checks  deploy.resources  deploy.assets  deploy.raw_output
+        deploy.errors  deploy.setting_checks  deploy.resources  deploy.assets  deploy.host_header  deploy.raw_output
         deploy.settings
         deploy.state  deploy.logs  deploy.heartbeat  deploy.snapshot  deploy.breaking_migrations
+        deploy.own_requests
         deploy.handover  deploy.descriptors
         deploy.smoke_check  deploy.middleware
         deploy.wsgi

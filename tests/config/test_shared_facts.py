@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from deploy import assets, handover, heartbeat
+from deploy import assets, heartbeat, own_requests
 from deploy.errors import EXIT_CONFIG
 from deploy.middleware import request_id, static_files
 from deploy.settings import APP_UID, KILL_AFTER, MAX_SHUTDOWN_GRACE, ROOT, load_settings
@@ -116,7 +116,7 @@ def test_health_check_has_time_for_its_work():
     """Docker waits longer for deploy/health than that waits for a response, and runs it often enough."""
     (check,) = re.findall(r'^HEALTHCHECK (.*) CMD \["deploy/health"\]', DOCKERFILE, re.MULTILINE)
     interval, timeout = (int(re.search(rf"--{name}=(\d+)s", check)[1]) for name in ("interval", "timeout"))
-    assert timeout > handover.RESPONSE_TIMEOUT
+    assert timeout > own_requests.RESPONSE_TIMEOUT
     assert heartbeat.ALLOWED_SILENCE > interval
 
 

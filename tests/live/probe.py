@@ -5,6 +5,7 @@ requests that this process has received since the last call. Tests that assert t
 run a single process.
 """
 
+import asyncio
 import ctypes
 import faulthandler
 import hashlib
@@ -12,6 +13,7 @@ import itertools
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -241,6 +243,110 @@ def _set_page_status(environ, start):
     return _send(start, b'"ok"')
 
 
+def _respond(environ, start):
+    """Send exactly the status, headers and parts of the body that the query names."""
+    query = parse_qs(environ["QUERY_STRING"], keep_blank_values=True)
+    start(query["status"][0], [tuple(line.split(": ", 1)) for line in query.get("header", [])])
+    return [part.encode() for part in query.get("part", [])]
+
+
+def _return_text(environ, start):
+    """Return a body that is str instead of bytes."""
+    start("200 OK", [("Content-Type", "text/plain")])
+    return ["text"]
+
+
+def _fail(how):
+    """Fail in the way that a client names: an exception, or the end of the process."""
+    if how == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif how == "exit":
+        os._exit(1)
+    elif how == "segfault":
+        ctypes.string_at(0)
+    elif how == "stuck":
+        while True:
+            pass
+    elif how:
+        raise EXCEPTIONS[how]("this app fails")
+
+
+EXCEPTIONS = {
+    exception.__name__: exception
+    for exception in (
+        RuntimeError,
+        ConnectionResetError,
+        MemoryError,
+        SystemExit,
+        KeyboardInterrupt,
+        GeneratorExit,
+        asyncio.CancelledError,
+    )
+}
+
+
+def _fail_at_once(environ, start):
+    """Fail in the way that the path's last segment names."""
+    _fail(environ["PATH_INFO"].rpartition("/")[2])
+
+
+def _ten_parts(environ, start):
+    """Send ten parts of `size` bytes, with a Content-Length if there is `length` in the query.
+
+    After five of them the app fails as the header X-Fail says.
+    """
+    query = parse_qs(environ["QUERY_STRING"])
+    size = int(query["size"][0])
+    headers = [tuple(line.split(": ", 1)) for line in query.get("header", [])]
+    start("200 OK", headers + ([("Content-Length", str(10 * size))] if "length" in query else []))
+    return _failing_parts(size, environ.get("HTTP_X_FAIL"))
+
+
+def _failing_parts(size, how):
+    for number in range(10):
+        if number == 5:
+            _fail(how)
+        yield b"%d" % number * size
+
+
+def _fail_in_close(environ, start):
+    """Send a complete response, and fail when the server closes it."""
+    start("200 OK", [("Content-Type", "text/plain")])
+    return _FailingClose(environ["PATH_INFO"].rpartition("/")[2])
+
+
+class _FailingClose:
+    def __init__(self, how):
+        self._how = how
+
+    def __iter__(self):
+        return iter([b"complete"])
+
+    def close(self):
+        _fail(self._how)
+
+
+def _events(environ, start):
+    """Send an event, and a second one when a request to /release names the same last segment of the path."""
+    released = _released.setdefault(environ["PATH_INFO"].rpartition("/")[2], threading.Event())
+    start("200 OK", [("Content-Type", "text/event-stream")])
+
+    def events():
+        yield b"data: first\n\n"
+        released.wait(20)
+        yield b"data: second\n\n"
+
+    return events()
+
+
+def _release(environ, start):
+    _released.setdefault(environ["PATH_INFO"].rpartition("/")[2], threading.Event()).set()
+    return _send(start, b'"released"')
+
+
+_released: dict[str, threading.Event] = {}
+
+
 REPORTED = (
     "REQUEST_METHOD",
     "PATH_INFO",
@@ -264,6 +370,9 @@ ROUTES = {
     "broken": _raise_before,
     "canary": _canary,
     "die": _die,
+    "events": _events,
+    "fail": _fail_at_once,
+    "fail-in-close": _fail_in_close,
     "large-header": _large_header,
     "long-body": _long_body,
     "many-headers": _many_headers,
@@ -276,6 +385,9 @@ ROUTES = {
     "raise-in-body": _raise_in_body,
     "ready": _ready,
     "refuse": _refuse,
+    "release": _release,
+    "respond": _respond,
+    "return-text": _return_text,
     "say": _say,
     "seen": _return_seen,
     "short-body": _short_body,
@@ -284,6 +396,7 @@ ROUTES = {
     "split-header": _split_header,
     "stream": _stream,
     "take-descriptors": _take_descriptors,
+    "ten-parts": _ten_parts,
     "threads": _threads,
     "with-body-204": _with_body("204 No Content"),
     "with-body-304": _with_body("304 Not Modified"),

@@ -5,10 +5,14 @@ import secrets
 import subprocess
 from pathlib import Path
 
+from tests.smoke.account import Account
+from tests.smoke.client import POSTS, Site
 from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 UP_WITHIN = 120  # seconds; a stack starts in about 4 s, but a busy machine takes longer
+# For rollouts in tests. Default: 4 s each, which reliability/test_bad_releases.py uses, and every test with --long.
+SHORT_ROLLOUT = {"SMOKE_CHECK_DURATION": "1", "WATCH_DURATION": "1"}
 
 running: list["Stack"] = []
 
@@ -70,7 +74,7 @@ class StackCommand:
     """The ./stack command with its own project and port; `env` holds the settings."""
 
     def __init__(self, project: str, port: int, **env: str):
-        self.project, self.port, self.env = project, port, env
+        self.project, self.port, self.env = project, port, SHORT_ROLLOUT | env
         self.url = f"http://127.0.0.1:{port}"
 
     def __call__(self, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -108,6 +112,19 @@ def run_image(*args: str, check: bool = True) -> subprocess.CompletedProcess[str
     label, the container would count as part of that project, which may be the stack of a test that runs in parallel.
     """
     return docker("run", "--rm", "--label", "com.docker.compose.project=", *args, check=check)
+
+
+def check(url: str, server: str) -> None:
+    """Check that this server answers, that a new user can write a post, and that a style sheet of the page is served.
+
+    The smoke tests check more and take about 10 s. They run once for each server and each target: see `smoke`.
+    """
+    site = Site(url)
+    assert site.get("/healthz").json()["wsgi_server"] == server
+    program = Account.register(url).program
+    post = program.request("POST", POSTS, 201, json={"body": f"written with {server}"}).json()
+    assert program.get(f"{POSTS}/{post['id']}").json() == post
+    assert site.get(site.page().style_sheets[0]).headers["Content-Type"].startswith("text/css")
 
 
 def smoke(url: str, *args: str) -> subprocess.CompletedProcess[str]:

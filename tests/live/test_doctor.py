@@ -11,7 +11,7 @@ import requests
 from tests.live.stack import ROOT
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def stack(make_stack):
     stack = make_stack()
     stack.up()

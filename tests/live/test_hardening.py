@@ -1,11 +1,9 @@
 """Hardening of the running containers: privileges, logs, headers, and expensive requests."""
 
-import time
-
 import pytest
 import requests
 
-from tests.live.stack import docker, smoke
+from tests.live.stack import docker
 from tests.smoke.account import Account
 from tests.smoke.client import POSTS, Site
 
@@ -75,63 +73,6 @@ def test_headers_of_every_status(stack, account, status):
     if answer.headers.get("Content-Type", "").startswith("text/html"):
         assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
     assert answer.headers["Server"] == "nginx"
-
-
-def test_large_response_headers(make_stack):
-    """Response headers of 12 kB, as with large cookies or policies, reach the client."""
-    stack = make_stack("probe.yml", RELEASE_COMMAND="true")
-    stack.up()
-    answer = requests.get(f"{stack.url}/large-header/12000", timeout=20)
-    assert (answer.status_code, len(answer.headers["X-Large"])) == (200, 12_000)
-
-
-def test_cold_start_in_any_order(make_stack):
-    """Nginx starts without the app and answers 503; the app starts without its database and serves once it is up."""
-    stack = make_stack(COMPOSE_PROFILES="postgres", DATABASE_URL="postgresql:///tripod?host=/run/postgresql")
-    stack.up()
-    stack.compose("stop")
-    stack.compose("up", "--detach", "--no-build", "--no-deps", "--wait", "nginx")
-    assert requests.get(stack.url, timeout=20).status_code == 503
-    stack.compose("up", "--detach", "--no-build", "--no-deps", "web")
-    stack.compose("start", "postgres")
-    for _ in range(300):
-        if requests.get(stack.url, timeout=20).status_code == 200:
-            return
-        time.sleep(0.1)
-    raise AssertionError(stack.logs("web"))
-
-
-@pytest.fixture(scope="module")
-def postgres(make_stack):
-    return make_stack(COMPOSE_PROFILES="postgres")
-
-
-def test_postgres(postgres, server):
-    """With the profile `postgres`, the app uses PostgreSQL without a password or a port, and the smoke tests pass on
-    every server.
-    """
-    postgres.up(WSGI_SERVER=server)
-    done = smoke(postgres.url, "--expect-server", server)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_posts_are_stored_in_postgres(postgres):
-    """With the profile `postgres`, posts are stored in PostgreSQL."""
-    postgres.up()
-    program = Account.register(postgres.url).program
-    program.request("POST", POSTS, 201, json={"body": "kept in PostgreSQL"})
-    rows = docker(
-        "exec",
-        postgres.container("postgres"),
-        "psql",
-        "-h",
-        "/run/postgresql",
-        "-At",
-        "tripod",
-        "-c",
-        "select body from post",
-    ).stdout
-    assert "kept in PostgreSQL" in rows
 
 
 DEEP = "[" * 200_000 + "]" * 200_000

@@ -4,12 +4,13 @@ import os
 import re
 import secrets
 import socket
+import subprocess
 
 import pytest
 import requests
 
 from deploy.settings import server_names
-from tests.live.stack import StackCommand
+from tests.live.stack import ROOT, StackCommand
 from tests.smoke.account import Account
 from tests.smoke.client import POSTS
 from tests.support.ports import free_port
@@ -17,17 +18,21 @@ from tests.support.ports import free_port
 
 @pytest.fixture(scope="module")
 def stack():
+    """A running stack. Its attribute `said` is the output of `./stack up`."""
     stack = StackCommand(f"tripod-test-{secrets.token_hex(4)}", free_port())
-    yield stack
-    stack("down", "--volumes", "--yes")
+    try:
+        done = stack("up")
+        assert done.returncode == 0, done.stdout + done.stderr
+        stack.said = done.stdout
+        yield stack
+    finally:
+        stack("down", "--volumes", "--yes")
 
 
 def test_up_ends_with_a_page(stack):
     """`./stack up` prints the URL of the page, the server that answers, and the next commands."""
-    done = stack("up")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(rf"{stack.url} +answered by gunicorn", done.stdout)
-    assert "./stack smoke" in done.stdout
+    assert re.search(rf"{stack.url} +answered by gunicorn", stack.said)
+    assert "./stack smoke" in stack.said
     assert requests.get(stack.url, timeout=10).status_code == 200
 
 
@@ -46,9 +51,16 @@ def test_status(stack):
 
 
 def test_smoke(stack):
-    """`./stack smoke` finds the running stack by itself, and fails if another server answers."""
-    assert stack("smoke", "--expect-server", "gunicorn").returncode == 0
-    assert stack("smoke", "--expect-server", "uwsgi").returncode == 1
+    """`./stack smoke` finds the running stack by itself, and the smoke tests pass."""
+    done = stack("smoke", "--expect-server", "gunicorn")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_smoke_fails_on_another_server(stack):
+    """The smoke tests fail if another server than the expected one answers."""
+    tests = ["pytest", "tests/smoke/test_health.py", "--base-url", stack.url, "--expect-server", "uwsgi"]
+    done = subprocess.run(tests, cwd=ROOT, text=True, capture_output=True)
+    assert done.returncode == 1 and "uwsgi" in done.stdout, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(
@@ -79,17 +91,24 @@ def test_port_taken(stack):
     assert f"Port {port} is taken by" in done.stderr and f"(pid {os.getpid()})" in done.stderr
 
 
-def test_app_that_cannot_be_imported(stack):
+@pytest.fixture(scope="module")
+def failed_and_repaired(stack):
+    """The result of `./stack up` with an app that does not exist, and of the next one, with valid settings."""
+    return stack("up", WSGI_APP="app.wsgi:missing"), stack("up")
+
+
+def test_app_that_cannot_be_imported(failed_and_repaired):
     """If the app cannot be imported, its container exits; ./stack names the app and shows the end of the traceback."""
-    done = stack("up", WSGI_APP="app.wsgi:missing")
+    done, _ = failed_and_repaired
     assert done.returncode == 1
     said = done.stdout + done.stderr
     assert "app.wsgi:missing cannot be loaded: AttributeError" in said and "web" in done.stderr
 
 
-def test_up_repairs_the_stack(stack):
+def test_up_repairs_the_stack(stack, failed_and_repaired):
     """The next `./stack up` with valid settings repairs the stack."""
-    assert stack("up").returncode == 0
+    _, done = failed_and_repaired
+    assert done.returncode == 0, done.stdout + done.stderr
     assert requests.get(stack.url + POSTS, timeout=10).status_code == 200
 
 

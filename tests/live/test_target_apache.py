@@ -9,8 +9,8 @@ import time
 import pytest
 import requests
 
+from tests.live.in_flight import in_background, wait_until_in_flight
 from tests.live.stack import docker, smoke
-from tests.live.test_stop import in_background, wait_until_in_flight
 
 APACHE = "../../deploy/targets/apache/compose.yml"
 ENCODINGS = ("identity", "gzip", "br", "gzip, deflate, br", "br;q=0, gzip;q=0.5", "br;q=0.001", "compress")
@@ -49,6 +49,12 @@ def probe(make_stack):
     stack = make_stack(APACHE, "probe.yml", WEB_CONCURRENCY="1", RELEASE_COMMAND="true", MAX_BODY_SIZE="64k")
     stack.up()
     return stack
+
+
+@pytest.fixture(scope="module")
+def proxied(make_stack):
+    """The probe behind Apache, which trusts one proxy. The tests start it, since one of them stops it."""
+    return make_stack(APACHE, "probe.yml", WEB_CONCURRENCY="1", RELEASE_COMMAND="true", TRUSTED_PROXIES="1")
 
 
 def test_smoke(apache, slow_client):
@@ -193,20 +199,21 @@ def test_no_root(apache):
     assert int(output[0]) >= 10000 and "Read-only file system" in output[1] and output[2].endswith("0" * 16)
 
 
-def test_trusted_proxy(probe):
+def test_trusted_proxy(proxied):
     """Behind one load balancer (TRUSTED_PROXIES=1), the last address and the scheme are trusted."""
-    probe.up(TRUSTED_PROXIES="1")
-    seen = environ_of(probe, **{"X-Forwarded-For": "6.6.6.6, 192.0.2.7", "X-Forwarded-Proto": "https"})
+    proxied.up()
+    seen = environ_of(proxied, **{"X-Forwarded-For": "6.6.6.6, 192.0.2.7", "X-Forwarded-Proto": "https"})
     assert (seen["REMOTE_ADDR"], seen["wsgi.url_scheme"]) == ("192.0.2.7", "https")
 
 
-def test_stop_finishes_in_flight_requests(probe):
+def test_stop_finishes_in_flight_requests(proxied):
     """`docker compose stop` lets a request of 3 s finish, and the container exits with status 0."""
-    answer = in_background(f"{probe.url}/sleep/3")
-    wait_until_in_flight(probe, "/sleep/3")
-    probe.compose("stop", "web")
+    proxied.up()
+    answer = in_background(f"{proxied.url}/sleep/3")
+    wait_until_in_flight(proxied, "/sleep/3")
+    proxied.compose("stop", "web")
     assert answer().status_code == 200
-    assert probe.inspect("web", "{{.State.ExitCode}}") == "0"
+    assert proxied.inspect("web", "{{.State.ExitCode}}") == "0"
 
 
 def test_slow_headers(slow_client):

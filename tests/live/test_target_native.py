@@ -5,19 +5,21 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
 import requests
 
 from cli import native
-from tests.live.stack import ROOT, smoke
-from tests.live.test_stop import in_background
+from tests.live.in_flight import in_background
+from tests.live.stack import ROOT, check, smoke
 from tests.smoke.account import Account
 from tests.smoke.client import POSTS
 from tests.support.ports import free_port
 from tests.support.repository import tracked
 
+IN_FLIGHT = "at work on /sleep/2"
 pytestmark = pytest.mark.needs("nginx")  # and no Docker engine
 
 
@@ -71,6 +73,13 @@ class Host:
                 continue
         return found
 
+    def server(self) -> str | None:
+        """Return the name of the server that answers, or None if the stack is not running."""
+        try:
+            return requests.get(f"{self.url}/healthz", timeout=10).json()["wsgi_server"]
+        except requests.ConnectionError:
+            return None
+
     def log(self) -> str:
         return (self.folder / native.LOG.relative_to(ROOT)).read_text()
 
@@ -85,57 +94,72 @@ def host():
         host.stack("down")
 
 
+@pytest.fixture
+def stopped(host):
+    """A host on which the stack is not running."""
+    assert host.stack("down").returncode == 0
+    return host
+
+
+@pytest.fixture
+def running(host):
+    """A host on which the sample app runs with Gunicorn."""
+    if host.server() != "gunicorn":
+        done = host.stack("up", "--native")
+        assert done.returncode == 0, done.stdout + done.stderr
+    return host
+
+
 @pytest.mark.needs("no traces of an engine")  # else `./stack up` refuses to start a second database
-def test_up_falls_back(host):
+def test_up_falls_back(stopped):
     """If no Docker engine can be installed, `./stack up` starts plain processes and says so."""
+    host = stopped
     done = host.stack("up")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "No Docker engine can be installed" in done.stdout
     assert f"{host.url}   answered by gunicorn" in done.stdout
 
 
-def test_smoke(host):
+def test_smoke(running):
     """The smoke tests pass on plain processes that `./stack up --native` starts, or finds running."""
-    done = host.stack("up", "--native")
-    assert done.returncode == 0, done.stdout + done.stderr
-    checked = smoke(host.url, "--expect-server", "gunicorn")
-    assert checked.returncode == 0, checked.stdout + host.log()
+    done = smoke(running.url, "--expect-server", "gunicorn")
+    assert done.returncode == 0, done.stdout + running.log()
 
 
-def test_nothing_runs_as_root(host):
+def test_nothing_runs_as_root(running):
     """No process of the stack runs as root, even if root has started it."""
-    lines = host.processes().values()
+    lines = running.processes().values()
     assert any("nginx" in line for line in lines) and any("gunicorn" in line for line in lines)
     assert [line for line in lines if line.startswith("0 ")] == []
 
 
-def test_second_up_changes_nothing(host):
+def test_second_up_changes_nothing(running):
     """A second `./stack up` leaves the processes as they are."""
-    before = host.processes()
-    assert host.stack("up").returncode == 0
-    assert host.processes() == before
+    before = running.processes()
+    assert running.stack("up").returncode == 0
+    assert running.processes() == before
 
 
-def test_status_and_logs(host):
+def test_status_and_logs(running):
     """`./stack status` shows the server that answers, and `./stack logs` the processes' JSON lines."""
-    assert f"{host.url}   answered by gunicorn" in host.stack("status").stdout
-    assert '"logger":"nginx.access"' in host.stack("logs").stdout
+    assert f"{running.url}   answered by gunicorn" in running.stack("status").stdout
+    assert '"logger":"nginx.access"' in running.stack("logs").stdout
 
 
 @pytest.mark.needs("uwsgi")
-def test_switch(host):
-    """`./stack up --server uwsgi` switches the server; existing posts are kept, and the smoke tests pass."""
-    program = Account.register(host.url).program
+def test_switch(running):
+    """`./stack up --server uwsgi` switches the server, and existing posts are kept."""
+    program = Account.register(running.url).program
     post = program.request("POST", POSTS, 201, json={"body": "written before"}).json()
-    done = host.stack("up", "--server", "uwsgi")
+    done = running.stack("up", "--server", "uwsgi")
     assert done.returncode == 0, done.stdout + done.stderr
     assert program.get(f"{POSTS}/{post['id']}").json() == post
-    checked = smoke(host.url, "--expect-server", "uwsgi")
-    assert checked.returncode == 0, checked.stdout + host.log()
+    check(running.url, "uwsgi")
 
 
-def test_backup(host):
+def test_backup(running):
     """`./stack backup` and `./stack restore` work without containers and restore key and database."""
+    host = running
     key = host.folder / ".stack/native/state/secret_key"
     before = key.read_text()
     file = host.folder / "backup.zip"
@@ -154,9 +178,12 @@ def test_stop_finishes_in_flight_requests(host, server):
     probe = {"WSGI_APP": "probe:application", "READY_PATH": "/ready", "WEB_CONCURRENCY": "1"}
     done = host.stack("up", "--native", "--server", server, **probe)
     assert done.returncode == 0, done.stdout + done.stderr
+    requests_before = host.log().count(IN_FLIGHT)
     answer = in_background(f"{host.url}/sleep/2")
-    while "at work on /sleep/2" not in host.log():
-        pass
+    deadline = time.monotonic() + 20
+    while host.log().count(IN_FLIGHT) == requests_before:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
     assert host.stack("down").returncode == 0
     assert answer().status_code == 200
     assert host.processes() == {}
@@ -171,8 +198,9 @@ def test_stop_finishes_in_flight_requests(host, server):
         ([], {"WSGI_APP": "nothing.here:app"}, 1, ["did not start"]),
     ],
 )
-def test_wrong_setting_is_refused(host, args, env, status, expected):
+def test_wrong_setting_is_refused(stopped, args, env, status, expected):
     """Options that need Docker and wrong settings are refused with the fix, and no process stays."""
+    host = stopped
     done = host.stack("up", "--native", *args, **env)
     assert done.returncode == status, done.stdout + done.stderr
     assert [word for word in expected if word not in done.stderr] == []

@@ -76,6 +76,17 @@ def run_all(mutations: list[Mutation], folder: Path) -> int:
     return caught
 
 
+def make_copy(folder: Path) -> Path:
+    """Copy the repository to a new folder and return it."""
+    shutil.copytree(ROOT, folder, ignore=NOT_COPIED)
+    # Some tests list the repository's files with git, or need a commit.
+    author = ["-c", "user.name=mutate", "-c", "user.email=mutate@example.com"]
+    for command in (["init", "--quiet"], ["add", "--all"], [*author, "commit", "--quiet", "--message", "copy"]):
+        done = run(folder, "git", *command)
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
 def select(words: list[str]) -> list[Mutation]:
     """The mutations with one of the words in their file or text; all mutations if there are no words."""
     return [
@@ -88,10 +99,7 @@ def main(words: list[str]) -> int:
     mutations = select(words)
     STATE.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=STATE) as scratch:
-        folder = Path(scratch) / "tripod"
-        shutil.copytree(ROOT, folder, ignore=NOT_COPIED)
-        run(folder, "git", "init", "--quiet")  # some tests list the repository's files with git
-        caught = run_all(mutations, folder)
+        caught = run_all(mutations, make_copy(Path(scratch) / "tripod"))
     print(f"{caught} of {len(mutations)} mutations were caught")
     return 0 if caught == len(mutations) else 1
 

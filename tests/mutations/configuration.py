@@ -16,15 +16,18 @@ class Mutation:
     check: str
 
 
+FRAMING = "deploy/middleware/framing.py"
 NORMALIZE = "deploy/middleware/normalize.py"
 LOGS = "deploy/logs.py"
 RAW_OUTPUT = "deploy/raw_output.py"
 REQUEST_TIMEOUT = "deploy/middleware/request_timeout.py"
+TRUSTED_PROXIES = "deploy/middleware/trusted_proxies.py"
 UNIT = "tests/unit/deploy/test_"
+STOP = "tests/live/reliability/test_in_flight.py"
 APP_LOGGING = UNIT + "app_logging.py"
-STOP = "tests/live/test_stop.py"
 CLI_ROLLOUT = "cli/rollout.py"
-ROLLOUT = "tests/live/reliability/test_rollout.py"
+_SMOKE_CHECK = '        _smoke_check(stack, new, plan.smoke_paths, int(settings["SMOKE_CHECK_DURATION"]))\n'
+_HAND_OVER = '        _hand_over(stack, new, int(settings["WATCH_DURATION"]))\n'
 DOCTOR = "cli/doctor/checks.py"
 THRESHOLDS = "tests/unit/cli/test_doctor.py -k thresholds"
 WATCH = "tests/unit/cli/test_rollout.py"
@@ -37,16 +40,43 @@ MUTATIONS = (
     # --- requests and responses are the same on every server ---
     Mutation(NORMALIZE, '"411 Length Required"', '""', UNIT + "normalize.py"),
     Mutation(NORMALIZE, "if length > max_length", "if length > max_length + 1", UNIT + "normalize.py"),
-    Mutation(NORMALIZE, "if length is None or not _clean(environ):", "if length is None:", UNIT + "normalize.py"),
+    Mutation(NORMALIZE, "length is None or not _clean(environ) or", "length is None or", UNIT + "normalize.py"),
     Mutation(NORMALIZE, "environ[name] = value.strip(", "environ[name] = value.rstrip(", UNIT + "normalize.py"),
     Mutation(NORMALIZE, "environ.pop(name, None)", "pass", UNIT + "normalize.py"),
     Mutation(NORMALIZE, "            self._request_body.drain()", "            pass", UNIT + "normalize.py"),
     Mutation(NORMALIZE, "part = part[: response.left]", "pass", UNIT + "normalize.py"),
-    Mutation(NORMALIZE, 'self._is_head or status[:3] in ("204", "304")', "self._is_head", UNIT + "normalize.py"),
+    Mutation(NORMALIZE, 'is_upgrade or status[:3] in ("204", "304")', "is_upgrade", UNIT + "normalize.py"),
     Mutation(
-        NORMALIZE, "if _CONTROL_IN_VALUE(value) or _ANY_CONTROL(name):", "if _ANY_CONTROL(name):", UNIT + "normalize.py"
+        NORMALIZE, "if not _NAME(name) or _INVALID_IN_VALUE(value):", "if not _NAME(name):", UNIT + "normalize.py"
     ),
-    Mutation(NORMALIZE, "raise ShortBody(", "print(", UNIT + "normalize.py"),
+    Mutation(NORMALIZE, "                raise IncompleteResponse\n", "", UNIT + "normalize.py"),
+    Mutation(NORMALIZE, "elif key not in _RESPONSE_HOP_BY_HOP:", "else:", UNIT + "normalize.py"),
+    Mutation(NORMALIZE, "        if named:\n", "        if False:\n", UNIT + "normalize.py"),
+    Mutation(NORMALIZE, "len(set(lengths)) > 1 or", "", UNIT + "normalize.py"),
+    Mutation(NORMALIZE, 'if lengths and status[:3] != "204":', "if lengths:", UNIT + "normalize.py"),
+    Mutation(NORMALIZE, 'and value[:1] == "/" and', "and False and", UNIT + "normalize.py"),
+    Mutation(FRAMING, "            yield _LAST_CHUNK", "            pass", UNIT + "framing.py"),
+    Mutation(
+        FRAMING,
+        "            return\n        if is_chunked",
+        "            pass\n        if is_chunked",
+        UNIT + "framing.py",
+    ),
+    Mutation(FRAMING, "int(length) > available", "False", UNIT + "framing.py"),
+    Mutation(FRAMING, 'self._environ["SERVER_PROTOCOL"] == "HTTP/1.1"', "True", UNIT + "framing.py"),
+    Mutation(
+        "deploy/middleware/errors.py",
+        '            except BaseException:\n                log.exception("the app raised an exception in the middle',
+        '            except Exception:\n                log.exception("the app raised an exception in the middle',
+        UNIT + "chain.py",
+    ),
+    Mutation(
+        "deploy/middleware/errors.py",
+        "        except BaseException:\n            method, path",
+        "        except Exception:\n            method, path",
+        UNIT + "chain.py",
+    ),
+    Mutation("deploy/middleware/errors.py", "    _check_type(part)\n        yield", "    yield", UNIT + "chain.py"),
     Mutation(
         "deploy/middleware/errors.py",
         'return plain_response(start_response, "500',
@@ -56,9 +86,32 @@ MUTATIONS = (
     Mutation(
         "deploy/middleware/request_id.py", "received if ACCEPTED(received) else", "received or", UNIT + "chain.py"
     ),
-    Mutation("deploy/middleware/trusted_proxies.py", 'environ["SCRIPT_NAME"] = ""', "pass", UNIT + "proxy.py"),
-    Mutation("deploy/middleware/trusted_proxies.py", 'environ["wsgi.url_scheme"] = "http"', "pass", UNIT + "proxy.py"),
-    Mutation("deploy/middleware/trusted_proxies.py", "x_for=count", "x_for=count + 1", UNIT + "proxy.py"),
+    Mutation(TRUSTED_PROXIES, 'environ["SCRIPT_NAME"] = ""', "pass", UNIT + "proxy.py"),
+    Mutation(TRUSTED_PROXIES, 'if count else "http"', "", UNIT + "proxy.py"),
+    Mutation(TRUSTED_PROXIES, "elements[-count] if", "elements[-count - 1] if", UNIT + "proxy.py"),
+    Mutation(TRUSTED_PROXIES, "if match := _without_port(text):", "if False:", UNIT + "proxy.py"),
+    Mutation(TRUSTED_PROXIES, " or nginx_client or ", " or ", UNIT + "proxy.py"),
+    Mutation("deploy/host_header.py", "(?::(?:{_PORT})?)?", "(?::.*)?", UNIT + "host_header.py"),
+    Mutation("deploy/own_requests.py", "200 <= self.status < 400", "self.status == 200", UNIT + "handover.py"),
+    Mutation("deploy/own_requests.py", '"https"', '"http"', UNIT + "own_requests.py"),
+    Mutation(
+        "deploy/servers/gunicorn/gunicorn.conf.py",
+        "{joined[name]}, {value}",
+        "{joined[name]},{value}",
+        "tests/live/conformance/test_requests.py -k 'three times'",
+    ),
+    Mutation(
+        "nginx/snippets/refuse.conf",
+        "(?:${HOST_PATTERN})?$",
+        "(?:[^/]*)?$",
+        "tests/live/conformance/test_requests.py -k Host",
+    ),
+    Mutation(
+        "nginx/conf.d/forwarded.conf",
+        "$of_target;\n    default $http_host;",
+        "$http_host;\n    default $http_host;",
+        "tests/live/conformance/test_requests.py -k 'absolute and Host'",
+    ),
     Mutation(
         "deploy/middleware/allowed_hosts.py",
         'return plain_response(start_response, "400 Bad Request")',
@@ -71,7 +124,9 @@ MUTATIONS = (
         "    errors,\n    normalize,\n    liveness,\n    t",
         UNIT + "chain.py",
     ),
-    Mutation(NORMALIZE, "                return\n", "                continue\n", UNIT + "normalize.py"),
+    Mutation(
+        NORMALIZE, "                break  # the app", "                continue  # the app", UNIT + "normalize.py"
+    ),
     Mutation(NORMALIZE, "environ.update(concurrency)", "pass", UNIT + "normalize.py"),
     Mutation("deploy/assets.py", "_mark_in_use(draft, modified_as=file)", "pass", UNIT + "assets.py"),
     # --- logging ---
@@ -135,14 +190,14 @@ MUTATIONS = (
         "deploy/servers/uwsgi/uwsgi.ini",
         "hook-master-start = unix_signal:15 gracefully_kill_them_all",
         "",
-        STOP + " -k flight",
+        STOP + " -k stop_finishes",
     ),
     Mutation(
         "deploy/servers/uwsgi/uwsgi.ini", "py-call-uwsgi-fork-hooks = true", "", "tests/unit/deploy/test_preload.py"
     ),
     Mutation("deploy/wsgi.py", "gc.freeze()", "", "tests/unit/deploy/test_preload.py"),
-    Mutation("deploy/servers/mod_wsgi/run", "kill -WINCH", "kill -TERM", STOP + " -k flight"),
-    Mutation("Dockerfile", "STOPSIGNAL SIGQUIT", "STOPSIGNAL SIGTERM", STOP + " -k nginx"),
+    Mutation("deploy/servers/mod_wsgi/run", "kill -WINCH", "kill -TERM", STOP + " -k stop_finishes"),
+    Mutation("Dockerfile", "STOPSIGNAL SIGQUIT", "STOPSIGNAL SIGTERM", STOP + " -k nginx_stops"),
     Mutation("nginx/start", "str(request_timeout + 5)", "str(request_timeout)", "tests/config"),
     Mutation(
         "docker-compose.yml",
@@ -166,7 +221,7 @@ MUTATIONS = (
         REQUEST_TIMEOUT,
         "                descriptors.restart_when_exhausted()\n",
         "",
-        "tests/live/reliability/test_watchdogs.py -k descriptors",
+        "tests/live/reliability/test_exhausted_workers.py -k descriptors",
     ),
     Mutation(
         "nginx/snippets/error-pages.conf",
@@ -182,7 +237,7 @@ MUTATIONS = (
         "own_socket.with_name(LINK).unlink(missing_ok=True); new_link.replace(own_socket.with_name(LINK))",
         UNIT + "handover.py",
     ),
-    Mutation("deploy/handover.py", "== 200", ">= 200", UNIT + "handover.py"),
+    Mutation("deploy/own_requests.py", "< 400", "< 500", UNIT + "handover.py"),
     Mutation("deploy/assets.py", "draft.replace(target)", "pass", UNIT + "assets.py"),
     Mutation("deploy/assets.py", "    _mark_last_release_in_use(Path(dest))\n", "", UNIT + "assets.py"),
     Mutation(
@@ -200,18 +255,23 @@ MUTATIONS = (
         "    if active is not None and active",
         UNIT + "handover.py",
     ),
-    Mutation("deploy/smoke_check.py", "else status < 500", "else True", UNIT + "smoke_check.py"),
+    Mutation("deploy/smoke_check.py", "else answer.status < 500", "else True", UNIT + "smoke_check.py"),
     Mutation(
         "deploy/breaking_migrations.py", "if MARKER in names and", "if False and", UNIT + "breaking_migrations.py"
     ),
     # --- rollouts: ./stack switch and ./stack release ---
     Mutation(
         CLI_ROLLOUT,
-        "        _smoke_check(stack, new, plan.smoke_paths)\n        _hand_over(stack, new)\n",
-        "        _hand_over(stack, new)\n        _smoke_check(stack, new, plan.smoke_paths)\n",
-        ROLLOUT + " -k bad",
+        _SMOKE_CHECK + _HAND_OVER,
+        _HAND_OVER + _SMOKE_CHECK,
+        "tests/live/reliability/test_bad_releases.py",
     ),
-    Mutation(CLI_ROLLOUT, "            _drain(nginx, container, step)\n", "            pass\n", ROLLOUT + " -k waits"),
+    Mutation(
+        CLI_ROLLOUT,
+        "            _drain(nginx, container, step)\n",
+        "            pass\n",
+        "tests/live/reliability/test_queued_requests.py",
+    ),
     Mutation(CLI_ROLLOUT, '"--no-recreate", ', "", "tests/live/reliability/test_rollout_interrupted.py -k ctrl_c"),
     Mutation(
         CLI_ROLLOUT,
@@ -219,7 +279,7 @@ MUTATIONS = (
         "    return active\n",
         "tests/live/reliability/test_rollout_interrupted.py -k kill_9_at",
     ),
-    Mutation("Dockerfile", "STOPSIGNAL SIGTERM", "STOPSIGNAL SIGKILL", STOP + " -k flight"),
+    Mutation("Dockerfile", "STOPSIGNAL SIGTERM", "STOPSIGNAL SIGKILL", STOP + " -k stop_finishes"),
     Mutation(CLI_ROLLOUT, "MAX_ERROR_SHARE = 0.05", "MAX_ERROR_SHARE = 0.95", WATCH),
     Mutation(CLI_ROLLOUT, "MIN_ERRORS = 3", "MIN_ERRORS = 4", WATCH),
     Mutation(CLI_ROLLOUT, "BASELINE = 30", "BASELINE = 3", WATCH),
@@ -256,9 +316,12 @@ MUTATIONS = (
         "nginx/snippets/error-pages.conf",
         "json;\n    add_header Cache-Control no-store always;\n    add_header Retry-After",
         "json;\n    add_header Cache-Control no-store always;\n    #",
-        "tests/live/test_switch.py",
+        "tests/live/test_without_web.py -k error_page",
     ),
     # --- the page cache ---
+    Mutation(
+        "nginx/conf.d/files.conf", "sendfile on;", "sendfile on; tcp_nopush on;", CACHE + " -k wait_for_its_refresh"
+    ),
     Mutation(PAGES, "$http_cookie$http_auth", "$http_auth", CACHE + " -k credentials"),
     Mutation(PAGES, "$http_authorization", "", CACHE + " -k credentials"),
     Mutation(PAGES, "$content_length$http_transfer_encoding", "", CACHE + " -k body"),

@@ -66,6 +66,18 @@ secure_scheme_headers: dict[str, str] = {}
 # Default: SCRIPT_NAME,PATH_INFO. A header must not rewrite the path.
 forwarder_headers = ""
 
+
+def pre_request(worker, request):
+    """Join headers that come several times with ", ", as uWSGI and Apache do; Gunicorn would join them with ",".
+
+    https://docs.gunicorn.org/en/stable/settings.html#pre-request; the default writes a debug line.
+    """
+    joined: dict[str, str] = {}
+    for name, value in request.headers:
+        joined[name] = f"{joined[name]}, {value}" if name in joined else value
+    request.headers = list(joined.items())
+
+
 # --- logs and files ---------------------------------------------------------------------------------------------------
 # Default: on, a socket in $HOME, which a read-only container does not have.
 control_socket_disable = True

@@ -44,6 +44,10 @@ def _no_header(*names: str) -> Callable[[Seen], bool]:
     return lambda seen: not set(names) & set(seen.environ)
 
 
+def _variable(header: str) -> str:
+    return f"HTTP_{header.upper().replace('-', '_')}"
+
+
 def _header(name: str, value: str) -> Callable[[Seen], bool]:
     return lambda seen: seen.environ.get(name) == value
 
@@ -153,6 +157,22 @@ LINES = (
         Case("white space around a header value", request("GET /x", "X-Y: \t a \t"), (200,), _header("HTTP_X_Y", "a")),
         Case("empty header value", request("GET /x", "X-Y:"), (200,), _header("HTTP_X_Y", "")),
         Case(
+            "a header three times",
+            request("GET /x", "X-Y: 1", "X-Y: 2,3", "x-y:4"),
+            (200,),
+            _header("HTTP_X_Y", "1, 2,3, 4"),
+        ),
+        Case(
+            "Accept twice", request("GET /x", "Accept: a/b", "Accept: c/d"), (200,), _header("HTTP_ACCEPT", "a/b, c/d")
+        ),
+        Case(
+            "Cookie twice", request("GET /x", "Cookie: a=1", "Cookie: b=2"), (200,), _header("HTTP_COOKIE", "a=1; b=2")
+        ),
+        *(
+            Case(f"{name} of a proxy", request("GET /x", f"{name}: x"), (200,), _no_header(_variable(name)))
+            for name in ("Proxy-Authorization", "Proxy-Connection", "Keep-Alive", "TE", "Trailer", "Upgrade")
+        ),
+        Case(
             "comma inside a quoted Content-Type",
             post('Content-Type: a/b; c="d, e"', "Content-Length: 3"),
             (200,),
@@ -176,6 +196,28 @@ HOSTS = _refused(
         "Host with a slash": request(host="a/b"),
         "Host with a NUL": request(host="a\0b"),
         "Host with an invalid character": request(host="a=b"),
+        **{
+            f"Host {host!r}": request(host=host)
+            for host in (
+                *(
+                    "a:port",
+                    "a:-1",
+                    "a:0",
+                    "a:65536",
+                    "a:99999",
+                    "a:80:80",
+                    ":80",
+                    "u@a",
+                    "::1",
+                    "[::1",
+                    "[]",
+                    "[::1]a",
+                ),
+                *("[::1]80", "[::1]:a", "[::1]:65536", "[::1]:1:2", "[:::1]", "[1::2::3]", "[1.2.3.4]", "[::1%25eth0]"),
+            )
+        },
+        "absolute URL as target, with an invalid port": request("GET http://other:port/"),
+        "absolute URL as target, with a user": request("GET http://u@other/"),
     },
 ) + [
     Case("Host with capital letters and a port", request(host="PROBE:81"), (200,), _header("HTTP_HOST", "probe:81")),
@@ -186,6 +228,17 @@ HOSTS = _refused(
         (200,),
         _header("HTTP_HOST", "other"),
     ),
+    Case(
+        "absolute URL as target, and a Host with a port",
+        request("GET http://other/p?q", host="probe:81"),
+        (200,),
+        _header("HTTP_HOST", "other"),
+    ),
+    Case("absolute URL with a port", request("GET http://other:81/p?q"), (200,), _header("HTTP_HOST", "other:81")),
+    Case(
+        "Host with an IPv6 address", request(host="[2001:DB8::7]:81"), (200,), _header("HTTP_HOST", "[2001:db8::7]:81")
+    ),
+    Case("Host with an empty port", request(host="probe:"), (200,), _header("HTTP_HOST", "probe")),
 ]
 
 

@@ -4,8 +4,10 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from tests.live.conformance import everywhere
 from tests.live.conformance.fleet import Fleet
 from tests.live.conformance.table import Table
+from tests.live.stack import Stack
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,7 @@ class Counts:
     framings: int  # of the variants in test_framings.py
 
 
-IN_CI = Counts(fuzzed=2000, canaries=300, posts=1000, framings=150)
+IN_CI = Counts(fuzzed=400, canaries=300, posts=1000, framings=150)
 LONG = Counts(fuzzed=20_000, canaries=10_000, posts=20_000, framings=100_000)
 
 
@@ -44,6 +46,25 @@ def fleet():
         yield fleet.start()
     finally:
         fleet.down()
+
+
+@pytest.fixture(scope="package")
+def without_nginx():
+    """Stacks by the server's name, without Nginx in front."""
+    stacks = everywhere.stacks_without_nginx()
+    try:
+        everywhere.on_each(stacks, Stack.up)
+        yield stacks
+    finally:
+        everywhere.on_each(stacks, Stack.down)
+
+
+@pytest.fixture
+def stacks(fleet, without_nginx):
+    """Stacks by the server's name: behind Nginx, without Nginx, and Apache alone."""
+    yield {server.name: server.stack for server in fleet.servers} | without_nginx
+    fleet.on_each(lambda server: everywhere.recover(server.stack))
+    fleet.on_each(lambda server: server.seen())
 
 
 @pytest.fixture(scope="package")

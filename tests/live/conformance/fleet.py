@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -33,7 +32,7 @@ class Seen:
     def essence(self) -> dict[str, Any]:
         """The part that must be equal on all servers."""
         essence = {
-            name: _canonical(value) if name.startswith("HTTP_") else value
+            name: value
             for name, value in self.environ.items()
             if (name in PEP_3333 or name.startswith("HTTP_")) and name != IGNORED
         }
@@ -42,11 +41,6 @@ class Seen:
     @property
     def target(self) -> tuple[str, str, str]:
         return tuple(self.environ.get(name) for name in ("REQUEST_METHOD", "PATH_INFO", "QUERY_STRING"))
-
-
-def _canonical(value):
-    """Normalize repeated headers, which servers join with "," or ", " (see known.DIFFERENCES)."""
-    return re.sub(r",[ \t]*", ",", value) if isinstance(value, str) else value
 
 
 @dataclass

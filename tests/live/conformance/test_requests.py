@@ -5,6 +5,7 @@ import random
 import uuid
 
 import pytest
+import requests
 
 from tests.live.conformance import cases, known
 from tests.live.conformance.cases import request
@@ -41,6 +42,18 @@ def test_request(fleet, table, group, case):
             assert observation.seen == [], name
     expectation = " ".join(map(str, case.statuses)) + (", seen as sent" if case.sees else "")
     table.add(group, case.name, expectation, summaries(observed))
+
+
+def test_large_response_headers(fleet, table):
+    """Response headers of 12 kB, as with large cookies or policies, reach the client."""
+
+    def received(server) -> tuple[int, int]:
+        answer = requests.get(f"{server.stack.url}/large-header/12000", timeout=20)
+        server.seen()
+        return answer.status_code, len(answer.headers["X-Large"])
+
+    assert fleet.on_each(received) == {server.name: (200, 12_000) for server in fleet.servers}
+    table.add("Limits", "response headers of 12 kB", "200", {server.name: "= 1" for server in fleet.servers})
 
 
 def test_paths(fleet, table):

@@ -1,5 +1,6 @@
 """Settings have the same effect on every server: workers, threads, timeouts, hosts, proxies. So have faults."""
 
+import ipaddress
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,22 @@ from tests.live.conformance.fleet import Fleet, differences
 from tests.live.conformance.wire import Connection, ask
 
 WORKERS, THREADS, TIMEOUT = 2, 3, 2
+# Lines of X-Forwarded-For → REMOTE_ADDR; empty for the address of the connection.
+FORWARDED = {
+    ("203.0.113.7",): "203.0.113.7",
+    ("203.0.113.7:51234",): "203.0.113.7",
+    ("[2001:db8::7]:51234",): "2001:db8::7",
+    ("[2001:DB8::7]",): "2001:db8::7",
+    ("2001:db8:0::7",): "2001:db8::7",
+    ('"[2001:db8::7]:51234"',): "2001:db8::7",
+    ("6.6.6.6, 203.0.113.7:80",): "203.0.113.7",
+    ("6.6.6.6", "203.0.113.7"): "203.0.113.7",
+    ("unknown",): "",
+    ("_hidden",): "",
+    ("203.0.113.256",): "",
+    ("for=203.0.113.7",): "",
+    ("203.0.113.7:80:90",): "",
+}
 BACK_WITHIN = 15  # seconds after a worker has died
 
 
@@ -110,6 +127,31 @@ def test_two_proxies(tuned, table):
         "TRUSTED_PROXIES=2, three addresses in X-Forwarded-For",
         "the client and the scheme that the outer proxy reports",
     )
+
+
+def test_forms_of_forwarded_addresses(tuned, table):
+    """The client is an IP address, in whatever form the proxy appends it, or else the address of the connection."""
+    connections = {name: environ["REMOTE_ADDR"] for name, environ in tuned.on_each(_environ).items()}
+    for headers, client in FORWARDED.items():
+        lines = [f"X-Forwarded-For: {value}" for value in headers]
+        for name, environ in tuned.on_each(lambda server, lines=lines: _environ(server, *lines)).items():
+            assert environ["REMOTE_ADDR"] == (client or connections[name]), (name, headers)
+    assert all(map(ipaddress.ip_address, connections.values()))
+    count = len(FORWARDED)
+    add(table, tuned, f"{count} forms of an address in X-Forwarded-For", "an IP address in REMOTE_ADDR", count)
+
+
+def test_forms_of_forwarded_schemes(tuned, table):
+    """The scheme is the last one of X-Forwarded-Proto, in whatever form, since one proxy is in front of Nginx."""
+    schemes = {"HTTPS": "https", '"https"': "https", "http, https": "https", "https,http": "http", "ftp": "http"}
+    for value, scheme in schemes.items():
+        for name, environ in tuned.on_each(lambda server, v=value: _environ(server, f"X-Forwarded-Proto: {v}")).items():
+            assert environ["wsgi.url_scheme"] == scheme, (name, value)
+    add(table, tuned, f"{len(schemes)} forms of X-Forwarded-Proto", "http or https", len(schemes))
+
+
+def _environ(server, *headers: str) -> dict:
+    return json.loads(ask(server.stack.port, request("GET /x", *headers, "Connection: close")).responses[0].body)
 
 
 def test_client_disconnects(fleet, table):

@@ -74,6 +74,12 @@ class Connection:
         """Read the first bytes of a response. Raise Silence if none arrive."""
         self._receive()
 
+    def read_until(self, mark: bytes) -> None:
+        """Read until these bytes have arrived, and keep them for read(). Raise Silence if they do not arrive."""
+        while mark not in self._buffer:
+            if not self._receive():
+                raise Silence
+
     def _until(self, mark: bytes) -> bytes | None:
         while mark not in self._buffer:
             if not self._receive():

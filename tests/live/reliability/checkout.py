@@ -3,13 +3,14 @@
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
 import requests
 
 from tests.live.reliability.clients import Clients
-from tests.live.stack import ROOT, docker, image_name, running
+from tests.live.stack import ROOT, SHORT_ROLLOUT, docker, image_name, running
 from tests.support.ports import free_port
 
 LEFT_OUT = shutil.ignore_patterns(".git", ".stack", "__pycache__", ".env")
@@ -27,9 +28,12 @@ SETTINGS = {
 
 
 class Checkout:
-    """A checkout with its own image names and Compose project. `down` removes all of it."""
+    """A checkout with its own image names and Compose project. `down` removes all of it.
 
-    def __init__(self):
+    short: run the smoke check and the watch of a rollout for a shorter time than by default. settings: in its .env.
+    """
+
+    def __init__(self, short: bool, **settings: str):
         self.project = f"tripod-test-{secrets.token_hex(4)}"
         self.folder = (
             ROOT / ".stack" / self.project
@@ -39,7 +43,8 @@ class Checkout:
         self._env = {name: value for name, value in os.environ.items() if name != "IMAGE_TAG"}
         shutil.copytree(ROOT, self.folder, ignore=LEFT_OUT)
         names = {"COMPOSE_PROJECT_NAME": self.project, "IMAGE_TAG": self.project, "HTTP_PORT": str(self.port)}
-        (self.folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in (names | SETTINGS).items()))
+        settings = names | SETTINGS | (SHORT_ROLLOUT if short else {}) | settings
+        (self.folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
         docker("tag", image_name("nginx"), f"tripod-nginx:{self.project}")
 
     def run(self, *command: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -132,6 +137,19 @@ def assert_nothing_to_change(checkout) -> None:
     assert len(before) == 1
     checkout.plain_up()
     assert checkout.webs() == before
+
+
+def kill_at(checkout, step: str, signal_to_send: signal.Signals, *words: str) -> str:
+    """Start ./stack, send it a signal when it prints the step, and return its output."""
+    said = ""
+    with checkout.start(*words) as process:
+        for line in process.stdout:
+            said += line
+            if line.startswith(f"- {step} "):
+                process.send_signal(signal_to_send)
+                step = "no further step"
+    assert process.returncode != 0, f"./stack exited before the signal:\n{said}"
+    return said
 
 
 def judge(record, section: str, what: str, load: Clients, checkout, note: str = "") -> None:

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 TIMEOUT = 30  # seconds; no request takes longer than 3 s
 FAST = 12  # clients in each group
 PORT = 8080
+SHORT_RUN_PAUSE = 0.3  # seconds between two requests of a fast client, without --long
 KB = 1024
 STREAM = b"".join(b"%d" % number * 10_000 for number in range(10))
 
@@ -119,7 +120,7 @@ class Clients:
     `pause` is the time between two requests of a fast client, in seconds.
     """
 
-    def __init__(self, address: str, pause: float = 0.15):
+    def __init__(self, address: str, pause: float):
         self.address, self.stopping = address, threading.Event()
         self.run = f"{random.getrandbits(32):08x}"  # distinguishes the POSTs of different loads in the ledger
         self.counts: Counter[str] = Counter()

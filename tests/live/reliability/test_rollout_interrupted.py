@@ -1,4 +1,4 @@
-"""Interrupted, concurrent and refused runs of ./stack switch and release: the next run repairs the stack."""
+"""Interrupted runs of ./stack switch and release: the next run repairs the stack."""
 
 import re
 import signal
@@ -6,8 +6,7 @@ import time
 
 import requests
 
-from tests.live.reliability.checkout import assert_nothing_to_change, healthz, judge, settings_of
-from tests.live.reliability.clients import Clients
+from tests.live.reliability.checkout import assert_nothing_to_change, healthz, judge, kill_at, settings_of
 
 SECTION = "Switch and release, interrupted"
 STEPS = (
@@ -21,23 +20,10 @@ STEPS = (
 )
 
 
-def kill_at(checkout, step: str, signal_to_send: signal.Signals, *words: str) -> str:
-    """Start ./stack, send it a signal when it prints the step, and return its output."""
-    said = ""
-    with checkout.start(*words) as process:
-        for line in process.stdout:
-            said += line
-            if line.startswith(f"- {step} "):
-                process.send_signal(signal_to_send)
-                step = "no further step"
-    assert process.returncode != 0, f"./stack exited before the signal:\n{said}"
-    return said
-
-
-def test_kill_9_at_every_step_is_repaired(checkout, record):
+def test_kill_9_at_every_step_is_repaired(checkout, clients, record):
     """kill -9 of ./stack at any step loses no request, and the next run leaves only the active container."""
     wrong = []
-    with Clients(checkout.address()) as load:
+    with clients(checkout.address()) as load:
         for step in STEPS:
             target = "uwsgi" if healthz(checkout)["wsgi_server"] == "gunicorn" else "gunicorn"
             words = ("release",) if step == "building" else ("switch", target)
@@ -73,41 +59,11 @@ def test_ctrl_c_rolls_back(checkout):
         assert (checkout.webs(), healthz(checkout)["wsgi_server"]) == (before, "gunicorn")
 
 
-def test_concurrent_run_is_refused(checkout):
-    """A second run is refused at once while the first is active, and the first one succeeds."""
-    with checkout.start("switch", "uwsgi") as first:
-        for line in first.stdout:
-            if "running the smoke check" in line:
-                break
-        second = checkout.run("./stack", "switch", "mod_wsgi")
-        first.stdout.read()
-    assert (first.returncode, second.returncode) == (0, 1)
-    assert "is running in this folder" in second.stdout
-    assert (len(checkout.webs()), healthz(checkout)["wsgi_server"]) == (1, "uwsgi")
-
-
 def test_status_shows_active_and_leftover_containers(checkout):
     """./stack status shows the active container with its server, and the containers left by a killed run."""
-    kill_at(checkout, "watching", signal.SIGKILL, "switch", "gunicorn")
+    kill_at(checkout, "watching", signal.SIGKILL, "switch", "uwsgi")
     said = checkout.stack("status")
-    assert re.search(
-        r"-web-\d+ has been active for \d+ s: gunicorn, release \S+, image [0-9a-f]{12}$", said, re.MULTILINE
-    )
-    assert re.search(r"-web-\d+ \(uwsgi, running\) is not active\. .*run \./stack switch gunicorn", said)
+    assert re.search(r"-web-\d+ has been active for \d+ s: uwsgi, release \S+, image [0-9a-f]{12}$", said, re.MULTILINE)
+    assert re.search(r"-web-\d+ \(gunicorn, running\) is not active\. .*run \./stack switch uwsgi", said)
     assert "An earlier rollout was interrupted." in checkout.stack("up")
     assert len(checkout.webs()) == 1
-
-
-def test_breaking_migration_is_refused(checkout):
-    """A migration that is marked as breaking is shown with its reason, and runs only with --allow-breaking."""
-    before = checkout.webs()
-    folder = checkout.folder / "tests/live/reliability/app/migrations"
-    folder.mkdir()
-    (folder / "drop.py").write_text('breaking = "drops the column that is still read"\n')
-    refused = checkout.run("./stack", "release", RELEASE="breaking")
-    assert refused.returncode == 1
-    assert "migrations/drop.py: drops the column that is still read" in refused.stdout
-    assert (checkout.webs(), len(before)) == (before, 1)
-    checkout.stack("release", "--allow-breaking", RELEASE="breaking")
-    assert healthz(checkout)["release"] == "breaking"
-    checkout.stack("release", RELEASE="next")  # the active container contains the migration by now

@@ -9,7 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 from flask import session
+from flask_security import hash_password
 
+from app import create_app
 from app.account import auth
 from app.account.models import LOCK_DURATION, MAX_FAILED_LOGINS, ApiToken, User
 from app.database import db, utc_now
@@ -85,6 +87,13 @@ def test_login_does_not_hold_the_write_lock_while_hashing(client, add_user, sqli
 
 
 # --- Registration -----------------------------------------------------------------------------------------------------
+
+
+def test_passwords_are_hashed_with_the_recommended_cost():
+    """Without the cheap parameters of the tests, passwords are hashed with OWASP's minimum: 19 MiB and two passes."""
+    app = create_app({"SECRET_KEY": "only for tests", "SQLALCHEMY_DATABASE_URI": "sqlite://"})
+    with app.app_context():
+        assert hash_password(PASSWORD).startswith("$argon2id$v=19$m=19456,t=2,p=1$")
 
 
 def test_registration_creates_an_account(client, user, mails):
@@ -351,6 +360,12 @@ def test_device_cookie_bypasses_a_lock(app, log_in_as):
         User.by_username("ann").locked_until = utc_now() + LOCK_DURATION
         db.session.commit()
     assert log_in(known, "ann@example.com").location == "/"
+
+
+def test_device_cookie_is_kept_for_a_year(log_in_as):
+    """The device cookie is kept for 365 days, and neither scripts nor forms of other sites have it."""
+    cookie = log_in_as("ann").get_cookie("device")
+    assert (cookie.max_age, cookie.http_only, cookie.same_site) == (31_536_000, True, "Lax")
 
 
 def test_device_cookie_of_another_account(app, log_in_as, add_user):

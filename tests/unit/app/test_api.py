@@ -309,9 +309,10 @@ def test_responses_are_private(client, alice, write):
 
 
 def test_openapi_description(client):
-    """openapi.json is OpenAPI 3.1. It describes only the API, and each schema once."""
+    """openapi.json is OpenAPI 3.1 with the API's name and version. It describes only the API, and each schema once."""
     spec = client.get("/api/v1/openapi.json").json
     assert spec["openapi"].startswith("3.1.")
+    assert (spec["info"]["title"], spec["info"]["version"]) == ("Tripod", "1")
     names = {"ErrorOut", "PostIn", "PostOut", "PostsOut", "TokenIn", "TokenOut", "TokensOut", "UserOut", "UsersOut"}
     assert set(spec["components"]["schemas"]) == names
     assert all(path.startswith("/api/v1/") for path in spec["paths"])

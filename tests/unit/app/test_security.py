@@ -119,6 +119,14 @@ def test_cors_is_disabled_by_default(client, path):
     assert cors(client.options(path, headers=PREFLIGHT)) == {}
 
 
+@pytest.mark.parametrize("name", ["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match"])
+def test_cors_origins_can_send_the_headers_of_the_api(make_app, sqlite_url, name):
+    """Pages of CORS_ORIGINS can send every request header that the API reads."""
+    client = make_app(sqlite_url, CORS_ORIGINS=[ORIGIN]).test_client()
+    preflight = cors(client.options(POSTS, headers=PREFLIGHT | {"Access-Control-Request-Headers": name}))
+    assert preflight["Access-Control-Allow-Headers"].lower() == name.lower()
+
+
 @pytest.mark.parametrize("origins", [[ORIGIN, "https://b.example:8443"], ["*"]])
 def test_cors_origins_can_use_the_api(make_app, sqlite_url, origins):
     """Pages of CORS_ORIGINS can use the API, but not other URLs, and never with cookies."""

@@ -153,6 +153,15 @@ def test_settings_of_compose_alone_are_checked(monkeypatch, source):
     assert {error.error.partition(":")[0] for error in raised.value.errors} == {"WEB_THREADS", "WEB_MEMORY", "TMP_SIZE"}
 
 
+def test_settings_of_the_host_are_read_from_shell_and_dotenv(monkeypatch):
+    """Settings that are read on the host come from the shell, then from .env, then from their defaults."""
+    dotenv.PATH.write_text("SMOKE_CHECK_DURATION=2\nTMP_SIZE=32m\n")
+    monkeypatch.setenv("SMOKE_CHECK_DURATION", "1")
+    settings = compose.load_host_settings()
+    names = ("SMOKE_CHECK_DURATION", "TMP_SIZE", "WATCH_DURATION")
+    assert [settings[name] for name in names] == ["1", "32m", "4"]
+
+
 def test_substitutions_in_dotenv_are_left_to_compose(monkeypatch):
     """A value of .env that Compose substitutes is not refused."""
     dotenv.PATH.write_text("MEMORY=1g\nWEB_MEMORY=${MEMORY}\n")

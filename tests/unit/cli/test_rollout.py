@@ -115,12 +115,11 @@ def hand_over(monkeypatch):
     container = compose.Container("2", "web", "", "running", "healthy", 0, "", name="new")
     monkeypatch.setattr(compose, "containers", lambda stack: [container])
     monkeypatch.setattr(compose, "log_tail", lambda container: "its last line")
-    monkeypatch.setattr(rollout, "WATCH_FOR", 0.01)
     docker_prints(monkeypatch, "")
 
     def hand_over(fake: FakeNginx) -> None:
         monkeypatch.setattr(nginx.NginxContainer, "of", lambda stack: fake)
-        rollout._hand_over("tripod", container)
+        rollout._hand_over("tripod", container, watch_duration=0.01)
 
     return hand_over
 
@@ -140,6 +139,23 @@ def test_watch_compares_with_the_time_before_the_handover(hand_over):
     (before, handover), (since, until) = fake.periods
     assert handover - before == pytest.approx(30)
     assert (since, until) == (handover, None)
+
+
+def test_smoke_check_runs_for_its_duration(monkeypatch):
+    """The smoke check in the new container gets its duration, and Docker waits longer than that for it."""
+    calls = {}
+    container = compose.Container("2", "web", "", "running", "healthy", 0, "", name="new")
+    monkeypatch.setattr(compose, "containers", lambda stack: [container])
+
+    def capture(argv, timeout=60):
+        calls[timeout] = argv
+        return subprocess.CompletedProcess(argv, 0, "", "")
+
+    monkeypatch.setattr(console, "capture", capture)
+    rollout._smoke_check("tripod", container, ["/search"], 120)
+    ((timeout, argv),) = calls.items()
+    assert argv[-4:] == ["-m", "deploy.smoke_check", "120", "/search"]
+    assert timeout > 120
 
 
 CONFIGURED = {"services": {"web": {"environment": {"WSGI_SERVER": None}}}}

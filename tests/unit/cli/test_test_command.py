@@ -14,7 +14,7 @@ from cli import engine, local_tests, main, native, requirements, sudo, venv
 from cli.commands import test as test_command
 from deploy.errors import StackError
 from deploy.settings import ROOT
-from tests import needs
+from tests import each, needs, parallel
 
 TESTS = {
     "test_one.py": """
@@ -88,7 +88,7 @@ def run_pytest(tmp_path_factory):
 
 
 @pytest.fixture(
-    scope="module", params=[[], ["-p", "xdist.plugin", *test_command.PARALLEL]], ids=["one process", "two processes"]
+    scope="module", params=[[], ["-p", "xdist.plugin", *test_command.PARALLEL]], ids=["one process", "four processes"]
 )
 def lines(run_pytest, request):
     """The lines of pytest's output on a machine without a Docker engine."""
@@ -129,6 +129,44 @@ def test_verbose_output_is_that_of_pytest(run_pytest):
     assert any(line.startswith("tests/test_one.py::test_other PASSED") for line in lines)
     assert not any(line.startswith("[1/3]") for line in lines)
     assert "./stack test tests/test_two.py::test_setup" in lines
+
+
+ORDERED = """
+import pytest
+{mark}
+done = []
+
+def test_first():
+    done.append("first")
+
+def test_second():
+    assert done == ["first"]
+"""
+
+
+@pytest.mark.parametrize("mark, status", [("", 1), ("pytestmark = pytest.mark.in_order", 0)])
+def test_each_reverses_the_order(tmp_path, capsys, mark, status):
+    """A test that needs another test to run before it fails with --each, unless its file is marked with `in_order`."""
+    file = tmp_path / "test_ordered.py"
+    file.write_text(ORDERED.format(mark=mark))
+    assert each.main([str(file)]) == status
+    output = capsys.readouterr().out
+    assert f"{'FAILED' if status else 'passed'}  {file}" in output
+    assert ("test_ordered.py::test_second" in output) == bool(status)
+
+
+def test_slowest_files_start_first():
+    """The slowest files start first, then the other tests that start containers, and the quick tests last."""
+    files = ["tests/unit/cli/test_promises.py", "tests/live/test_doctor.py", "tests/live/test_backup.py"]
+    collect = ["--collect-only", "-q", "-p", "no:cacheprovider", "-p", "tests.parallel"]
+    done = subprocess.run([sys.executable, "-m", "pytest", *collect, *files], cwd=ROOT, capture_output=True, text=True)
+    collected = [line.partition("::")[0] for line in done.stdout.splitlines() if "::" in line]
+    assert list(dict.fromkeys(collected)) == files[::-1]
+
+
+def test_slowest_files_exist():
+    """Each file and folder that starts first exists, and so does each folder whose files share a process."""
+    assert [name for name in (*parallel.SLOWEST, *parallel.SHARED_FOLDERS) if not (ROOT / name).exists()] == []
 
 
 def test_last_line():
@@ -195,6 +233,15 @@ def test_quick_runs_a_selection(started):
         file, _, function = name.partition("::")
         assert (ROOT / file).exists()
         assert not function or f"\ndef {function}(" in (ROOT / file).read_text()
+
+
+def test_each_runs_every_file_alone(started):
+    """--each passes files and folders to tests/each.py, which finds all test files without them."""
+    assert main.main(["test", "--each", "tests/unit"]) == 3
+    assert started["image"] == [["python3", "-m", "tests.each", "tests/unit"]]
+    found = each.files([])
+    assert {"tests/unit/cli/test_test_command.py", "tests/live/test_stack.py"} <= set(found)
+    assert not any(file.startswith("tests/smoke/") for file in found)
 
 
 @pytest.mark.parametrize("quick", [False, True])

@@ -1,15 +1,19 @@
 """deploy/middleware: request id, exceptions, liveness, and the whole chain."""
 
+import asyncio
 import json
 import logging
 import re
+from contextlib import nullcontext
 from wsgiref.validate import validator
 
 import pytest
 
 from deploy import logs, middleware
 from deploy.middleware import errors, liveness, request_id, request_timeout
+from deploy.middleware.framing import IncompleteResponse
 from deploy.middleware.plain_response import plain_response
+from deploy.settings import server_names
 from tests.support.wsgi import Answer, ask, call, echo, environment, seen, settings, text
 
 
@@ -103,16 +107,109 @@ def test_exception_before_the_first_byte_is_500(app, caplog):
 
 
 def test_exception_in_the_middle_ends_the_response(caplog):
-    """An exception after the first part is raised to the server and logged once, and the body is closed once."""
+    """An exception after the first part is logged once, the server learns that the body is incomplete, and the body is
+    closed once.
+    """
     bodies = []
 
     def app(environ, start_response):
         bodies.append(RaisingBody(b"one", b"two", start=start_response))
         return bodies[0]
 
-    with pytest.raises(LookupError):
+    with pytest.raises(IncompleteResponse):
         ask(errors.wrap(app, {}))
     assert len(caplog.records) == bodies[0].closed == 1
+
+
+NO_EXCEPTIONS = [SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError]
+
+
+@pytest.mark.parametrize("kind", NO_EXCEPTIONS)
+@pytest.mark.parametrize("place", ["view", "first part", "middle", "close"])
+def test_exceptions_of_any_kind_never_reach_the_server(caplog, kind, place):
+    """SystemExit and the like, which would end a process of uWSGI, are handled as any exception."""
+
+    class Body:
+        def __init__(self):
+            self.number = 0
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            self.number += 1
+            if self.number > 2:
+                raise StopIteration
+            if place == ("", "first part", "middle")[self.number]:
+                raise kind
+            return b"part"
+
+        def close(self):
+            if place == "close":
+                raise kind
+
+    def app(environ, start_response):
+        start_response("200 OK", [])
+        if place == "view":
+            raise kind
+        return Body()
+
+    with pytest.raises(IncompleteResponse) if place == "middle" else nullcontext():
+        assert ask(errors.wrap(app, {})).status[:3] == ("200" if place == "close" else "500")
+    (record,) = caplog.records
+    assert record.exc_info[0] is kind
+
+
+def test_exception_after_an_empty_part_is_500(caplog):
+    """An exception after parts without any byte results in 500: nothing has been sent."""
+
+    def app(environ, start_response):
+        start_response("200 OK", [])
+        yield b""
+        raise LookupError
+
+    assert ask(errors.wrap(app, {})).status[:3] == "500"
+
+
+@pytest.mark.parametrize("body", [["text"], "text", b"bytes", [bytearray(b"a")], None, [b"a", "text"]], ids=repr)
+def test_body_of_another_type_is_an_error(caplog, body):
+    """A body whose parts are not bytes is an error, where uWSGI would skip them."""
+
+    def app(environ, start_response):
+        start_response("200 OK", [])
+        return body
+
+    with pytest.raises(IncompleteResponse) if body == [b"a", "text"] else nullcontext():
+        assert ask(errors.wrap(app, {})).status[:3] == "500"
+    assert caplog.records[0].exc_info[0] is TypeError
+
+
+def test_written_text_is_an_error(caplog):
+    """write() accepts bytes only."""
+
+    def app(environ, start_response):
+        start_response("200 OK", [])("text")
+        return []
+
+    assert ask(errors.wrap(app, {})).status[:3] == "500"
+
+
+def test_client_that_leaves_is_no_exception(caplog):
+    """A body that the server does not read to its end, because the client has left, is closed without a log line."""
+    closed = []
+
+    def app(environ, start_response):
+        start_response("200 OK", [])
+        try:
+            yield b"one"
+            yield b"two"
+        finally:
+            closed.append(True)
+
+    body = errors.wrap(app, {})(environment(), lambda *head: None)
+    assert next(iter(body)) == b"one"
+    body.close()
+    assert closed and not caplog.records
 
 
 def test_body_that_raises_at_once_is_closed(caplog):
@@ -171,9 +268,9 @@ ALIVE = {"status": "ok", "wsgi_server": "uwsgi", "release": "v9"}
 NAMES = {"WSGI_SERVER": "uwsgi", "RELEASE": "v9"}
 
 
-@pytest.mark.parametrize("host", ["example.com", "10.0.0.7:8000", "evil.test", "", None])
+@pytest.mark.parametrize("host", ["example.com", "10.0.0.7:8000", "evil.test", "[::1]"])
 def test_liveness_answers_for_any_app_and_host(chain, host):
-    """/healthz answers with server and release for any app and any Host."""
+    """/healthz answers with server and release for any app and any valid Host."""
     app = chain(raising, ALLOWED_HOSTS="example.com", **NAMES)
     answer = ask(app, "/healthz", HTTP_HOST=host)
     assert (answer.status, json.loads(answer.body)) == ("200 OK", ALIVE)
@@ -214,9 +311,10 @@ def test_every_file_is_in_the_chain():
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
 @pytest.mark.parametrize("host", ["example.com", "other.test"])
 @pytest.mark.parametrize("path", ["/", "/healthz", "/\x01"])
-def test_chain_conforms_to_pep_3333(chain, method, path, host):
+@pytest.mark.parametrize("server", server_names())
+def test_chain_conforms_to_pep_3333(chain, server, method, path, host):
     """The chain is a valid WSGI app for the server and a valid WSGI server for the app, according to wsgiref."""
-    app = validator(chain(validator(reading), ALLOWED_HOSTS="example.com"))
+    app = validator(chain(validator(reading), ALLOWED_HOSTS="example.com", WSGI_SERVER=server))
     body = b"x" * 100 if method == "POST" else b""
     environ = environment(path, method, body, SERVER_PORT="80", HTTP_HOST=host)
     environ["CONTENT_LENGTH"] = str(len(body))

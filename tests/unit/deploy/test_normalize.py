@@ -10,6 +10,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from deploy.middleware import normalize
+from deploy.middleware.framing import IncompleteResponse
 from deploy.settings import ROOT
 from tests.support.wsgi import ask, call, echo, environment, seen, settings, text
 
@@ -208,7 +209,8 @@ def test_any_header_value_is_handled(value):
 def test_responses_without_a_body(method, status):
     """Responses to HEAD, and with 204 and 304, have no body but the headers of the app."""
     answer = ask(normalized(text(status, b"body", headers=[("Content-Length", "4"), ("ETag", '"1"')])), method=method)
-    assert (answer.status, answer.body, answer["Content-Length"], answer["ETag"]) == (status, b"", "4", '"1"')
+    assert (answer.status, answer.body, answer["ETag"]) == (status, b"", '"1"')
+    assert answer.all("Content-Length") == ([] if status[:3] == "204" else ["4"])
 
 
 def test_body_is_cut_at_content_length():
@@ -216,11 +218,86 @@ def test_body_is_cut_at_content_length():
     assert ask(normalized(text("200 OK", b"123", b"456", b"789", headers=[("Content-Length", "4")]))).body == b"1234"
 
 
-@pytest.mark.parametrize("parts", [(), (b"",), (b"123",), (b"1", b"", b"2")])
+@pytest.mark.parametrize("parts", [(b"123",), (b"1", b"", b"2")])
 def test_short_body_is_an_error(parts):
     """A body shorter than its Content-Length is an error, so that the server closes the connection."""
-    with pytest.raises(normalize.ShortBody):
+    with pytest.raises(IncompleteResponse):
         ask(normalized(text("200 OK", *parts, headers=[("Content-Length", "4")])))
+
+
+@pytest.mark.parametrize("parts", [(), (b"",)])
+def test_missing_body_is_500(parts):
+    """A Content-Length without any body is answered 500, as nothing has been sent yet."""
+    answer = ask(normalized(text("200 OK", *parts, headers=[("Content-Length", "4")])))
+    assert answer.status == "500 Internal Server Error"
+
+
+HOP_BY_HOP = (
+    "Connection Keep-Alive Proxy-Authenticate Proxy-Connection Status TE Trailer Transfer-Encoding Upgrade".split()
+)
+
+
+@pytest.mark.parametrize("name", HOP_BY_HOP)
+def test_hop_by_hop_headers_of_the_response_are_removed(name):
+    """Hop-by-hop headers of the app, in any case, do not reach the server."""
+    for spelled in (name, name.lower(), name.upper()):
+        assert ask(normalized(text("200 OK", headers=[(spelled, "x"), ("X-Kept", "1")]))).all(name) == []
+
+
+def test_headers_that_connection_names_are_removed():
+    """A header that the app's Connection names does not reach the server."""
+    headers = [("X-Named", "1"), ("Connection", "close, x-named"), ("X-Kept", "1")]
+    answer = ask(normalized(text("200 OK", headers=headers)))
+    assert (answer.all("X-Named"), answer.all("X-Kept")) == ([], ["1"])
+
+
+@pytest.mark.parametrize("lengths", [["4"], ["4", "4"], [" 4 "]])
+def test_content_length_is_sent_once(lengths):
+    """Equal values of Content-Length become one."""
+    headers = [("Content-Length", value) for value in lengths]
+    assert ask(normalized(text("200 OK", b"1234", headers=headers)))["Content-Length"] == "4"
+
+
+@pytest.mark.parametrize("lengths", [["4", "3"], ["4,4"], ["-4"], ["+4"], ["4_0"], ["four"], [""], ["4.0"], ["9" * 19]])
+def test_invalid_content_length_is_an_error(lengths):
+    """A Content-Length that is not one number is an error, and nothing is sent."""
+    with pytest.raises(normalize.BadResponseHead):
+        ask(normalized(text("200 OK", b"1234", headers=[("Content-Length", value) for value in lengths])))
+
+
+@pytest.mark.parametrize(
+    "status", ["", "OK", "20 OK", "2000 OK", "099 Low", "100 Continue", "101 Switch", "200OK", "200 €"]
+)
+def test_invalid_status_is_an_error(status):
+    """A status that is not three digits from 200 and a text is an error, and nothing is sent."""
+    with pytest.raises(normalize.BadResponseHead):
+        ask(normalized(text(status)))
+
+
+def test_upgrade_keeps_its_headers():
+    """A 101 to a request with Upgrade, if a middleware outside lets that header pass, keeps its hop-by-hop headers."""
+    headers = [("Connection", "Upgrade"), ("Upgrade", "websocket")]
+
+    def app(environ, start_response):
+        environ["HTTP_UPGRADE"] = "websocket"
+        return text("101 Switching Protocols", headers=headers)(environ, start_response)
+
+    assert ask(normalized(app)).headers[1:] == headers
+
+
+@pytest.mark.parametrize(
+    "status, location, sent",
+    [
+        ("200 OK", "/next", "http://example.com/next"),
+        ("200 OK", "//other/next", "http://other/next"),
+        ("200 OK", "https://other/next", "https://other/next"),
+        ("201 Created", "/next", "/next"),
+        ("302 Found", "/next", "/next"),
+    ],
+)
+def test_location_of_200_is_absolute(status, location, sent):
+    """The Location of a 200 is an absolute URL: mod_wsgi would answer with the page that a path names."""
+    assert ask(normalized(text(status, headers=[("Location", location)])))["Location"] == sent
 
 
 def test_body_without_length_is_unchanged():
@@ -238,7 +315,7 @@ def test_response_splitting_is_an_error(bad, place):
     )
     sent = []
     status = f"200 OK{bad}X: y" if place == "status" else "200 OK"
-    with pytest.raises(normalize.BadResponseHeader):
+    with pytest.raises(normalize.BadResponseHead):
         normalized(text(status, headers=[header]))(environment(), lambda *arguments: sent.append(arguments))
     assert sent == []
 

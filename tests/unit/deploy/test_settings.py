@@ -10,7 +10,7 @@ from deploy import resources
 from deploy.errors import StackError, StackErrors
 from deploy.setting_checks import size_in_bytes
 from deploy.settings import (
-    COMPOSE_ONLY,
+    HOST_ONLY,
     LOG_LEVELS,
     MAX_SHUTDOWN_GRACE,
     ROOT,
@@ -42,9 +42,9 @@ def errors(only: set[str] | None = None, **environ: str) -> list[StackError]:
 
 
 def test_empty_environment_is_a_complete_configuration():
-    """Every setting has a default; without `only` those that Compose alone reads are left out."""
+    """Every setting has a default; without `only` those that are read on the host alone are left out."""
     values = load_settings({})
-    assert list(values) == [setting.name for setting in SETTINGS if setting.group not in COMPOSE_ONLY]
+    assert list(values) == [setting.name for setting in SETTINGS if setting.group not in HOST_ONLY]
     assert values["WSGI_SERVER"] == "gunicorn"
     assert values["WSGI_APP"] == "app.wsgi:application"
     assert values["READY_PATH"] == "/readyz"
@@ -309,7 +309,7 @@ def test_only_returns_the_same_value(setting):
     """A setting has the same value alone as among all settings."""
     alone = load_settings({}, {setting.name})
     assert list(alone) == [setting.name]
-    if setting.group not in COMPOSE_ONLY:
+    if setting.group not in HOST_ONLY:
         assert alone[setting.name] == load_settings({})[setting.name]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deploy.settings import COMPOSE_ONLY, ROOT, SERVERS, SETTINGS, load_settings
+from deploy.settings import HOST_ONLY, ROOT, SERVERS, SETTINGS, load_settings
 from tests.support.wsgi import script
 
 DECLARED = {setting.name: setting for setting in SETTINGS}
@@ -32,7 +32,7 @@ OTHER_VARIABLES = {
 
 # The settings that Compose does not pass to web, with the reason.
 NOT_PASSED_TO_WEB = {
-    **{setting.name: "read by Compose itself" for setting in SETTINGS if setting.group in COMPOSE_ONLY},
+    **{setting.name: "read on the host" for setting in SETTINGS if setting.group in HOST_ONLY},
     "HTTP_PORT": "published by Compose itself",
     "HTTP_BIND": "published by Compose itself",
     "RELEASE": "a build argument: the image contains its name",
