@@ -24,8 +24,8 @@ class Stack:
         self.project = f"tripod-test-{secrets.token_hex(4)}"  # a process id is not unique: each container counts from 1
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._files = ["docker-compose.yml", *(f"tests/live/{file}" for file in files)]
-        self._env = env
+        self._files = ["docker-compose.yml", *(f"tests/live/{file}" for file in ("networks.yml", *files))]
+        self._env = {"TEST_SUBNET": _random_subnet()} | env
 
     def compose(self, *args: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
         """Run `docker compose` for this project; `env` holds further variables for this call."""
@@ -68,6 +68,11 @@ class Stack:
         self.compose("--profile", "*", "down", "--volumes", "--timeout", "5", "--remove-orphans", check=False)
         if self in running:
             running.remove(self)
+
+
+def _random_subnet() -> str:
+    """The first three numbers of a private address range (RFC 1918) that no other test stack is likely to use."""
+    return f"10.{secrets.randbelow(56) + 200}.{secrets.randbelow(256)}"
 
 
 class StackCommand:
