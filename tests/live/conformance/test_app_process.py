@@ -42,7 +42,7 @@ def reports(fleet) -> dict[str, dict]:
     return fleet.on_each(report)
 
 
-def test_process_is_the_same(own_fleet, table):
+def test_process_is_the_same(own_fleet):
     """Environment, HOME, locale, umask, arguments, import path and flags are the same for the app on every server."""
     found = reports(own_fleet)
     (_, first), *others = found.items()
@@ -53,7 +53,6 @@ def test_process_is_the_same(own_fleet, table):
         if report[name] != first[name]
     ]
     assert differences == []
-    table.add("Process of the app", "environment, locale, arguments", "equal", dict.fromkeys(found, "="), len(first))
 
 
 def test_options_of_one_server_have_no_effect(own_fleet):
