@@ -1,5 +1,6 @@
 """The process that the app runs in: the same on every server, whatever the host or a server adds to it."""
 
+import locale
 import os
 import sys
 import tempfile
@@ -50,7 +51,8 @@ def remember(environ: MutableMapping[str, str]) -> None:
 
 
 def restore(environ: MutableMapping[str, str] = os.environ) -> None:
-    """Undo what the server and its `run` changed: variables and sys.argv. Called before the app is imported."""
+    """Undo what the server and its `run` changed: variables, sys.argv, sys.path and the
+    locale. Called before the app is imported."""
     if not (names := environ.pop(_NAMES, "").split()):
         return  # not started by deploy/start
     for name in set(environ) - set(names):
@@ -58,3 +60,9 @@ def restore(environ: MutableMapping[str, str] = os.environ) -> None:
     environ["HOME"] = environ.pop(_HOME)
     # The server's own arguments mean nothing to an app that parses its command line.
     sys.argv[:] = ["deploy/start"]
+    # Servers put the folder of their own script, or relative names of the working directory, in front.
+    root, of_server = os.getcwd(), ("", ".", os.path.join(sys.prefix, "bin"))
+    sys.path[:] = [root, *(path for path in sys.path if path != root and path not in of_server)]
+    # As Python itself starts: the character set alone follows LANG. mod_wsgi sets every category.
+    locale.setlocale(locale.LC_ALL, "C")
+    locale.setlocale(locale.LC_CTYPE, "")
