@@ -6,6 +6,7 @@ client limits the time for a new connection, for the ping before a pooled connec
 a request.
 """
 
+import re
 import time
 from collections.abc import Callable, Generator
 from typing import Any
@@ -80,12 +81,34 @@ class CircuitBreaker:
             raise
 
 
+def _use_pooler(engine: Engine, parameters: dict[str, Any]) -> None:
+    """Adapt to a pooler such as PgBouncer, which refuses session settings: set them in each transaction of a request.
+
+    In transaction mode each transaction may have another session, so nothing may belong to the session: prepared
+    statements neither. https://www.pgbouncer.org/features.html. `parameters` are those of all further connections.
+    """
+    timeouts = re.findall(r"-c (\w+)=(\w+)", parameters.pop("options"))
+    parameters["prepare_threshold"] = None
+    statement = "SELECT " + ", ".join(f"set_config('{name}', '{value}', true)" for name, value in timeouts)
+
+    @event.listens_for(engine, "begin")
+    def set_timeouts(connection):
+        if has_request_context():  # migrations have no timeouts
+            connection.exec_driver_sql(statement)
+
+
 def configure_engine(engine: Engine) -> None:
     """Make a PostgreSQL `engine` use connections with timeouts, behind one circuit breaker."""
     circuit_breaker = CircuitBreaker()
 
     @event.listens_for(engine, "do_connect")
     def connect(dialect, record, arguments, parameters):
+        try:
+            return circuit_breaker.call(Connection.connect, *arguments, **parameters)
+        except psycopg.OperationalError as error:
+            if "unsupported startup parameter" not in str(error) or "options" not in parameters:
+                raise
+        _use_pooler(engine, parameters)
         return circuit_breaker.call(Connection.connect, *arguments, **parameters)
 
     @event.listens_for(engine, "checkout")

@@ -50,10 +50,9 @@ def compose(sender: str, recipient: str, subject: str, body: str) -> EmailMessag
 
 def deliver(app: Flask, message: EmailMessage) -> None:
     """Deliver `message` in a background thread, so that the response time does not reveal whether a mail is sent."""
-    if url := app.config["SMTP_URL"]:
-        thread = Thread(target=_log_errors, args=(send, url, message))
-    else:
-        thread = Thread(target=_log_errors, args=(save, Path(app.config["MAIL_FOLDER"]), message))
+    task = (send, url) if (url := app.config["SMTP_URL"]) else (save, Path(app.config["MAIL_FOLDER"]))
+    # Not a daemon, so that a process that stops waits for it. By default a thread is what its creator is.
+    thread = Thread(target=_log_errors, args=(*task, message), daemon=False)
     thread.start()
     if app.testing:
         thread.join()

@@ -3,6 +3,7 @@
 A check of a value that may contain a password never repeats the value.
 """
 
+import os
 import re
 from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
@@ -111,14 +112,81 @@ def origins(value: str) -> str:
     return f"{bad[0]!r} is not an origin (scheme and host, without a path or a slash at the end)" if bad else ""
 
 
+# TCP ports of database servers, by scheme without a driver (postgresql+psycopg).
+DATABASE_PORTS = {
+    **dict.fromkeys(("postgres", "postgresql", "postgis", "pgsql", "timescale"), 5432),
+    **dict.fromkeys(("mysql", "mariadb"), 3306),
+    **dict.fromkeys(("mssql", "sqlserver"), 1433),
+    "cockroachdb": 26257,
+    "oracle": 1521,
+    "mongodb": 27017,
+    "redis": 6379,
+    "clickhouse": 9000,
+}
+_ENCODE = "percent-encode the password and the user name: @ is %40, # %23, / %2F, ? %3F, % %25, : %3A, [ %5B, ] %5D"
+
+
+def database_addresses(url: str) -> list[tuple[str, int]]:
+    """Host and TCP port of each server that the URL names; libpq accepts several, separated by commas.
+
+    Empty for files, Unix sockets and schemes without a known port. Raises ValueError for an invalid port.
+    https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS
+    """
+    parts = urlsplit(url)
+    default = DATABASE_PORTS.get(parts.scheme.partition("+")[0])
+    addresses = []
+    for address in filter(None, parts.netloc.rpartition("@")[2].split(",")):
+        split = urlsplit(f"//{address}")
+        if address.endswith(":") or split.port == 0 or not split.hostname:
+            raise ValueError(_BAD_PORT)
+        if split.hostname.lower().startswith("%2f"):
+            continue  # the folder of a Unix socket
+        if port := split.port or default:
+            addresses.append((split.hostname, port))
+    return addresses
+
+
 def database_url(value: str) -> str:
     """A URL whose scheme names the database."""
-    if not re.match(r"[a-z][a-z0-9+]*://", value):
+    if value[:1] in "\"'`" or value[-1:] in "\"'`":
+        return "it is enclosed in quotes, which are part of the value here"
+    scheme = re.match(r"([a-z][a-z0-9+.-]*)://", value)
+    if not scheme:
         return "it does not start with a scheme such as postgresql://"
+    if scheme[1].startswith(("sqlite", "file")):
+        return ""
+    authority, tail = re.fullmatch(r"[^:]+://([^/?#]*)(.*)", value, re.DOTALL).groups()
+    path, _, query = tail.partition("?")
+    # A raw / ? or # of a password ends the part with the host: the rest of the password, with the @, follows.
+    is_parameter = re.match(r"[\w.]+=", query)
+    if authority.count("@") > 1 or "#" in tail or "@" in path or "@" in query and not is_parameter:
+        return f"its password or user name contains a raw @ # / or ?; {_ENCODE}"
+    credentials = authority.rpartition("@")[0]
+    if re.search(r"%(?![0-9A-Fa-f]{2})", credentials) or re.search(r"[\[\]\s]", credentials):
+        return f"its password or user name contains a raw %, bracket or space; {_ENCODE}"
     try:
-        return "its port is 0" if urlsplit(value).port == 0 else ""
+        database_addresses(value)
     except ValueError:
         return _BAD_PORT
+    return ""
+
+
+def sample_database_url(value: str, folder: str) -> str:
+    """A database of the sample app: PostgreSQL with psycopg, or a SQLite file in `folder` or another writable one."""
+    scheme, _, rest = value.partition("://")
+    if scheme in ("postgres", "postgresql", "postgresql+psycopg"):
+        return ""
+    if scheme not in ("sqlite", "sqlite+pysqlite"):
+        return f"the sample app does not support the scheme {scheme}://"
+    path = rest.partition("?")[0].removeprefix("/")
+    if path in ("", ":memory:"):
+        return "a SQLite database in memory is empty after each start, and different in each process"
+    if not path.startswith("/"):
+        return "the path of the SQLite file is relative; an absolute path follows four slashes"
+    parent = os.path.dirname(os.path.normpath(path))
+    if not f"{parent}/".startswith(f"{folder.rstrip('/')}/") and not os.access(parent, os.W_OK):
+        return f"the SQLite file is in {parent}, which is not writable here; {folder} is"
+    return ""
 
 
 def smtp_url(value: str) -> str:

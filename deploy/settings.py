@@ -532,17 +532,28 @@ class _Values(dict[str, str]):
 
 def _contradictions(values: Mapping[str, str]) -> dict[str, StackError]:
     """Errors of values that are valid each by itself, by the name of the setting to change."""
-    if not (is_sample_app(values) and values["SMTP_URL"] and "*" in values["ALLOWED_HOSTS"]):
-        return {}
-    return {
-        "ALLOWED_HOSTS": setting_error(
+    errors = {}
+    if is_sample_app(values) and (reason := _wrong_database(values)):
+        errors["DATABASE_URL"] = setting_error(
+            "DATABASE_URL",
+            reason,
+            "the sample app works with PostgreSQL (psycopg) and with SQLite in STATE_DIRECTORY",
+            "set DATABASE_URL=postgresql://user:password@host/name, or remove DATABASE_URL to use SQLite",
+        )
+    if is_sample_app(values) and values["SMTP_URL"] and "*" in values["ALLOWED_HOSTS"]:
+        errors["ALLOWED_HOSTS"] = setting_error(
             "ALLOWED_HOSTS",
             "any host is allowed although SMTP_URL is set",
             "mailed links contain the host of the request: an attacker could send a password reset link that leads "
             "to a host of their own",
             "set ALLOWED_HOSTS=app.example.com, with the host names of this app",
         )
-    }
+    return errors
+
+
+def _wrong_database(values: Mapping[str, str]) -> str:
+    """Why the sample app cannot use the database, or an empty string."""
+    return check.sample_database_url(values["DATABASE_URL"], values["STATE_DIRECTORY"])
 
 
 def _is_read(setting: Setting, values: Mapping[str, str], only: set[str] | None) -> bool:

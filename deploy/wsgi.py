@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from deploy import logs, middleware, raw_output
+from deploy import app_process, logs, middleware, raw_output
 from deploy.errors import StackError, not_started
 from deploy.settings import load_settings, setting_error
 
@@ -59,6 +59,7 @@ def wrapped_app(settings: dict[str, str]) -> Callable[..., Any]:
 # write to every object, and so copy the memory that the worker processes share.
 gc.disable()
 settings = load_settings(os.environ)
+app_process.restore()
 logs.configure(settings["LOG_LEVEL"])
 application = wrapped_app(settings)
 gc.freeze()

@@ -5,6 +5,7 @@ from typing import Any
 
 from deploy.middleware import (
     allowed_hosts,
+    background_threads,
     errors,
     framing,
     liveness,
@@ -30,6 +31,7 @@ ORDER = (
     trusted_proxies,
     allowed_hosts,
     static_files,
+    background_threads,
     request_timeout,
 )
 

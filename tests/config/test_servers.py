@@ -157,7 +157,7 @@ def test_servers_listen_on_socket_or_port(run_server, environ):
     """Gunicorn and uWSGI listen on the container's own socket, or on PORT on all addresses."""
     wanted = "0.0.0.0:8000" if environ else ".sock"
     assert wanted in gunicorn_values(run_server, **environ)["bind"]
-    assert wanted in run_server("uwsgi", "uwsgi", 'echo "$UWSGI_HTTP_SOCKET"', **environ).stdout
+    assert wanted in run_server("uwsgi", "uwsgi", 'echo "$@"', **environ).stdout
 
 
 def test_containers_are_killed_after_the_grace(compose):

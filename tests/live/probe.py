@@ -11,11 +11,13 @@ import faulthandler
 import hashlib
 import itertools
 import json
+import locale
 import logging
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from urllib.parse import parse_qs
@@ -347,6 +349,47 @@ def _release(environ, start):
 _released: dict[str, threading.Event] = {}
 
 
+def _report_process(environ, start):
+    """Report what an app can find out about the process that it lives in."""
+    os.umask(umask := os.umask(0))
+    with tempfile.NamedTemporaryFile(dir=os.environ["HOME"]):
+        pass  # fails unless HOME is writable
+    report = {
+        "environ": dict(os.environ),
+        "argv": sys.argv,
+        "path": sys.path,
+        "flags": str(sys.flags),
+        "prefix": [sys.prefix, sys.exec_prefix],
+        "encodings": [locale.getpreferredencoding(), sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()],
+        "locale": locale.setlocale(locale.LC_ALL),
+        "umask": umask,
+        "cwd": os.getcwd(),
+        "uid": [os.getuid(), os.getgid(), os.getgroups()],
+        "SIGPIPE": signal.getsignal(signal.SIGPIPE).name,
+        "stdin": os.readlink("/proc/self/fd/0"),
+        "new threads are daemons": threading.Thread().daemon,
+        "recursion limit": sys.getrecursionlimit(),
+        "switch interval": sys.getswitchinterval(),
+        "warnings": sys.warnoptions,
+        "nice": os.nice(0),
+        "main module": getattr(sys.modules["__main__"], "__name__", ""),
+    }
+    return _send(start, json.dumps(report).encode())
+
+
+def _background(environ, start):
+    """Write the path's last segment into a file of the state directory, in a thread that the request does not await."""
+    word = environ["PATH_INFO"].rpartition("/")[2]
+
+    def work():
+        time.sleep(2)
+        with open(os.path.join(os.environ["STATE_DIRECTORY"], word), "w") as file:
+            file.write("done")
+
+    threading.Thread(target=work).start()
+    return _send(start, b'"started"')
+
+
 REPORTED = (
     "REQUEST_METHOD",
     "PATH_INFO",
@@ -366,6 +409,7 @@ _page_status = [""]
 
 
 ROUTES = {
+    "background": _background,
     "become": _set_page_status,
     "broken": _raise_before,
     "canary": _canary,
@@ -384,6 +428,7 @@ ROUTES = {
     "raise-at-first-part": _raise_at_first_part,
     "raise-in-body": _raise_in_body,
     "ready": _ready,
+    "report-process": _report_process,
     "refuse": _refuse,
     "release": _release,
     "respond": _respond,

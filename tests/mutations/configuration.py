@@ -35,6 +35,7 @@ UNITS = [f"deploy/targets/native/systemd/tripod-{stage}.service" for stage in ("
 RESTRICTIONS = "tests/config/test_targets.py -k each_restriction"
 PAGES = "nginx/conf.d/page-cache-rules.conf"
 CACHE = "tests/live/test_cache.py"
+PROCESS = "tests/live/conformance/test_app_process.py"
 
 MUTATIONS = (
     # --- requests and responses are the same on every server ---
@@ -411,4 +412,29 @@ MUTATIONS = (
     # --- the sample app's database ---
     Mutation("app/database.py", "synchronous = FULL", "synchronous = NORMAL", "tests/unit/app/test_database.py"),
     Mutation("app/database.py", 'else "BEGIN IMMEDIATE"', 'else "BEGIN"', "tests/unit/app/test_database.py"),
+    Mutation(
+        "app/database_timeouts.py",
+        "        _use_pooler(engine, parameters)\n",
+        '        parameters.pop("options")\n',
+        "tests/unit/app/test_database.py -k pooler",
+    ),
+    # --- the process of the app ---
+    Mutation(
+        "deploy/app_process.py",
+        '        del environ[name]\n    environ["HOME"]',
+        '        pass\n    environ["HOME"]',
+        PROCESS,
+    ),
+    Mutation("deploy/app_process.py", '    sys.argv[:] = ["deploy/start"]\n', "", PROCESS),
+    Mutation("deploy/app_process.py", '    locale.setlocale(locale.LC_ALL, "C")\n', "", PROCESS),
+    Mutation("deploy/middleware/background_threads.py", "_daemonic = False", "_daemonic = True", PROCESS),
+    Mutation(
+        "deploy/setting_checks.py", 'if authority.count("@") > 1 or "#" in tail', "if False", UNIT + "settings.py"
+    ),
+    Mutation(
+        "deploy/setting_checks.py",
+        'if not path.startswith("/"):\n        return "the path of',
+        'if False:\n        return "the path of',
+        UNIT + "settings.py",
+    ),
 )

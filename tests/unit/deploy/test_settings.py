@@ -8,7 +8,7 @@ import pytest
 
 from deploy import resources
 from deploy.errors import StackError, StackErrors
-from deploy.setting_checks import size_in_bytes
+from deploy.setting_checks import database_addresses, size_in_bytes
 from deploy.settings import (
     HOST_ONLY,
     LOG_LEVELS,
@@ -110,6 +110,11 @@ def test_declaration_is_complete(setting):
         ("DATABASE_URL", "postgresql+psycopg://h/n"),
         ("DATABASE_URL", "sqlite:////var/lib/app.db"),
         ("DATABASE_URL", "postgresql:///n?host=/run/postgresql"),
+        ("DATABASE_URL", "postgresql://u:p%40s%23s%2Fw%25%3F@host:5432/name?sslmode=require"),
+        ("DATABASE_URL", "postgresql://u:p@h1:5432,h2:5433/n?target_session_attrs=read-write"),
+        ("DATABASE_URL", "postgresql://u:p@%2Frun%2Fpostgresql/n"),
+        ("DATABASE_URL", "postgresql://u:p@[::1]:5432/n"),
+        ("DATABASE_URL", "mysql+pymysql://u:p@host/n?charset=utf8mb4"),
         ("SMTP_URL", "smtp://mail"),
         ("SMTP_URL", "smtps://user%40example.com:p%3Ass@mail.example.com:465"),
         ("MAIL_FROM", "no-reply+x@example.com"),
@@ -228,6 +233,21 @@ def test_example_is_valid(setting):
             ("DATABASE_URL", f"postgresql://user:hunter2@{rest}", "port")
             for rest in ("host:port/n", "host:0/n", "host:65536/n", "host:-1/n", "[::1/n", "host:54 32/n")
         ),
+        *(
+            ("DATABASE_URL", f"postgresql://user:{password}@host:5432/name", "percent-encode")
+            for password in (
+                "p@hunter2",
+                "hunter2#hunter2",
+                "hunter2/hunter2",
+                "hunter2?hunter2",
+                "hunter2/hunter2?x",
+                "p%hunter2",
+                "p@hunter2#hunter2/w%?",
+                "[hunter2]",
+                "hunter2 x",
+            )
+        ),
+        *(("DATABASE_URL", f"{quote}postgresql://u:hunter2@h/n{quote}", "quotes") for quote in ("'", '"')),
         *(("SMTP_URL", value, "start with") for value in ("mail.example.com", "u:hunter2@h", "http://u:hunter2@h")),
         *(("SMTP_URL", f"smtp://u:hunter2@{rest}", "port") for rest in ("h:0", "h:x", "[::1", ":25")),
         *(("MAIL_FROM", value, "is not an email address") for value in ("tripod", "a@b@c", "Tripod <a@example.com>")),
@@ -249,6 +269,52 @@ def test_invalid_value_is_reported_with_a_fix(name, value, error):
     for part in (raised.error, raised.cause, raised.fix):
         assert part in str(raised)
     assert "hunter2" not in str(raised), "a secret must not be repeated"
+
+
+@pytest.mark.parametrize(
+    ("url", "error"),
+    [
+        ("mysql://u:hunter2@host/n", "does not support the scheme mysql://"),
+        ("postgresql+psycopg2://u:hunter2@host/n", "does not support the scheme postgresql+psycopg2://"),
+        ("sqlite:///app.db", "relative"),
+        ("sqlite:////no-such/app.db", "is not writable here"),
+        ("sqlite:////var/lib/tripod/../../../no-such/app.db", "is not writable here"),
+        ("sqlite://", "in memory"),
+        ("sqlite:///:memory:", "in memory"),
+    ],
+)
+def test_database_of_the_sample_app(url, error):
+    """A database that the sample app cannot use is an error; a custom app may have any."""
+    (raised,) = errors(DATABASE_URL=url)
+    assert error in raised.error
+    assert "hunter2" not in str(raised)
+    assert load_settings({"DATABASE_URL": url, "WSGI_APP": "shop:app"})["DATABASE_URL"] == url
+
+
+@pytest.mark.parametrize("url", ["sqlite:////var/lib/tripod/app.db", "sqlite:////var/lib/tripod/a/b.db?timeout=5"])
+def test_sqlite_of_the_sample_app_may_have_another_name(url):
+    """SQLite files of the sample app may have any name in the state directory."""
+    assert load_settings({"DATABASE_URL": url})["DATABASE_URL"] == url
+
+
+@pytest.mark.parametrize(
+    ("url", "addresses"),
+    [
+        ("postgresql://u:p@h/n", [("h", 5432)]),
+        ("mysql+pymysql://u:p@h/n", [("h", 3306)]),
+        ("mariadb://h/n", [("h", 3306)]),
+        ("mssql+pyodbc://h/n", [("h", 1433)]),
+        ("unknown://h/n", []),
+        ("unknown://h:7/n", [("h", 7)]),
+        ("postgresql://h1,h2:5433,[::1]/n", [("h1", 5432), ("h2", 5433), ("::1", 5432)]),
+        ("postgresql://u:p@%2Frun%2Fpostgresql/n", []),
+        ("postgresql:///n?host=/run/postgresql", []),
+        ("sqlite:////var/lib/app.db", []),
+    ],
+)
+def test_addresses_of_a_database(url, addresses):
+    """Every server of a database URL is known with its port, which depends on the scheme."""
+    assert database_addresses(url) == addresses
 
 
 def test_all_errors_are_reported_at_once():

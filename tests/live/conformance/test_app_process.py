@@ -1,0 +1,89 @@
+"""The process that an app lives in is the same on every server, and its threads are finished at a stop."""
+
+import json
+
+import pytest
+
+from tests.live.conformance.fleet import Fleet
+from tests.live.stack import docker
+
+# Of each container: not compared.
+OWN = {"HOSTNAME", "WSGI_SERVER", "SOCKET", "SECRET_KEY"}
+FOR_ONE_SERVER = {
+    "GUNICORN_CMD_ARGS": "--bind=0.0.0.0:8000 --workers=1",
+    "FORWARDED_ALLOW_IPS": "*",
+    "UWSGI_HTTP_SOCKET": "0.0.0.0:8000",
+    "UWSGI_PROCESSES": "1",
+}
+
+
+@pytest.fixture(scope="module")
+def own_fleet(tmp_path_factory):
+    """Stacks whose environment contains options of single servers."""
+    fleet = Fleet()
+    file = tmp_path_factory.mktemp("process") / "environ.yml"
+    file.write_text(json.dumps({"services": {"web": {"environment": FOR_ONE_SERVER}}}))
+    for server in fleet.servers:
+        server.stack._files.append(str(file))
+    try:
+        yield fleet.start()
+    finally:
+        fleet.down()
+
+
+def reports(fleet) -> dict[str, dict]:
+    """What the app reports about its process, by server, without what differs between containers."""
+
+    def report(server) -> dict:
+        found = json.loads(server.get("/report-process"))
+        found["environ"] = {name: value for name, value in found["environ"].items() if name not in OWN}
+        return found
+
+    return fleet.on_each(report)
+
+
+def test_process_is_the_same(own_fleet):
+    """Environment, HOME, locale, umask, arguments, import path and flags are the same for the app on every server."""
+    found = reports(own_fleet)
+    (_, first), *others = found.items()
+    differences = [
+        f"{server}: {name} is {report[name]!r}, not {first[name]!r}"
+        for server, report in others
+        for name in first
+        if report[name] != first[name]
+    ]
+    assert differences == []
+
+
+def test_options_of_one_server_have_no_effect(own_fleet):
+    """Options for one server in the environment neither reach the app nor change how the stack runs it."""
+    for report in reports(own_fleet).values():
+        assert not [name for name in report["environ"] if name.startswith(("GUNICORN_", "UWSGI_", "APACHE_"))]
+        assert report["environ"]["WEB_CONCURRENCY"] == "1"
+
+
+def test_threads_of_a_request_are_finished(own_fleet):
+    """A thread that a request has started is finished before the process stops, on every server."""
+
+    def stop(server) -> str:
+        server.get("/background/finished")
+        web = server.stack.container("web")
+        docker("stop", web)
+        volume = f"{server.stack.project}_state"
+        image = docker("inspect", "--format", "{{.Image}}", web).stdout.strip()
+        done = docker(
+            "run",
+            "--rm",
+            "--label",
+            "com.docker.compose.project=",
+            "--volume",
+            f"{volume}:/state",
+            image,
+            "cat",
+            "/state/finished",
+            check=False,
+        )
+        server.stack.up()
+        return done.stdout
+
+    assert own_fleet.on_each(stop) == {server.name: "done" for server in own_fleet.servers}
