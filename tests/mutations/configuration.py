@@ -185,7 +185,7 @@ MUTATIONS = (
         "class RequestTimeout(Exception)",
         UNIT + "request_timeout.py",
     ),
-    Mutation(REQUEST_TIMEOUT, "                os._exit(1)", "                pass", UNIT + "request_timeout.py"),
+    Mutation(REQUEST_TIMEOUT, "            os._exit(1)", "            pass", UNIT + "request_timeout.py"),
     Mutation(REQUEST_TIMEOUT, "exit=True", "exit=False", UNIT + "request_timeout.py"),
     Mutation(REQUEST_TIMEOUT, "before=self._before_fork, ", "before=self._lock.acquire, ", UNIT + "request_timeout.py"),
     Mutation(
@@ -200,7 +200,7 @@ MUTATIONS = (
     Mutation("deploy/wsgi.py", "gc.freeze()", "", "tests/unit/deploy/test_preload.py"),
     Mutation("deploy/servers/mod_wsgi/run", "kill -WINCH", "kill -TERM", STOP + " -k stop_finishes"),
     Mutation("Dockerfile", "STOPSIGNAL SIGQUIT", "STOPSIGNAL SIGTERM", STOP + " -k nginx_stops"),
-    Mutation("nginx/start", "str(request_timeout + 5)", "str(request_timeout)", "tests/config"),
+    Mutation("nginx/start", '["STREAM_TIMEOUT"])) + 5', '["STREAM_TIMEOUT"]))', "tests/config"),
     Mutation(
         "docker-compose.yml",
         "stop_grace_period: 65s # KILL_AFTER of deploy/settings.py. Default: 10s.\n    mem",
