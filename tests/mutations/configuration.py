@@ -187,6 +187,42 @@ MUTATIONS = (
     ),
     Mutation(REQUEST_TIMEOUT, "            os._exit(1)", "            pass", UNIT + "request_timeout.py"),
     Mutation(REQUEST_TIMEOUT, "exit=True", "exit=False", UNIT + "request_timeout.py"),
+    Mutation(
+        REQUEST_TIMEOUT,
+        "return seconds > ACCEPT_DELAY and self.in_flight <= stuck.keys()",
+        "return True",
+        "tests/live/reliability/test_stuck_requests.py",
+    ),
+    Mutation(
+        REQUEST_TIMEOUT,
+        "if has_progressed or self._is_sending_only():",
+        "if has_progressed:",
+        UNIT + "request_timeout.py -k sending",
+    ),
+    Mutation(
+        REQUEST_TIMEOUT,
+        "            self.timeout, self.is_event_stream = self._stream_timeout, True\n",
+        "            pass\n",
+        UNIT + "request_timeout.py -k event_stream",
+    ),
+    Mutation(
+        "deploy/servers/uwsgi/run",
+        "${UWSGI_SOCKET_TIMEOUT:-86400}",
+        "${UWSGI_SOCKET_TIMEOUT:-4}",
+        "tests/live/reliability/test_large_downloads.py -k whole",
+    ),
+    Mutation(
+        "deploy/servers/mod_wsgi/run",
+        '[ "$PORT" ] || APACHE_TIMEOUT=86400\n',
+        "",
+        "tests/live/reliability/test_large_downloads.py -k whole",
+    ),
+    Mutation(
+        "nginx/conf.d/limits.conf",
+        "proxy_max_temp_file_size 2048m",
+        "proxy_max_temp_file_size 256m",
+        "tests/live/reliability/test_large_downloads.py -k served",
+    ),
     Mutation(REQUEST_TIMEOUT, "before=self._before_fork, ", "before=self._lock.acquire, ", UNIT + "request_timeout.py"),
     Mutation(
         "deploy/servers/uwsgi/uwsgi.ini",

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from deploy.settings import server_names
+from tests.live.in_flight import logged
 from tests.live.reliability import load
 from tests.live.reliability.capacity import host
 from tests.live.stack import Stack
@@ -53,4 +54,4 @@ def test_stuck_request_costs_itself_alone(stacks, record):
         assert [stuck.status for stuck, _, _ in seen] == [504] * ROUNDS, name
         assert {answer.status for _, others, _ in seen for answer in others} == {200}, name
         assert all(b"second" in events.body for _, _, events in seen), name
-        assert stacks[name].logs("web").count("is stuck and cannot be interrupted") == ROUNDS
+        assert logged(stacks[name].container("web"), "is stuck and cannot be interrupted") == ROUNDS, name
