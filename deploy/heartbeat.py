@@ -26,7 +26,7 @@ def _path(settings: Mapping[str, str]) -> Path:
 
 
 def beat(settings: Mapping[str, str]) -> None:
-    """Record that a request, or a part of its response, is finished, or that every thread sends one to a slow client."""
+    """Record that a request, or a part of its response, is finished, or that every thread sends to a slow client."""
     with contextlib.suppress(OSError):  # without a socket folder (Heroku) nothing reads it; or the disk is full
         _path(settings).touch()
 
