@@ -6,8 +6,8 @@ connections when it cannot accept one.
 
 import os
 import resource
-import signal
 
+from deploy import worker_process
 from deploy.logs import get_logger
 
 log = get_logger("deploy.descriptors")
@@ -16,11 +16,11 @@ RESERVE = 16  # descriptors; the server needs one or two for a request, and a pr
 
 
 def restart_when_exhausted() -> None:
-    """Send SIGTERM to this process if at most RESERVE descriptors are left; its server finishes and replaces it."""
+    """Replace this process if at most RESERVE descriptors are left, after its in-flight requests."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if _lowest_free() >= limit - RESERVE:
         log.critical("almost no file descriptor is left: this worker process is restarted")
-        os.kill(os.getpid(), signal.SIGTERM)
+        worker_process.stop_accepting()
 
 
 def _lowest_free() -> float:

@@ -2,7 +2,8 @@
 
 deploy/health uses it to tell a busy server from a dead one. A missing response alone proves little: a busy server
 answers late, and a server with a full queue not at all. But a server that does not answer and has not finished any
-request for longer than a request may take is considered dead.
+request for longer than a request may take is considered dead, unless each thread sends a response to a slow client
+(deploy/middleware/request_timeout.py).
 """
 
 import contextlib
@@ -25,7 +26,7 @@ def _path(settings: Mapping[str, str]) -> Path:
 
 
 def beat(settings: Mapping[str, str]) -> None:
-    """Record that a request, or a part of its response, is finished."""
+    """Record that a request, or a part of its response, is finished, or that every thread sends to a slow client."""
     with contextlib.suppress(OSError):  # without a socket folder (Heroku) nothing reads it; or the disk is full
         _path(settings).touch()
 

@@ -222,6 +222,14 @@ SETTINGS = (
         "30",
     ),
     Setting(
+        "STREAM_TIMEOUT",
+        LIMITS,
+        "Seconds without an event after which a stream of server-sent events is ended. It occupies a thread meanwhile.",
+        "300",
+        check.number(1, 3600),
+        "300",
+    ),
+    Setting(
         "SHUTDOWN_GRACE",
         LIMITS,
         "Seconds that in-flight requests have to finish after SIGTERM.",

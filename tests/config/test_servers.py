@@ -192,7 +192,9 @@ def test_gixy_accepts_nginx_files(tmp_path, monkeypatch):
 @pytest.mark.needs("nginx")
 def test_nginx_uses_the_settings():
     """Size limit, timeout and grace are in Nginx's configuration, each once."""
-    done = tool(ROOT / "nginx/start", "-T", MAX_BODY_SIZE="7m", REQUEST_TIMEOUT="11", SHUTDOWN_GRACE="9")
+    done = tool(
+        ROOT / "nginx/start", "-T", MAX_BODY_SIZE="7m", REQUEST_TIMEOUT="9", STREAM_TIMEOUT="11", SHUTDOWN_GRACE="9"
+    )
     assert done.stdout.count("client_max_body_size 7m;") == 1
     assert done.stdout.count("proxy_read_timeout 16s;") == 1
     assert "worker_shutdown_timeout {values['SHUTDOWN_GRACE']}s" in (ROOT / "nginx/start").read_text()

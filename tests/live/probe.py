@@ -341,6 +341,28 @@ def _events(environ, start):
     return events()
 
 
+def _big(environ, start):
+    """Send `mb` megabytes, with a Content-Length if there is `length` in the query."""
+    query = parse_qs(environ["QUERY_STRING"], keep_blank_values=True)
+    megabytes = int(query["mb"][0])
+    length = [("Content-Length", str(megabytes * 10**6))] if "length" in query else []
+    start("200 OK", [("Content-Type", "application/octet-stream"), *length])
+    return (b"x" * 10**5 for _ in range(megabytes * 10))
+
+
+def _silent_events(environ, start):
+    """Send two events with as many seconds between them as the path names."""
+    seconds = float(environ["PATH_INFO"].rpartition("/")[2])
+    start("200 OK", [("Content-Type", "text/event-stream")])
+
+    def events():
+        yield b"data: first\n\n"
+        time.sleep(seconds)
+        yield b"data: second\n\n"
+
+    return events()
+
+
 def _release(environ, start):
     _released.setdefault(environ["PATH_INFO"].rpartition("/")[2], threading.Event()).set()
     return _send(start, b'"released"')
@@ -411,6 +433,7 @@ _page_status = [""]
 ROUTES = {
     "background": _background,
     "become": _set_page_status,
+    "big": _big,
     "broken": _raise_before,
     "canary": _canary,
     "die": _die,
@@ -436,6 +459,7 @@ ROUTES = {
     "say": _say,
     "seen": _return_seen,
     "short-body": _short_body,
+    "silent-events": _silent_events,
     "sleep": _sleep,
     "spin": _spin,
     "split-header": _split_header,

@@ -16,6 +16,8 @@ import time
 
 from gunicorn.workers.sync import SyncWorker
 
+from deploy import worker_process
+
 STOP_INTERVAL = 1  # seconds between the checks of an idle worker whether it should stop, as in gthread
 NO_CONNECTION = (errno.EAGAIN, errno.ECONNABORTED, errno.EINTR)
 
@@ -26,8 +28,11 @@ class Worker(SyncWorker):
     is_draining = False
 
     def handle_exit(self, sig, frame):
-        """SIGTERM: answer the connections that exist, including those that have not been accepted yet."""
-        self.is_draining = True
+        """SIGTERM: answer the connections that exist, including those that have not been accepted yet.
+
+        A process that stops alone (deploy/worker_process.py) leaves these to the other processes and its replacement.
+        """
+        self.is_draining = not worker_process.is_stopping
         super().handle_exit(sig, frame)
 
     def run(self):

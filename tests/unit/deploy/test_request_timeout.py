@@ -2,18 +2,22 @@
 
 import json
 
+import pytest
+
 from tests.support.wsgi import python
 
 TIMEOUT = 0.1
 PROLOGUE = """if 1:
-    import json, sys, threading, time
+    import json, os, sys, threading, time
     from deploy import logs
     from deploy.middleware import request_timeout
     from tests.support.wsgi import ask, text
     logs.set_level("info")
     request_timeout.TICK = 0.01
-    def wrap(app, timeout="0.1"):
-        return request_timeout.wrap(app, {"REQUEST_TIMEOUT": timeout, "RUNTIME_DIRECTORY": "/nonexistent"})
+    SETTINGS = {"REQUEST_TIMEOUT": "0.1", "STREAM_TIMEOUT": "0.6", "SHUTDOWN_GRACE": "5", "WEB_THREADS": "1"}
+    def wrap(app, timeout="0.1", **settings):
+        settings = SETTINGS | {"REQUEST_TIMEOUT": timeout, "RUNTIME_DIRECTORY": "/nonexistent"} | settings
+        return request_timeout.wrap(app, settings)
     def spin_in_python(seconds=30):
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -75,6 +79,102 @@ def test_request_that_cannot_be_interrupted_ends_its_process():
     )
     assert printed == []
     assert log[-1]["level"] == "CRITICAL" and "GET /slow" in log[-1]["message"]
+
+
+def test_stuck_request_leaves_the_others_their_time():
+    """A request that is stuck in C code ends its process only when the other requests have been answered, the longest
+    part of which is sent to a slow client.
+    """
+    printed, _ = run(
+        """
+    import signal
+    request_timeout.EXIT_DELAY = request_timeout.ACCEPT_DELAY = 0.05
+    signal.signal(signal.SIGTERM, lambda *_: print("stops", flush=True))
+    def other(environ, start_response):
+        start_response("200 OK", [])
+        return [b"1", b"2"]
+    watched = wrap(lambda *request: (other if request[0]["PATH_INFO"] == "/" else stuck)(*request), WEB_THREADS="3")
+    def stuck(environ, start_response):
+        time.sleep(30)
+    threading.Thread(target=ask, args=(watched, "/slow"), daemon=True).start()
+    body = watched({"REQUEST_METHOD": "GET", "PATH_INFO": "/"}, lambda *a: None)
+    for part in body:
+        time.sleep(0.5)
+        print(part, flush=True)
+    body.close()
+    time.sleep(5)
+    print("still here", flush=True)
+    """,
+        status=1,
+    )
+    assert printed == ["stops", "b'1'", "b'2'"]
+
+
+def test_replacement_waits_for_shutdown_grace_at_most():
+    """A response that lasts longer than SHUTDOWN_GRACE after the process has stopped accepting is cut off."""
+    printed, _ = run(
+        """
+    import signal
+    request_timeout.EXIT_DELAY = request_timeout.ACCEPT_DELAY = 0.05
+    signal.signal(signal.SIGTERM, lambda *_: print("stops", flush=True))
+    def answer(environ, start_response):
+        return time.sleep(30) if environ["PATH_INFO"] == "/slow" else text()(environ, start_response)
+    watched = wrap(answer, WEB_THREADS="2", SHUTDOWN_GRACE="0.2")
+    threading.Thread(target=ask, args=(watched, "/slow"), daemon=True).start()
+    body = watched({"REQUEST_METHOD": "GET", "PATH_INFO": "/"}, lambda *a: None)
+    time.sleep(5)
+    print("still here", flush=True)
+    """,
+        status=1,
+    )
+    assert printed == ["stops"]
+
+
+def test_event_stream_has_its_own_timeout():
+    """A stream of server-sent events may be silent for STREAM_TIMEOUT; a longer silence ends it."""
+    printed, log = run("""
+    def events():
+        for seconds in (0.3, 0.3, 30):
+            yield b"x"
+            spin_in_python(seconds)
+    def stream(environ, start_response):
+        start_response("200 OK", [("Content-Type", "Text/Event-Stream; charset=utf-8")])
+        return events()
+    began = time.monotonic()
+    try:
+        ask(wrap(stream))
+    except TimeoutError as error:
+        print(error)
+    print(time.monotonic() - began)
+    """)
+    assert "within STREAM_TIMEOUT" in printed[0]
+    assert 1.2 <= float(printed[1]) < 2
+    assert len(log) == 1
+
+
+@pytest.mark.parametrize(("sending", "beats"), [(2, True), (1, False)])
+def test_sending_threads_are_alive(tmp_path, sending, beats):
+    """A server whose threads all send to slow clients keeps its heartbeat; one with an idle thread, which should
+    answer, does not.
+    """
+    printed, _ = run(f"""
+    from pathlib import Path
+    from deploy import heartbeat
+    values = {{"RUNTIME_DIRECTORY": {str(tmp_path)!r}, "WEB_THREADS": "2"}}
+    watched = wrap(app(lambda: iter([b"1"] * 100)), "30", **values)
+    def send():
+        for part in watched({{"REQUEST_METHOD": "GET", "PATH_INFO": "/"}}, lambda *a: None):
+            time.sleep(30)
+    for _ in range({sending}):
+        threading.Thread(target=send, daemon=True).start()
+    time.sleep(0.3)
+    path = heartbeat._path(SETTINGS | values)
+    path.unlink(missing_ok=True)
+    time.sleep(0.3)
+    print(path.exists(), flush=True)
+    os._exit(0)
+    """)
+    assert printed == [str(beats)]
 
 
 def test_stuck_watchdog_is_ended_by_faulthandler():

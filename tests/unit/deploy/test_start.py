@@ -27,9 +27,9 @@ def values(monkeypatch, **given: str) -> dict[str, str]:
 
 def test_template_is_rendered(monkeypatch):
     """Every placeholder of the template is replaced by its value."""
-    rendered = nginx.render(TEMPLATE, values(monkeypatch, MAX_BODY_SIZE="7m", REQUEST_TIMEOUT="11"))
+    rendered = nginx.render(TEMPLATE, values(monkeypatch, MAX_BODY_SIZE="7m", REQUEST_TIMEOUT="400"))
     assert "client_max_body_size 7m;" in rendered
-    assert "proxy_read_timeout 16s;" in rendered
+    assert "proxy_read_timeout 405s;" in rendered
     assert not re.search(r"\$\{", rendered)
 
 
