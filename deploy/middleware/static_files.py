@@ -4,7 +4,7 @@ from pathlib import Path
 
 from whitenoise import WhiteNoise
 
-from deploy.assets import HASHED_NAME
+from deploy.assets import HASHED_NAME, media_type
 from deploy.middleware.plain_response import plain_response
 
 PREFIX = "/static/"
@@ -13,6 +13,7 @@ PREFIX = "/static/"
 def _set_headers(headers, path, url):
     """The headers of nginx/snippets/static.conf. WhiteNoise would set max-age to ten years, and allow any origin."""
     headers["Cache-Control"] = "public, max-age=31536000, immutable" if HASHED_NAME.search(url) else "no-cache"
+    headers["Content-Type"] = media_type(url)
     headers["X-Content-Type-Options"] = "nosniff"
 
 
