@@ -1,5 +1,6 @@
 """Serve the assets if there is no Nginx (PORT is set, as on Heroku), below the same names and with the same headers."""
 
+import re
 from pathlib import Path
 
 from whitenoise import WhiteNoise
@@ -27,6 +28,13 @@ def wrap(app, settings):
             return plain_response(start_response, "404 Not Found")
         return app(environ, start_response)
 
-    return WhiteNoise(
+    files = WhiteNoise(
         without_file, root=str(root), prefix=PREFIX, add_headers_function=_set_headers, allow_all_origins=False
     )
+
+    def static_files(environ, start_response):
+        if environ["PATH_INFO"].startswith(PREFIX):  # Nginx and Apache find files below double slashes too
+            environ["PATH_INFO"] = re.sub("//+", "/", environ["PATH_INFO"])
+        return files(environ, start_response)
+
+    return static_files

@@ -108,7 +108,6 @@ def test_apache_has_the_same_limits_as_nginx():
     for apache_line, nginx_line in (
         (r"^LimitRequestFields (\d+)$", r"^max_headers (\d+);"),
         (r"^RequestReadTimeout header=(\d+) ", r"^client_header_timeout (\d+)s;"),
-        (r"^KeepAliveTimeout (\d+)$", r"^keepalive_timeout (\d+)s;"),
     ):
         assert re.findall(apache_line, front, re.M) == re.findall(nginx_line, nginx, re.M) != []
 
