@@ -11,14 +11,23 @@ LISTEN = "0A"  # TCP_LISTEN in /proc/net/tcp
 
 
 def is_free(port, address=""):
-    """Whether a process could listen on the port now."""
-    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections in TIME_WAIT do not count
-        try:
+    """Whether a process could listen on the port now: on the address, or on all IPv4 and IPv6 addresses."""
+    if address in ("", "0.0.0.0"):
+        return all(_can_bind(port, each) for each in ("0.0.0.0", "::"))
+    return _can_bind(port, address)
+
+
+def _can_bind(port, address):
+    """Whether the address has the port free. It has if the kernel does not have the address, or no IPv6."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections in TIME_WAIT do not count
+            if ":" in address:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             probe.bind((address, port))
-        except OSError as error:
-            # A port below 1024 counts as free although this user may not use it: the engine may.
-            return error.errno != errno.EADDRINUSE
+    except OSError as error:
+        # A port below 1024 counts as free although this user may not use it: the engine may.
+        return error.errno != errno.EADDRINUSE
     return True
 
 

@@ -76,6 +76,17 @@ def url_path(value: str) -> str:
     return "" if re.fullmatch(r"/[!-~]*", value) else f"{value!r} is not a URL path that starts with /"
 
 
+def methods(value: str) -> str:
+    """HTTP methods in capital letters, separated by commas, with GET; not TRACE and CONNECT."""
+    names = value.split(",")
+    wrong = [name for name in names if not re.fullmatch(r"[A-Z][A-Z-]{0,31}", name)]
+    if wrong:
+        return f"{wrong[0]!r} is not a method in capital letters"
+    if refused := {"CONNECT", "TRACE"} & set(names):
+        return f"{min(refused)} is for proxies and debugging, and no server passes it to an app"
+    return "" if "GET" in names else "GET is missing, which health checks need"
+
+
 def folder(value: str) -> str:
     """An absolute path of the file system."""
     return "" if value.startswith("/") else f"{value!r} is not an absolute path"

@@ -262,6 +262,24 @@ SETTINGS = (
         check.number(0, 1_000_000),
         "0",
     ),
+    Setting(
+        "KEEP_ALIVE",
+        LIMITS,
+        "Seconds for which an idle connection of a client stays open. It must exceed the time of a load balancer in "
+        "front: often 60 s, Heroku 90 s, Azure up to 240 s, Google 600 s.",
+        "620",
+        check.number(1, 3600),
+        "95",
+    ),
+    Setting(
+        "ALLOWED_METHODS",
+        NETWORK,
+        "HTTP methods that reach the app, separated by commas; others get 405. CalDAV and WebDAV apps need more, such "
+        "as `PROPFIND` and `REPORT`.",
+        "GET,HEAD,POST,PUT,DELETE,OPTIONS,PROPFIND,PROPPATCH,MKCOL,MKCALENDAR,REPORT,COPY,MOVE,LOCK,UNLOCK",
+        check.methods,
+        "GET,HEAD,POST,PUT,PATCH,DELETE,OPTIONS",
+    ),
     Setting("HTTP_PORT", NETWORK, "TCP port that the stack is published on.", "8080", check.port, "8080"),
     Setting(
         "HTTP_BIND",

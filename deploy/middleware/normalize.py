@@ -10,6 +10,7 @@ servers behind Nginx. Measured without this middleware:
 - After an exception in a body that is not sent Gunicorn and mod_wsgi answer 500, uWSGI 200.
 - uWSGI and mod_wsgi pass on a Transfer-Encoding of the app, whose body then is no valid HTTP. mod_wsgi takes the status
   from a header Status, and answers with another page of the app to 200 with a Location.
+- Apache merges slashes in PATH_INFO, and keeps %2F; uWSGI and Apache resolve dot segments, Gunicorn does not.
 - mod_wsgi sets wsgi.multiprocess although there is one process.
 
 Chunked request bodies never arrive here through Nginx, which sends a Content-Length instead. Without Nginx they get
@@ -18,7 +19,7 @@ Chunked request bodies never arrive here through Nginx, which sends a Content-Le
 
 import logging
 import re
-from urllib.parse import urljoin
+from urllib.parse import unquote, urljoin
 from wsgiref.util import request_uri
 
 from werkzeug.wsgi import FileWrapper
@@ -51,6 +52,9 @@ _RESPONSE_HOP_BY_HOP = frozenset(
 _STATUS = re.compile(r"[2-9][0-9]{2}(?: [\t\x20-\x7e\x80-\xff]*)?").fullmatch
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch  # a token (RFC 9110, section 5.6.2)
 _LENGTH = re.compile(r"[0-9]{1,18}").fullmatch
+# The path of a request target; an absolute URL has scheme and authority before it (RFC 9112, section 3.2).
+_TARGET = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*)?([^?#]*)").match
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})").search
 _DRAIN_CHUNK = 64 * 1024
 _MAX_DRAIN = 64 * 1024**2  # bytes; without Nginx, which enforces MAX_BODY_SIZE, a client may send without an end
 
@@ -79,6 +83,37 @@ def _clean(environ) -> bool:
     for name in _HOP_BY_HOP:
         environ.pop(name, None)
     return True
+
+
+def _resolve_dots(path) -> str | None:
+    """Resolve the segments "." and ".." as Nginx does; None if the path leads above the root. Slashes stay double."""
+    segments, kept = path.split("/")[1:], []
+    for segment in segments:
+        if segment not in (".", ".."):
+            kept.append(segment)
+        elif segment == "..":
+            if not kept:
+                return None
+            kept.pop()
+    if segments[-1] in (".", ".."):
+        kept.append("")
+    return "/" + "/".join(kept)
+
+
+def _set_path(environ) -> bool:
+    """Set PATH_INFO to the decoded path of the request target, as Nginx reads it; False if it is malformed.
+
+    The servers give the target an own name: RAW_URI (Gunicorn), REQUEST_URI (uWSGI, mod_wsgi).
+    """
+    target = environ.get("RAW_URI") or environ.get("REQUEST_URI")
+    if not target or environ.get("SCRIPT_NAME"):
+        return True
+    path = _TARGET(target)[1] or "/"
+    if path[0] != "/" or (path == environ.get("PATH_INFO") and "%" not in path and "/." not in path):
+        return True
+    resolved = None if _BAD_ESCAPE(path) else _resolve_dots(unquote(path, "latin-1"))
+    environ["PATH_INFO"] = resolved or "/"
+    return resolved is not None
 
 
 def _are_clean(environ, names) -> bool:
@@ -212,17 +247,20 @@ def _has_valid_host(environ) -> bool:
     return bool(host_header.is_valid(host)) if host else environ["SERVER_PROTOCOL"] == "HTTP/1.0"
 
 
-def _rejection(environ, length, max_length) -> str:
+def _rejection(environ, length, max_length, methods) -> str:
     """The status for a request that must not reach the app; empty for all others, whose headers it cleans."""
     if "HTTP_TRANSFER_ENCODING" in environ:
         return "411 Length Required"
-    if length is None or not _clean(environ) or not _has_valid_host(environ):
+    if length is None or not _set_path(environ) or not _clean(environ) or not _has_valid_host(environ):
         return "400 Bad Request"
+    if environ["REQUEST_METHOD"] not in methods:
+        return "405 Method Not Allowed"
     return "413 Request Entity Too Large" if length > max_length else ""
 
 
 def wrap(app, settings):
     max_length = size_in_bytes(settings["MAX_BODY_SIZE"])
+    methods = frozenset(settings["ALLOWED_METHODS"].split(","))
     errors = Stream("wsgi.errors", logging.WARNING, 2)
     concurrency = {
         "wsgi.multiprocess": int(settings["WEB_CONCURRENCY"]) > 1,
@@ -237,7 +275,7 @@ def wrap(app, settings):
         environ["wsgi.input_terminated"] = True
         environ.update(concurrency)
         response = _Response(start_response, environ)
-        rejection = _rejection(environ, length, max_length)
+        rejection = _rejection(environ, length, max_length, methods)
         parts = plain_response(response.start, rejection) if rejection else app(environ, response.start)
         return _ResponseBody(parts, response, request_body)
 

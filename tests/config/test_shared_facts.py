@@ -40,7 +40,17 @@ def nginx_hashed_name() -> re.Pattern:
 
 @pytest.mark.parametrize(
     "name",
-    ["css/site.css", "a.min.js", "fonts/x.woff2", "img/a-b_c.svg", "deep/er/file.webmanifest", "x.tar.gz"],
+    [
+        "css/site.css",
+        "a.min.js",
+        "fonts/x.woff2",
+        "img/a-b_c.svg",
+        "deep/er/file.webmanifest",
+        "x.tar.gz",
+        "LICENSE",
+        "IMG.PNG",
+        "a/x.c++",
+    ],
 )
 def test_hashed_names_match_the_patterns(name, tmp_path):
     """The hashed name of an asset matches the patterns of Nginx and of the middleware, and its plain name matches
@@ -56,7 +66,7 @@ def test_hashed_names_match_the_patterns(name, tmp_path):
 
 def test_patterns_of_hashed_names_are_the_same():
     """Nginx, Apache as the front and the middleware have the same pattern of a hashed name."""
-    (apache,) = re.findall(r"%\{REQUEST_URI\} =~ /(\S*\[0-9a-f\]\S*)/\"", APACHE_FRONT)
+    (apache,) = re.findall(r"%\{REQUEST_URI\} =~ m#(\S*\[0-9a-f\]\S*)#\"", APACHE_FRONT)
     assert assets.HASHED_NAME.pattern == nginx_hashed_name().pattern == apache
     assert static_files.HASHED_NAME is assets.HASHED_NAME
 

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from cli import native
+from deploy import network
 from deploy.errors import EXIT_CONFIG
 from deploy.settings import KILL_AFTER, MAX_SHUTDOWN_GRACE, ROOT, SETTINGS, load_settings
 from tests.support.repository import tool
@@ -108,7 +109,6 @@ def test_apache_has_the_same_limits_as_nginx():
     for apache_line, nginx_line in (
         (r"^LimitRequestFields (\d+)$", r"^max_headers (\d+);"),
         (r"^RequestReadTimeout header=(\d+) ", r"^client_header_timeout (\d+)s;"),
-        (r"^KeepAliveTimeout (\d+)$", r"^keepalive_timeout (\d+)s;"),
     ):
         assert re.findall(apache_line, front, re.M) == re.findall(nginx_line, nginx, re.M) != []
 
@@ -263,9 +263,9 @@ def test_nginx_unit_may_open_as_many_files_as_nginx_wants():
 @pytest.mark.parametrize(
     ("given", "listen"),
     [
-        ({}, "0.0.0.0:8080"),
-        ({"HTTP_BIND": "127.0.0.1", "HTTP_PORT": "8000"}, "127.0.0.1:8000"),
-        ({"HTTP_BIND": "[::1]"}, "[::1]:8080"),
+        ({}, ["0.0.0.0:8080", "[::]:8080"] if network.has_ipv6() else ["0.0.0.0:8080"]),
+        ({"HTTP_BIND": "127.0.0.1", "HTTP_PORT": "8000"}, ["127.0.0.1:8000"]),
+        ({"HTTP_BIND": "[::1]"}, ["[::1]:8080"]),
     ],
     ids=["default", "IPv4", "IPv6"],
 )
@@ -274,7 +274,7 @@ def test_nginx_listens_on_http_bind(given, listen, tmp_path):
     """Without Docker, both servers of nginx.conf listen on HTTP_BIND and HTTP_PORT."""
     done = tool(ROOT / "nginx/start", "-T", CACHE_DIRECTORY=str(tmp_path), **given)
     assert done.returncode == 0, done.stderr
-    assert re.findall(r"^ +listen (\S+?)[ ;]", done.stdout, re.M) == [listen] * 2
+    assert re.findall(r"^ +listen (\S+?)[ ;]", done.stdout, re.M) == listen * 2
 
 
 def test_plain_processes_are_killed_after_the_same_time():

@@ -208,8 +208,8 @@ MUTATIONS = (
     ),
     Mutation(
         "deploy/servers/uwsgi/run",
-        "${UWSGI_SOCKET_TIMEOUT:-86400}",
-        "${UWSGI_SOCKET_TIMEOUT:-4}",
+        "${socket_timeout:-86400}",
+        "${socket_timeout:-4}",
         "tests/live/reliability/test_large_downloads.py -k whole",
     ),
     Mutation(
@@ -339,6 +339,15 @@ MUTATIONS = (
     Mutation("deploy/settings.py", "self[name] = value or (", "self[name] = (", UNIT + "settings.py"),
     Mutation("deploy/wsgi.py", "os._exit(error.status)", "os._exit(1)", UNIT + "start.py"),
     Mutation("deploy/resources.py", "min(available, max(1,", "max(available, max(1,", UNIT + "resources.py"),
+    # --- the path, the method and static files ---
+    Mutation(NORMALIZE, "not _set_path(environ) or ", "", UNIT + "request_target.py"),
+    Mutation(NORMALIZE, "            kept.pop()\n", "", UNIT + "request_target.py"),
+    Mutation(NORMALIZE, 'if environ["REQUEST_METHOD"] not in methods:', "if False:", UNIT + "request_target.py"),
+    Mutation("nginx/nginx.conf", "merge_slashes off;", "", "tests/live/conformance/test_requests.py -k path"),
+    Mutation("deploy/network.py", "except OSError:", "except KeyError:", UNIT + "request_target.py"),
+    Mutation("deploy/assets.py", " and not _is_sibling(path)", "", UNIT + "assets.py"),
+    Mutation("deploy/assets.py", "        _remove_outdated_siblings(file, target)\n", "", UNIT + "assets.py"),
+    Mutation("deploy/mime.types", " js mjs", " js", UNIT + "assets.py"),
     # --- Nginx ---
     Mutation("nginx/snippets/static.conf", "gzip_vary on;", "gzip_vary off;", "tests/live/test_switch.py -k gunicorn"),
     Mutation("nginx/conf.d/static-cache.conf", "{12}", "{8}", "tests/config/test_shared_facts.py"),

@@ -8,7 +8,7 @@ import signal
 
 from gunicorn import glogging
 
-from deploy import logs
+from deploy import logs, network
 
 _setting = os.environ.__getitem__
 _port = os.environ.get("PORT", "")  # set on targets without Nginx
@@ -17,7 +17,7 @@ _port = os.environ.get("PORT", "")  # set on targets without Nginx
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 
 # --- socket -----------------------------------------------------------------------------------------------------------
-bind = f"0.0.0.0:{_port}" if _port else f"unix:{_setting('SOCKET')}"
+bind = f"{network.any_address()}:{_port}" if _port else f"unix:{_setting('SOCKET')}"
 # Nginx runs as another user and needs write permission to connect to the socket. Default: 0, which makes it 0777 as
 # well; set here because access is controlled by the socket's folder, not by its mode.
 umask = 0o007 if _port else 0
@@ -47,10 +47,9 @@ max_requests_jitter = max_requests // 10
 timeout = int(_setting("REQUEST_TIMEOUT")) + 5
 # Default: 30. SHUTDOWN_GRACE is always shorter than Compose's stop_grace_period (KILL_AFTER in deploy/settings.py).
 graceful_timeout = int(_setting("SHUTDOWN_GRACE"))
-# Default: 2. Nginx closes each connection after one request. Without Nginx the value must exceed the 90 s for which
-# Heroku's router keeps idle connections, so that the router closes them first. Otherwise a request could arrive on a
-# connection that Gunicorn is closing.
-keepalive = 95 if _port else 0
+# Default: 2. Nginx closes each connection after one request. Without Nginx, a load balancer in front must close idle
+# connections first (KEEP_ALIVE). Otherwise a request could arrive on a connection that Gunicorn is closing.
+keepalive = int(_setting("KEEP_ALIVE")) if _port else 0
 
 # --- limits -----------------------------------------------------------------------------------------------------------
 # Default: 4094. 0 is unlimited: Nginx accepts 8 KiB (large_client_header_buffers), and percent-encoding may make the

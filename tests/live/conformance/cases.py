@@ -311,8 +311,14 @@ LIMITS = (
 # target → PATH_INFO and QUERY_STRING; None: refused with 400.
 PATHS: dict[str, tuple[str, str] | None] = {
     "/a%2Fb": ("/a/b", ""),
-    "//a": ("/a", ""),
-    "/a//b": ("/a/b", ""),
+    "//a": ("//a", ""),
+    "///a/": ("///a/", ""),
+    "/a//b": ("/a//b", ""),
+    "/a//": ("/a//", ""),
+    "/fetch/http://example.com/a//b?c=//d": ("/fetch/http://example.com/a//b", "c=//d"),
+    "/a%2F%2Fb": ("/a//b", ""),
+    "/a//../b": ("/a/b", ""),
+    "/a/..": ("/", ""),
     "/a/../b": ("/b", ""),
     "/a/%2e%2e/b": ("/b", ""),
     "/%00": None,

@@ -217,3 +217,81 @@ def test_files_of_the_active_release_are_not_pruned(tmp_path):
         os.utime(path, (long_ago, long_ago))
     assets.publish(str(second), str(dest))
     assert [path for path in published if not path.exists()] == []
+
+
+def test_compressed_siblings_of_the_source_are_not_used(tmp_path):
+    """A .gz or .br file in the source never replaces the file it was made of: siblings are always made anew."""
+    source, dest = tmp_path / "source", tmp_path / "dest"
+    source.mkdir()
+    for name, content in (("app.css", CSS), ("data.tar", b"tar"), ("only.tar.gz", b"archive")):
+        (source / name).write_bytes(content)
+    for name in ("app.css.gz", "app.css.br", "data.tar.gz"):
+        (source / name).write_bytes(b"outdated")
+    manifest = assets.build(source, dest)
+    assert set(manifest) == {"app.css", "data.tar", "only.tar.gz"}
+    assert gzip.decompress((dest / "app.css.gz").read_bytes()) == CSS
+    assert brotli.decompress((dest / "app.css.br").read_bytes()) == CSS
+    assert gzip.decompress((dest / "data.tar.gz").read_bytes()) == b"tar", "the download is gone"
+    assert (dest / "only.tar.gz").read_bytes() == b"archive"
+
+
+def test_outdated_siblings_are_removed(source, built, tmp_path):
+    """If a file has become too small for siblings, those of the earlier release are removed: Nginx would serve them."""
+    published = tmp_path / "published"
+    assets.publish(str(built), str(published))
+    (source / "css/site.css").write_bytes(b"a { }")
+    assets.build(source, tmp_path / "newer")
+    assets.publish(str(tmp_path / "newer"), str(published))
+    assert (published / "css/site.css").read_bytes() == b"a { }"
+    assert not (published / "css/site.css.gz").exists() and not (published / "css/site.css.br").exists()
+
+
+@pytest.mark.parametrize("suffix", ["mjs", "map", "webmanifest", "wasm", "svg", "ttf", "geojson", "md", "csv", "JS"])
+def test_compressible_types(suffix, tmp_path):
+    """Texts, JSON, XML, WebAssembly and uncompressed fonts have compressed siblings, whatever their case."""
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / f"a.{suffix}").write_bytes(CSS)
+    assets.build(tmp_path / "source", tmp_path / "built")
+    assert (tmp_path / "built" / f"a.{suffix}.gz").exists()
+
+
+@pytest.mark.parametrize(
+    "name, type_",
+    [
+        ("viewer.mjs", "text/javascript; charset=utf-8"),
+        ("A.MJS", "text/javascript; charset=utf-8"),
+        ("app.webmanifest", "application/manifest+json"),
+        ("a.js.map", "application/json"),
+        ("a.wasm", "application/wasm"),
+        ("a.woff2", "font/woff2"),
+        ("a.geojson", "application/geo+json"),
+        ("a.txt", "text/plain; charset=utf-8"),
+        ("LICENSE", "application/octet-stream"),
+    ],
+)
+def test_media_types(name, type_):
+    """Files have the types that browsers require with nosniff, and texts are UTF-8."""
+    assert assets.media_type(name) == type_
+
+
+def test_no_suffix_has_two_media_types():
+    """Each suffix of mime.types is listed once, in small letters."""
+    lines = [line for line in assets.MIME_TYPES.read_text().splitlines() if line and not line.startswith("#")]
+    suffixes = [suffix for line in lines for suffix in line.rpartition('"')[2].split() if "/" not in suffix]
+    assert sorted(suffixes) == sorted(suffix[1:] for suffix in assets.media_types())
+    assert all(suffix == suffix.lower() for suffix in suffixes)
+
+
+def test_active_release_keeps_names_with_brackets(tmp_path):
+    """Files such as [slug].js, as JavaScript frameworks name them, are kept like others."""
+    dest = tmp_path / "dest"
+    for folder, content in (("first", CSS), ("second", CSS[::-1])):
+        (tmp_path / "source").mkdir(exist_ok=True)
+        (tmp_path / "source" / "[slug].js").write_bytes(content)
+        assets.build(tmp_path / "source", tmp_path / folder)
+    assets.publish(str(tmp_path / "first"), str(dest))
+    kept = list(dest.glob("*slug*"))
+    for path in kept:
+        os.utime(path, (0, 0))
+    assets.publish(str(tmp_path / "second"), str(dest))
+    assert all(path.exists() for path in kept) and len(kept) == 6
