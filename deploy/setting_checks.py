@@ -75,6 +75,23 @@ def url_path(value: str) -> str:
     return "" if re.fullmatch(r"/[!-~]*", value) else f"{value!r} is not a URL path that starts with /"
 
 
+def websocket_paths(value: str) -> str:
+    """URL paths separated by commas or spaces, none of which contains, or is below, a path of the stack's own."""
+    for path in value.replace(",", " ").split():
+        if not re.fullmatch(r"/[A-Za-z0-9._~/-]*", path) or "//" in path or "/." in path:
+            return f"{path!r} is not a URL path that starts with / and consists of letters, digits and . _ ~ -"
+        if path == "/static" or path.startswith("/static/") or "/static/".startswith(path):
+            return f"{path!r} would include files below /static/, which Nginx serves"
+        if covers(path, "/healthz"):
+            return f"{path!r} would include /healthz, the path of the health check"
+    return "" if value.replace(",", " ").split() else "it names no path"
+
+
+def covers(path: str, other: str) -> bool:
+    """Whether a path of WEBSOCKET_PATHS is, or is above, the other path."""
+    return other == path or other.startswith(path if path.endswith("/") else f"{path}/")
+
+
 def folder(value: str) -> str:
     """An absolute path of the file system."""
     return "" if value.startswith("/") else f"{value!r} is not an absolute path"

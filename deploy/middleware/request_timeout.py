@@ -163,6 +163,8 @@ def wrap(app, settings):
     watchdog = _Watchdog(settings)
 
     def with_timeout(environ, start_response):
+        if "HTTP_UPGRADE" in environ:  # an open WebSocket is not stuck; normalize.py drops every other Upgrade
+            return app(environ, start_response)
         label = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']} ({environ.get('HTTP_X_REQUEST_ID', '-')})"
         watchdog.enter(label)
         try:

@@ -15,6 +15,7 @@ from tests.support.repository import tracked
 LAYERS = {
     "runtime": """
         deploy.errors  deploy.setting_checks  deploy.resources  deploy.assets  deploy.host_header  deploy.raw_output
+        deploy.websocket_paths
         deploy.settings
         deploy.state  deploy.logs  deploy.heartbeat  deploy.snapshot  deploy.breaking_migrations
         deploy.own_requests
