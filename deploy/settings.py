@@ -286,8 +286,8 @@ SETTINGS = (
     Setting(
         "WEBSOCKET_PATHS",
         NETWORK,
-        "Paths on which, and below which, clients may open WebSockets, separated by commas. Requires Gunicorn. Each open "
-        "WebSocket occupies a thread (WEB_THREADS).",
+        "Paths on which, and below which, clients may open WebSockets, separated by commas. Requires Gunicorn. Each "
+        "open WebSocket occupies a thread.",
         "/ws,/socket.io/",
         check.websocket_paths,
         default_text="none: requests that open a WebSocket get 400",

@@ -1,8 +1,8 @@
 """A custom app with WebSockets: Flask-Sock's quick start at /ws, and Flask-SocketIO in threading mode."""
 
 from flask import Flask, request
-from flask_socketio import SocketIO, send
 from flask_sock import Sock
+from flask_socketio import SocketIO, send
 
 app = Flask(__name__)
 sock = Sock(app)
