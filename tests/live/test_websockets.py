@@ -1,4 +1,4 @@
-"""WebSockets of a custom app with Flask-Sock and Flask-SocketIO, through Nginx: refused unless WEBSOCKET_PATHS is set."""
+"""WebSockets of an app with Flask-Sock and Flask-SocketIO, through Nginx: refused unless WEBSOCKET_PATHS is set."""
 
 import os
 import time
