@@ -160,7 +160,8 @@ FROM python AS nginx
 RUN --mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=cache,target=/var/lib/apt,sharing=locked \
     apt-get update && apt-get install --yes --no-install-recommends nginx libnginx-mod-http-brotli-static
 WORKDIR /srv
-COPY deploy/__init__.py deploy/assets.py deploy/mime.types deploy/errors.py deploy/host_header.py deploy/network.py deploy/raw_output.py deploy/resources.py \
+COPY deploy/__init__.py deploy/assets.py deploy/errors.py deploy/host_header.py deploy/mime.types deploy/network.py \
+    deploy/raw_output.py deploy/resources.py deploy/websocket_paths.py \
     deploy/setting_checks.py deploy/settings.py deploy/
 COPY nginx nginx
 RUN python3 -m compileall -q deploy

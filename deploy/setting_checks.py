@@ -87,6 +87,23 @@ def methods(value: str) -> str:
     return "" if "GET" in names else "GET is missing, which health checks need"
 
 
+def websocket_paths(value: str) -> str:
+    """URL paths separated by commas or spaces, none of which contains, or is below, a path of the stack's own."""
+    for path in value.replace(",", " ").split():
+        if not re.fullmatch(r"/[A-Za-z0-9._~/-]*", path) or "//" in path or "/." in path:
+            return f"{path!r} is not a URL path that starts with / and consists of letters, digits and . _ ~ -"
+        if path == "/static" or path.startswith("/static/") or "/static/".startswith(path):
+            return f"{path!r} would include files below /static/, which Nginx serves"
+        if covers(path, "/healthz"):
+            return f"{path!r} would include /healthz, the path of the health check"
+    return "" if value.replace(",", " ").split() else "it names no path"
+
+
+def covers(path: str, other: str) -> bool:
+    """Whether a path of WEBSOCKET_PATHS is, or is above, the other path."""
+    return other == path or other.startswith(path if path.endswith("/") else f"{path}/")
+
+
 def folder(value: str) -> str:
     """An absolute path of the file system."""
     return "" if value.startswith("/") else f"{value!r} is not an absolute path"

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy import resources
+from deploy import resources, websocket_paths
 from deploy import setting_checks as check
 from deploy.errors import EXIT_CONFIG, StackError, StackErrors
 
@@ -310,6 +310,15 @@ SETTINGS = (
         "*",
     ),
     Setting(
+        "WEBSOCKET_PATHS",
+        NETWORK,
+        "Paths on which, and below which, clients may open WebSockets, separated by commas. Requires Gunicorn. Each "
+        "open WebSocket occupies a thread.",
+        "/ws,/socket.io/",
+        check.websocket_paths,
+        default_text="none: requests that open a WebSocket get 400",
+    ),
+    Setting(
         "PORT",
         NETWORK,
         "TCP port that the WSGI server listens on instead of a Unix socket. Platforms such as Heroku set it.",
@@ -556,30 +565,55 @@ class _Values(dict[str, str]):
         return self[name]
 
 
-def _contradictions(values: Mapping[str, str]) -> dict[str, StackError]:
-    """Errors of values that are valid each by itself, by the name of the setting to change."""
-    errors = {}
-    if is_sample_app(values) and (reason := _wrong_database(values)):
-        errors["DATABASE_URL"] = setting_error(
-            "DATABASE_URL",
-            reason,
-            "the sample app works with PostgreSQL (psycopg) and with SQLite in STATE_DIRECTORY",
-            "set DATABASE_URL=postgresql://user:password@host/name, or remove DATABASE_URL to use SQLite",
-        )
-    if is_sample_app(values) and values["SMTP_URL"] and "*" in values["ALLOWED_HOSTS"]:
-        errors["ALLOWED_HOSTS"] = setting_error(
-            "ALLOWED_HOSTS",
-            "any host is allowed although SMTP_URL is set",
-            "mailed links contain the host of the request: an attacker could send a password reset link that leads "
-            "to a host of their own",
-            "set ALLOWED_HOSTS=app.example.com, with the host names of this app",
-        )
-    return errors
+def _wrong_database(values: Mapping[str, str]) -> StackError | None:
+    reason = check.sample_database_url(values["DATABASE_URL"], values["STATE_DIRECTORY"])
+    if not (is_sample_app(values) and reason):
+        return None
+    return setting_error(
+        "DATABASE_URL",
+        reason,
+        "the sample app works with PostgreSQL (psycopg) and with SQLite in STATE_DIRECTORY",
+        "set DATABASE_URL=postgresql://user:password@host/name, or remove DATABASE_URL to use SQLite",
+    )
 
 
-def _wrong_database(values: Mapping[str, str]) -> str:
-    """Why the sample app cannot use the database, or an empty string."""
-    return check.sample_database_url(values["DATABASE_URL"], values["STATE_DIRECTORY"])
+def _any_host_with_mails(values: Mapping[str, str]) -> StackError | None:
+    if not (is_sample_app(values) and values["SMTP_URL"] and "*" in values["ALLOWED_HOSTS"]):
+        return None
+    return setting_error(
+        "ALLOWED_HOSTS",
+        "any host is allowed although SMTP_URL is set",
+        "mailed links contain the host of the request: an attacker could send a password reset link that leads "
+        "to a host of their own",
+        "set ALLOWED_HOSTS=app.example.com, with the host names of this app",
+    )
+
+
+def _unusable_websockets(values: Mapping[str, str]) -> StackError | None:
+    value, server, ready = values["WEBSOCKET_PATHS"], values["WSGI_SERVER"], values["READY_PATH"]
+    if not value:
+        return None
+    if server != "gunicorn":
+        cause = "only Gunicorn passes the connection to the app, so that the app can take it over"
+        fix = "set WSGI_SERVER=gunicorn, or remove WEBSOCKET_PATHS"
+        return setting_error("WEBSOCKET_PATHS", f"{server} has no WebSockets for WSGI apps", cause, fix)
+    if values["WEB_THREADS"] == "1":
+        cause = "an open WebSocket occupies a thread, and each worker process keeps one thread for requests"
+        fix = "set WEB_THREADS to the number of WebSockets for each worker process + 1"
+        return setting_error("WEBSOCKET_PATHS", "WEB_THREADS is 1", cause, fix)
+    if any(check.covers(path, ready) for path in websocket_paths.paths(value)):
+        cause = "the health check asks for READY_PATH with a plain request"
+        fix = "set WEBSOCKET_PATHS to a path that does not include READY_PATH"
+        return setting_error("WEBSOCKET_PATHS", f"it includes READY_PATH, {ready}", cause, fix)
+    return None
+
+
+# Errors of values that are valid each by itself, by the name of the setting to change.
+_CONTRADICTIONS: dict[str, Callable[[Mapping[str, str]], StackError | None]] = {
+    "DATABASE_URL": _wrong_database,
+    "ALLOWED_HOSTS": _any_host_with_mails,
+    "WEBSOCKET_PATHS": _unusable_websockets,
+}
 
 
 def _is_read(setting: Setting, values: Mapping[str, str], only: set[str] | None) -> bool:
@@ -597,7 +631,8 @@ def load_settings(environ: Mapping[str, str], only: set[str] | None = None) -> d
     values = _Values(environ)
     names = [setting.name for setting in SETTINGS if _is_read(setting, values, only)]
     found = {name: values[name] for name in names}
-    errors = _contradictions(values) | values.errors if "ALLOWED_HOSTS" in found else values.errors
+    contradictions = {name: wrong(values) for name, wrong in _CONTRADICTIONS.items() if name in found}
+    errors = {name: error for name, error in contradictions.items() if error} | values.errors
     if any(name in errors for name in names):
         raise StackErrors(errors[name] for name in names if name in errors)
     return found

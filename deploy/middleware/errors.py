@@ -14,6 +14,7 @@ import itertools
 from deploy.logs import get_logger
 from deploy.middleware.framing import IncompleteResponse
 from deploy.middleware.plain_response import plain_response
+from deploy.middleware.websocket import is_taken
 
 log = get_logger("deploy.errors")
 
@@ -108,9 +109,11 @@ def wrap(app, settings):
         try:
             body = _call_app(app, environ, start)
             start_response(*start.head)  # normalize.py, which is outside of this, raises for an invalid header
-        except BaseException:
-            method, path = environ.get("REQUEST_METHOD"), environ.get("PATH_INFO")
-            log.exception("the app raised an exception for %s %s", method, path)
+        except BaseException as error:
+            # StopIteration is how libraries leave a WebSocket on Gunicorn.
+            if not (isinstance(error, StopIteration) and is_taken(environ)):
+                method, path = environ.get("REQUEST_METHOD"), environ.get("PATH_INFO")
+                log.exception("the app raised an exception for %s %s", method, path)
             if body:
                 body.close()
             return plain_response(start_response, "500 Internal Server Error")

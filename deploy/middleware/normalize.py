@@ -29,6 +29,7 @@ from deploy.logs import Stream, get_logger
 from deploy.middleware.framing import IncompleteResponse
 from deploy.middleware.plain_response import plain_response
 from deploy.setting_checks import size_in_bytes
+from deploy.websocket_paths import opens_websocket, pattern
 
 log = get_logger("deploy.normalize")
 
@@ -43,6 +44,7 @@ _HOP_BY_HOP = [
         *("EXPECT", "PROXY", "PROXY_AUTHORIZATION"),
     )
 ]
+_OF_WEBSOCKETS = ("HTTP_CONNECTION", "HTTP_UPGRADE")
 # Those of responses, which apps may not send (PEP 3333): an app that passes on another server's response often does.
 # Status is the header with which CGI scripts name the status.
 _RESPONSE_HOP_BY_HOP = frozenset(
@@ -69,8 +71,11 @@ def _content_length(environ) -> int | None:
     return int(text) if text.isascii() and text.isdigit() else None
 
 
-def _clean(environ) -> bool:
-    """Strip white space around header values and remove hop-by-hop headers; False if there is a control character."""
+def _clean(environ, is_websocket) -> bool:
+    """Strip white space around header values and remove hop-by-hop headers; False if there is a control character.
+
+    A request that opens a WebSocket keeps Connection and Upgrade, which the app needs.
+    """
     if _ANY_CONTROL(f"{environ['REQUEST_METHOD']}{environ.get('PATH_INFO', '')}{environ.get('QUERY_STRING', '')}"):
         return False
     names = [name for name in environ if name[:5] == "HTTP_" or name == "CONTENT_TYPE"]
@@ -81,7 +86,8 @@ def _clean(environ) -> bool:
         if value and (value[0] in " \t" or value[-1] in " \t"):
             environ[name] = value.strip(" \t")
     for name in _HOP_BY_HOP:
-        environ.pop(name, None)
+        if not (is_websocket and name in _OF_WEBSOCKETS):
+            environ.pop(name, None)
     return True
 
 
@@ -247,11 +253,14 @@ def _has_valid_host(environ) -> bool:
     return bool(host_header.is_valid(host)) if host else environ["SERVER_PROTOCOL"] == "HTTP/1.0"
 
 
-def _rejection(environ, length, max_length, methods) -> str:
+def _rejection(environ, length, max_length, methods, is_websocket_path) -> str:
     """The status for a request that must not reach the app; empty for all others, whose headers it cleans."""
     if "HTTP_TRANSFER_ENCODING" in environ:
         return "411 Length Required"
-    if length is None or not _set_path(environ) or not _clean(environ) or not _has_valid_host(environ):
+    is_websocket = opens_websocket(environ)
+    if length is None or not _set_path(environ) or not _clean(environ, is_websocket) or not _has_valid_host(environ):
+        return "400 Bad Request"
+    if is_websocket and (length or not is_websocket_path(environ["PATH_INFO"])):
         return "400 Bad Request"
     if environ["REQUEST_METHOD"] not in methods:
         return "405 Method Not Allowed"
@@ -261,6 +270,7 @@ def _rejection(environ, length, max_length, methods) -> str:
 def wrap(app, settings):
     max_length = size_in_bytes(settings["MAX_BODY_SIZE"])
     methods = frozenset(settings["ALLOWED_METHODS"].split(","))
+    is_websocket_path = re.compile(pattern(settings["WEBSOCKET_PATHS"])).match
     errors = Stream("wsgi.errors", logging.WARNING, 2)
     concurrency = {
         "wsgi.multiprocess": int(settings["WEB_CONCURRENCY"]) > 1,
@@ -275,7 +285,7 @@ def wrap(app, settings):
         environ["wsgi.input_terminated"] = True
         environ.update(concurrency)
         response = _Response(start_response, environ)
-        rejection = _rejection(environ, length, max_length, methods)
+        rejection = _rejection(environ, length, max_length, methods, is_websocket_path)
         parts = plain_response(response.start, rejection) if rejection else app(environ, response.start)
         return _ResponseBody(parts, response, request_body)
 

@@ -238,6 +238,8 @@ def wrap(app, settings):
     watchdog = _Watchdog(settings)
 
     def with_timeout(environ, start_response):
+        if "HTTP_UPGRADE" in environ:  # an open WebSocket is not stuck; normalize.py drops every other Upgrade
+            return app(environ, start_response)
         request = _Request(environ, start_response, watchdog)
         watchdog.in_flight.add(threading.get_ident())
         watchdog.enter(request)

@@ -36,14 +36,27 @@ RESTRICTIONS = "tests/config/test_targets.py -k each_restriction"
 PAGES = "nginx/conf.d/page-cache-rules.conf"
 CACHE = "tests/live/test_cache.py"
 PROCESS = "tests/live/conformance/test_app_process.py"
+WEBSOCKETS = "tests/live/test_websockets.py"
 
 MUTATIONS = (
     # --- requests and responses are the same on every server ---
     Mutation(NORMALIZE, '"411 Length Required"', '""', UNIT + "normalize.py"),
     Mutation(NORMALIZE, "if length > max_length", "if length > max_length + 1", UNIT + "normalize.py"),
-    Mutation(NORMALIZE, "length is None or not _clean(environ) or", "length is None or", UNIT + "normalize.py"),
+    Mutation(
+        NORMALIZE, "length is None or not _clean(environ, is_websocket) or", "length is None or", UNIT + "normalize.py"
+    ),
     Mutation(NORMALIZE, "environ[name] = value.strip(", "environ[name] = value.rstrip(", UNIT + "normalize.py"),
     Mutation(NORMALIZE, "environ.pop(name, None)", "pass", UNIT + "normalize.py"),
+    Mutation("nginx/snippets/refuse.conf", "if ($websocket = refused)", "if ($websocket = never)", WEBSOCKETS),
+    Mutation("nginx/snippets/websocket.conf", "proxy_read_timeout 1h;", "proxy_read_timeout 1s;", WEBSOCKETS),
+    Mutation(REQUEST_TIMEOUT, 'if "HTTP_UPGRADE" in environ:', 'if "HTTP_NEVER" in environ:', WEBSOCKETS),
+    Mutation(
+        "deploy/middleware/websocket.py",
+        "            if not is_taken(environ):\n",
+        "            if True:\n",
+        WEBSOCKETS,
+    ),
+    Mutation("deploy/websocket_paths.py", '"(?:/|$)"', '""', UNIT + "websocket.py"),
     Mutation(NORMALIZE, "            self._request_body.drain()", "            pass", UNIT + "normalize.py"),
     Mutation(NORMALIZE, "part = part[: response.left]", "pass", UNIT + "normalize.py"),
     Mutation(NORMALIZE, 'is_upgrade or status[:3] in ("204", "304")', "is_upgrade", UNIT + "normalize.py"),

@@ -107,6 +107,12 @@ UPLOADS = [
     Case(
         "upgrade to WebSocket",
         request("GET /x", "Connection: Upgrade", "Upgrade: websocket"),
+        (400,),
+        SEES_NOTHING,
+    ),
+    Case(
+        "upgrade to HTTP/2",
+        request("GET /x", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk"),
         (200,),
         _no_header("HTTP_UPGRADE", "HTTP_CONNECTION"),
     ),
