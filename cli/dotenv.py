@@ -5,10 +5,12 @@ import re
 import shutil
 
 from cli.console import ROOT
+from deploy.errors import EXIT_CONFIG, StackError, StackErrors
 
 PATH = ROOT / ".env"
 _ASSIGNMENT = r"^\ufeff?[ \t]*(?:export[ \t]+)?([A-Za-z_]\w*)[ \t]*="
 _NAME = re.compile(_ASSIGNMENT, re.MULTILINE)
+_VARIABLE = re.compile(r"\$(?:(?=\w)|\{(?=\w+\}))([A-Za-z_]\w*)")  # not ${NAME:-default}
 _LINE = re.compile(_ASSIGNMENT + r"(.*)$", re.MULTILINE)
 
 
@@ -20,6 +22,32 @@ def names():
 def values():
     """Return the variables that the file sets, for targets without Compose. Quotes and comments are removed."""
     return {name: _unquote(value.strip()) for name, value in _LINE.findall(_read())}
+
+
+def require_known_variables(environ):
+    """Raise StackErrors if Compose would replace a `$NAME` in a value by nothing, as in a password that contains a $.
+
+    https://docs.docker.com/compose/how-tos/environment-variables/variable-interpolation/
+    """
+    known, errors = {*environ, *names()}, []
+    for number, line in enumerate(_read().splitlines(), start=1):
+        if not (match := _LINE.match(line)) or match[2].strip().startswith("'"):
+            continue
+        value = re.sub(r"\s#.*", "", match[2]) if match[2].strip()[:1] != '"' else match[2]
+        for name in _VARIABLE.findall(value.replace("$$", "").replace("\\$", "")):
+            if name not in known:
+                errors.append(
+                    StackError(
+                        f"{match[1]}: the value in line {number} of .env contains a $ that begins a variable's name.",
+                        "Compose replaces it by the value of that variable, which is not set: the value would differ "
+                        "from what .env says.",
+                        f"enclose the value of {match[1]} in single quotes, or write $$ for each $",
+                        EXIT_CONFIG,
+                    )
+                )
+                break
+    if errors:
+        raise StackErrors(errors)
 
 
 def _unquote(value):

@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 from cli import apt, console, dotenv, engine, native, processes, requirements, sudo
 from cli.commands import up
 from cli.console import ROOT
-from deploy.errors import StackError
+from deploy.errors import StackError, StackErrors
 from deploy.settings import load_settings
 
 
@@ -217,3 +217,24 @@ def test_packages_run_on_the_oldest_python():
 def test_url_is_where_nginx_listens(bind, url):
     """./stack asks Nginx at the address of HTTP_BIND, and on this machine if that is every address."""
     assert native._url(load_settings({"HTTP_BIND": bind})) == url
+
+
+@pytest.mark.parametrize("value", ["hun$ter2x", '"hun$ter2x"', "hun${ter2x}", "a#hun$ter2x # $$"])
+def test_dollar_in_env_file_is_an_error(value, tmp_path, monkeypatch):
+    """A $ that Compose would replace by nothing is an error that names setting and line, but no part of the value."""
+    monkeypatch.setattr(dotenv, "PATH", tmp_path / ".env")
+    dotenv.PATH.write_text(f"A=1\nSECRET_KEY={value}\n")
+    with pytest.raises(StackErrors) as raised:
+        dotenv.require_known_variables({})
+    assert "SECRET_KEY: the value in line 2" in str(raised.value)
+    assert not any(part in str(raised.value) for part in ("hun", "ter2x"))
+
+
+@pytest.mark.parametrize(
+    "value", ["'hun$ter2'", "hun$$ter2", '"hun\\$ter2"', "${B:-x}", "$A/x", "$HOME", "100$", "x # $B"]
+)
+def test_dollar_in_env_file_that_compose_keeps(value, tmp_path, monkeypatch):
+    """Quoted and doubled dollars, defaults and variables that are set are valid in .env."""
+    monkeypatch.setattr(dotenv, "PATH", tmp_path / ".env")
+    dotenv.PATH.write_text(f"A=1\nC={value}\n")
+    dotenv.require_known_variables({"HOME": "/root"})
