@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from deploy import network
 from deploy.middleware import request_timeout
 from deploy.settings import LOG_LEVELS, MAX_SHUTDOWN_GRACE, ROOT, SERVERS, server_names
 from tests.support.repository import tool
@@ -155,7 +156,7 @@ def test_gunicorn_uses_the_settings(run_server):
 @pytest.mark.needs("uwsgi")
 def test_servers_listen_on_socket_or_port(run_server, environ):
     """Gunicorn and uWSGI listen on the container's own socket, or on PORT on all addresses."""
-    wanted = "0.0.0.0:8000" if environ else ".sock"
+    wanted = f"{network.any_address()}:8000" if environ else ".sock"
     assert wanted in gunicorn_values(run_server, **environ)["bind"]
     assert wanted in run_server("uwsgi", "uwsgi", 'echo "$@"', **environ).stdout
 

@@ -42,9 +42,7 @@ MUTATIONS = (
     # --- requests and responses are the same on every server ---
     Mutation(NORMALIZE, '"411 Length Required"', '""', UNIT + "normalize.py"),
     Mutation(NORMALIZE, "if length > max_length", "if length > max_length + 1", UNIT + "normalize.py"),
-    Mutation(
-        NORMALIZE, "length is None or not _clean(environ, is_websocket) or", "length is None or", UNIT + "normalize.py"
-    ),
+    Mutation(NORMALIZE, "or not _clean(environ, is_websocket) or", "or", UNIT + "normalize.py"),
     Mutation(NORMALIZE, "environ[name] = value.strip(", "environ[name] = value.rstrip(", UNIT + "normalize.py"),
     Mutation(NORMALIZE, "environ.pop(name, None)", "pass", UNIT + "normalize.py"),
     Mutation("nginx/snippets/refuse.conf", "if ($websocket = refused)", "if ($websocket = never)", WEBSOCKETS),

@@ -11,7 +11,7 @@ from tests.live.stack import docker
 RATE, CONNECTIONS = 20, 30
 SLOW = 450
 CROWD = 200
-HOLD = 5  # seconds; half of Nginx's timeout for the next part
+HOLD = 5  # seconds; less than Nginx's timeout for the next part
 SECTION = "Greedy and slow clients"
 
 
