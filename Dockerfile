@@ -160,8 +160,8 @@ FROM python AS nginx
 RUN --mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=cache,target=/var/lib/apt,sharing=locked \
     apt-get update && apt-get install --yes --no-install-recommends nginx libnginx-mod-http-brotli-static
 WORKDIR /srv
-COPY deploy/__init__.py deploy/errors.py deploy/host_header.py deploy/websocket_paths.py deploy/raw_output.py deploy/resources.py \
-    deploy/setting_checks.py deploy/settings.py deploy/
+COPY deploy/__init__.py deploy/errors.py deploy/host_header.py deploy/raw_output.py deploy/resources.py \
+    deploy/setting_checks.py deploy/settings.py deploy/websocket_paths.py deploy/
 COPY nginx nginx
 RUN python3 -m compileall -q deploy
 LABEL org.opencontainers.image.title="Tripod nginx"
