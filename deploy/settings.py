@@ -631,7 +631,8 @@ def load_settings(environ: Mapping[str, str], only: set[str] | None = None) -> d
     values = _Values(environ)
     names = [setting.name for setting in SETTINGS if _is_read(setting, values, only)]
     found = {name: values[name] for name in names}
-    contradictions = {name: wrong(values) for name, wrong in _CONTRADICTIONS.items() if name in found}
+    # With `only`, the settings that a value contradicts may be unknown here.
+    contradictions = {name: wrong(values) for name, wrong in _CONTRADICTIONS.items() if only is None}
     errors = {name: error for name, error in contradictions.items() if error} | values.errors
     if any(name in errors for name in names):
         raise StackErrors(errors[name] for name in names if name in errors)

@@ -86,8 +86,8 @@ MUTATIONS = (
     ),
     Mutation(
         "deploy/middleware/errors.py",
-        "        except BaseException:\n            method, path",
-        "        except Exception:\n            method, path",
+        "        except BaseException as error:\n",
+        "        except Exception as error:\n",
         UNIT + "chain.py",
     ),
     Mutation("deploy/middleware/errors.py", "    _check_type(part)\n        yield", "    yield", UNIT + "chain.py"),
