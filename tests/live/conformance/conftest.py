@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from tests.live.conformance import everywhere
-from tests.live.conformance.fleet import Fleet
+from tests.live.conformance.fleet import Fleet, Server
 from tests.live.conformance.table import Table
 from tests.live.stack import Stack
 
@@ -40,12 +40,19 @@ def counts(pytestconfig, is_long) -> Counts:
 
 
 @pytest.fixture(scope="package")  # not session: the health checks of idle stacks take CPU time from other tests
-def fleet():
+def shared_fleet():
     fleet = Fleet()
     try:
         yield fleet.start()
     finally:
         fleet.down()
+
+
+@pytest.fixture(scope="module")
+def fleet(shared_fleet) -> Fleet:
+    """The shared fleet, which has forgotten the requests of the files before."""
+    shared_fleet.on_each(Server.seen)
+    return shared_fleet
 
 
 @pytest.fixture(scope="package")
@@ -68,10 +75,10 @@ def stacks(fleet, without_nginx):
 
 
 @pytest.fixture(scope="package")
-def table(pytestconfig, fleet):
+def table(pytestconfig, shared_fleet):
     """The table of observations, written to a file if --write-table is set."""
-    table = Table([server.name for server in fleet.servers])
+    table = Table([server.name for server in shared_fleet.servers])
     yield table
     file = pytestconfig.getoption("--write-table", None)
     if file:
-        table.write(file, fleet)
+        table.write(file, shared_fleet)
