@@ -34,7 +34,7 @@ GTHREAD = (
         '"gthread"',
     ),
 )
-LOG_BY_LINE = (Change("nginx/conf.d/logging.conf", " buffer=32k flush=1s;", ";"),)
+LOG_BY_LINE = (Change("nginx/conf.d/logging.conf", " buffer=4k flush=1s;", ";"),)
 NO_PCRE_JIT = (Change("nginx/nginx.conf", "pcre_jit on;", "pcre_jit off;"),)
 NO_WATCHDOG = (Change("deploy/middleware/__init__.py", "    request_timeout,\n)", ")"),)
 NO_MIDDLEWARE = (
@@ -53,7 +53,7 @@ NO_LIMITS = (
 ABLATIONS = (
     ("tcp", "TCP instead of the Unix socket", TCP),
     ("gthread", "Gunicorn's gthread instead of `worker.py`", GTHREAD),
-    ("log-by-line", "access log line by line instead of 32 kB at a time", LOG_BY_LINE),
+    ("log-by-line", "access log line by line instead of 4 kB at a time", LOG_BY_LINE),
     ("no-pcre-jit", "without `pcre_jit`", NO_PCRE_JIT),
     ("no-watchdog", "without the watchdog", NO_WATCHDOG),
     ("no-middleware", "without the middleware, which includes the watchdog", NO_MIDDLEWARE),

@@ -12,11 +12,12 @@ SLOWEST = (
     "tests/live/reliability/test_rollout_interrupted.py",
     "tests/live/conformance",
     "tests/live/reliability/test_in_flight.py",
+    "tests/live/reliability/test_bad_releases.py",
     "tests/live/reliability/test_watchdogs.py",
+    "tests/live/reliability/test_exhausted_workers.py",
     "tests/live/test_backup.py",
     "tests/live/reliability/test_database_faults.py",
     "tests/live/test_heroku.py",
-    "tests/live/test_stop.py",
     "tests/live/test_custom_app.py",
     "tests/browser",
 )

@@ -1,5 +1,6 @@
 """The Compose files and the Dockerfile: Compose and hadolint accept them, and every container stays hardened."""
 
+import functools
 import json
 import re
 
@@ -16,6 +17,7 @@ TOOLS = ("lock", "smoke", "test", "bench")
 DEFAULTS = {setting.name: setting.default for setting in SETTINGS}
 
 
+@functools.cache
 def compose_config(*files: str, **env: str) -> dict:
     """Return what Compose makes of docker-compose.yml with other files laid over it, in this environment."""
     options = [word for file in ("docker-compose.yml", *files) for word in ("--file", file)]

@@ -10,6 +10,9 @@ from deploy.settings import LOG_LEVELS, MAX_SHUTDOWN_GRACE, ROOT, SERVERS, serve
 from tests.support.repository import tool
 from tests.support.wsgi import script, settings
 
+# Any WSGI app: the standard library's demo is imported faster than the sample app.
+DEMO_APP = {"WSGI_APP": "wsgiref.simple_server:demo_app"}
+
 EXTREMES = [
     {},
     {"PORT": "8000"},
@@ -44,8 +47,9 @@ def test_server_folder_is_complete(server):
 
 @with_extreme_settings
 def test_gunicorn_accepts_its_file(run_server, environ):
-    """gunicorn --check-config accepts gunicorn.conf.py and loads the app."""
-    done = run_server("gunicorn", "gunicorn", 'exec $PROGRAM --check-config "$@"', **environ)
+    """gunicorn --check-config accepts gunicorn.conf.py and loads the app: by default the sample app."""
+    app = DEMO_APP if environ else {}
+    done = run_server("gunicorn", "gunicorn", 'exec $PROGRAM --check-config "$@"', **app, **environ)
     assert done.returncode == 0, done.stderr
 
 
@@ -88,7 +92,7 @@ def test_apache_has_port_only_if_it_is_set(run_server):
 
 def gunicorn_values(run_server, **environ: str) -> dict[str, str]:
     """Gunicorn's settings as Gunicorn prints them."""
-    done = run_server("gunicorn", "gunicorn", 'exec $PROGRAM --print-config "$@"', **environ)
+    done = run_server("gunicorn", "gunicorn", 'exec $PROGRAM --print-config "$@"', **DEMO_APP | environ)
     assert done.returncode == 0, done.stderr
     return {key.strip(): value.strip() for key, _, value in (li.partition("=") for li in done.stdout.splitlines())}
 

@@ -49,7 +49,9 @@ MUTATIONS = (
     Mutation(
         NORMALIZE, "if not _NAME(name) or _INVALID_IN_VALUE(value):", "if not _NAME(name):", UNIT + "normalize.py"
     ),
-    Mutation(NORMALIZE, "                raise IncompleteResponse\n", "", UNIT + "normalize.py"),
+    Mutation(
+        NORMALIZE, "                raise IncompleteResponse\n", "                return\n", UNIT + "normalize.py"
+    ),
     Mutation(NORMALIZE, "elif key not in _RESPONSE_HOP_BY_HOP:", "else:", UNIT + "normalize.py"),
     Mutation(NORMALIZE, "        if named:\n", "        if False:\n", UNIT + "normalize.py"),
     Mutation(NORMALIZE, "len(set(lengths)) > 1 or", "", UNIT + "normalize.py"),
@@ -161,7 +163,7 @@ MUTATIONS = (
         "deploy/servers/gunicorn/gunicorn.conf.py",
         'self.error_log = logs.get_logger("gunicorn.error")',
         "pass",
-        "tests/live/conformance/test_logging.py",
+        UNIT + "gunicorn_worker.py",
     ),
     Mutation(
         "deploy/start",

@@ -13,7 +13,7 @@ from deploy import logs
 _setting = os.environ.__getitem__
 _port = os.environ.get("PORT", "")  # set on targets without Nginx
 
-# The kernel discards signals for which process 1 has no handler. Gunicorn installs its own after it has loaded the app.
+# A stop while the app is loaded has the exit status 0. Gunicorn installs its own handler after that.
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 
 # --- socket -----------------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Responses that break off, and exceptions of every kind: the same on each server, with and without Nginx in front."""
 
+import time
 import uuid
 from collections.abc import Callable
 
@@ -20,6 +21,7 @@ EXCEPTIONS = (
     "GeneratorExit",
     "CancelledError",
 )
+LOGGED_WITHIN = 10  # seconds
 DEATHS = ("kill", "exit", "segfault")
 BODIES = [(size, length) for size in (2, 20_000) for length in ("", "&length")]
 
@@ -100,6 +102,16 @@ def test_half_page_is_not_cached(fleet, table):
     add_row(table, "the same page again, which is cacheable", "200, whole, not from the cache", 3 * len(BODIES))
 
 
+def wait_for_line(stack: Stack, *words: str) -> bool:
+    """Wait for a log line that contains all words; the engine shows a line a moment after it is written."""
+    deadline = time.monotonic() + LOGGED_WITHIN
+    while time.monotonic() < deadline:
+        if any(all(word in line for word in words) for line in stack.logs("web").splitlines()):
+            return True
+        time.sleep(0.2)
+    return False
+
+
 @pytest.mark.parametrize("how", EXCEPTIONS)
 def test_exception_of_any_kind_is_500(stacks, table, how):
     """Any exception in a view is answered 500 and logged with its traceback, and other requests in the same process
@@ -114,8 +126,8 @@ def test_exception_of_any_kind_is_500(stacks, table, how):
             response = fetch(stack, f"/fail/{how}", f"X-Request-ID: {name}")
             fetch(stack, f"/release/{name}")
             undisturbed = other.read()
-        line = next((line for line in stack.logs("web").splitlines() if f'"{name}"' in line), "")
-        return response.status, response.body, how in line and "in _fail" in line, undisturbed.body, undisturbed.whole
+        is_logged = wait_for_line(stack, f'"{name}"', how, "in _fail")
+        return response.status, response.body, is_logged, undisturbed.body, undisturbed.whole
 
     results = on_each(stacks, ask)
     expected = (500, True, b"data: first\n\ndata: second\n\n", True)

@@ -1,4 +1,8 @@
-"""Shared fixtures: an app on a migrated database, clients, users, and real PostgreSQL and Redis servers."""
+"""Shared fixtures: an app on SQLite and on PostgreSQL, clients, users, and real PostgreSQL and Redis servers.
+
+A test that uses `database`, which most fixtures do, runs once on each database. Tests of one database choose it with
+helpers.only_sqlite or helpers.only_postgresql.
+"""
 
 import os
 import shutil
@@ -6,10 +10,12 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -19,7 +25,7 @@ from flask.testing import FlaskClient
 from flask_migrate import upgrade
 from flask_security import hash_password
 from jinja2 import FileSystemBytecodeCache
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 from werkzeug.test import TestResponse
 
 from app import create_app
@@ -30,31 +36,20 @@ from app.config import database_url
 from app.database import db, utc_now
 from app.extensions import security
 from app.migrations import migrate
-from tests.unit.app.helpers import PASSWORD, csrf_token, log_in
+from tests.unit.app.helpers import DATABASES, PASSWORD, csrf_token, log_in
 
 # The parameters of production would take most of the test time.
 CHEAP_ARGON2 = {"argon2__memory_cost": 8, "argon2__time_cost": 1, "argon2__parallelism": 1}
 
 
 @pytest.fixture
-def make_app(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Flask]]:
+def make_app(new_app: Callable[..., Flask], tmp_path: Path) -> Iterator[Callable[..., Flask]]:
     """Return a function that creates an app for a database URL. Its connections are closed after the test."""
     apps = []
 
     def make(url: str, **overrides) -> Flask:
-        settings = {
-            "TESTING": True,
-            "SECRET_KEY": "only for tests",
-            "SQLALCHEMY_DATABASE_URI": url,
-            "MAIL_FOLDER": tmp_path / "mail",
-            "SECURITY_PASSWORD_HASH_PASSLIB_OPTIONS": CHEAP_ARGON2,
-        }
-        app = create_app(settings | overrides)
-        migrate.init_app(app)
-        # Without a cache, each app would compile the templates again, which takes longer than most tests.
-        app.jinja_env.bytecode_cache = FileSystemBytecodeCache(tmp_path_factory.getbasetemp())
-        apps.append(app)
-        return app
+        apps.append(new_app(url, **{"MAIL_FOLDER": tmp_path / "mail"} | overrides))
+        return apps[-1]
 
     yield make
     for app in apps:
@@ -62,35 +57,82 @@ def make_app(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a migrated SQLite file. Tests copy it, because migrating is slow."""
-    file = tmp_path_factory.mktemp("migrated") / "app.db"
-    app = create_app({"TESTING": True, "SQLALCHEMY_DATABASE_URI": f"sqlite:///{file}"})
-    migrate.init_app(app)
-    with app.app_context():
-        upgrade()
+def new_app(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Flask]:
+    """Return a function that creates an app for a database URL."""
+    # Without a cache, each app would compile the templates again, which takes longer than most tests.
+    templates = FileSystemBytecodeCache(tmp_path_factory.mktemp("templates"))
+
+    def new(url: str, **overrides) -> Flask:
+        settings = {
+            "TESTING": True,
+            "SECRET_KEY": "only for tests",
+            "SQLALCHEMY_DATABASE_URI": url,
+            "SECURITY_PASSWORD_HASH_PASSLIB_OPTIONS": CHEAP_ARGON2,
+        }
+        app = create_app(settings | overrides)
+        migrate.init_app(app)
+        app.jinja_env.bytecode_cache = templates
+        return app
+
+    return new
+
+
+@dataclass(frozen=True)
+class SharedApp:
+    """An app on a migrated database, made once per process: a new app and its first page take longer than most tests.
+
+    Flask-Security keeps its state in a global object, where the app that was made last replaces it.
+    """
+
+    app: Flask
+    config: dict[str, Any]
+    security: dict[str, Any]
+
+    @classmethod
+    def on(cls, app: Flask) -> "SharedApp":
+        """Migrate the database of a new app."""
+        with app.app_context():
+            upgrade()
+        return cls(app, dict(app.config), dict(vars(security)))
+
+    def reset(self, **overrides) -> Flask:
+        """Delete all rows, and restore the configuration."""
+        for state, original in ((self.app.config, self.config | overrides), (vars(security), self.security)):
+            state.clear()
+            state.update(original)
+        with self.app.app_context(), db.engine.begin() as connection:
+            for table in reversed(db.metadata.sorted_tables):
+                connection.execute(table.delete())
+            if connection.dialect.name == "postgresql":  # SQLite reuses the ids of deleted rows
+                connection.execute(text("SELECT setval(sequencename::regclass, 1, false) FROM pg_sequences"))
+        return self.app
+
+
+@pytest.fixture(scope="session")
+def sqlite_app(new_app: Callable[..., Flask], tmp_path_factory: pytest.TempPathFactory) -> SharedApp:
+    """Return the shared app on SQLite."""
+    return SharedApp.on(new_app(f"sqlite:///{tmp_path_factory.mktemp('sqlite')}/app.db"))
+
+
+@pytest.fixture(scope="session")
+def postgresql_app(new_app: Callable[..., Flask], postgresql: str) -> SharedApp:
+    """Return the shared app on PostgreSQL."""
+    _run_sql(postgresql, "CREATE DATABASE shared")
+    return SharedApp.on(new_app(database_url(postgresql.replace("/postgres?", "/shared?"))))
+
+
+@pytest.fixture(params=DATABASES)
+def app(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Flask]:
+    """Return an app on an empty database: SQLite, then PostgreSQL. Views can only be added to apps of `make_app`."""
+    app = request.getfixturevalue(f"{request.param}_app").reset(MAIL_FOLDER=tmp_path / "mail")
+    yield app
     _dispose(app)
-    return file
 
 
 @pytest.fixture
-def sqlite_url(migrated: Path, tmp_path: Path) -> str:
-    """Return the URL of a migrated SQLite database that only this test uses."""
-    return f"sqlite:///{shutil.copy(migrated, tmp_path)}"
-
-
-@pytest.fixture
-def migrated_database(request: pytest.FixtureRequest) -> str:
-    """Return the URL of a migrated database: SQLite, or each of both for tests that `on_both_databases` decorates."""
-    if getattr(request, "param", "sqlite") == "sqlite":
-        return request.getfixturevalue("sqlite_url")
-    return request.getfixturevalue("migrated_postgresql_url")
-
-
-@pytest.fixture
-def app(make_app: Callable[..., Flask], migrated_database: str) -> Flask:
-    """Return an app on an empty database."""
-    return make_app(migrated_database)
+def database(app: Flask) -> str:
+    """Return the URL of the database of `app`, for tests that make an app with other settings."""
+    return app.config["SQLALCHEMY_DATABASE_URI"]
 
 
 @pytest.fixture
@@ -230,15 +272,21 @@ def postgresql() -> Iterator[str]:
             run("pg_ctl", "stop", "--wait", "-m", "immediate")
 
 
+@pytest.fixture
+def redis_url(redis_socket: str) -> str:
+    """Return the URL of an empty Redis server."""
+    redis.Redis(unix_socket_path=redis_socket).flushall()
+    return f"redis+unix://{redis_socket}"
+
+
 @pytest.fixture(scope="session")
-def redis_url() -> Iterator[str]:
-    """Start a Redis server that listens only on a Unix socket, and return its URL."""
+def redis_socket() -> Iterator[str]:
+    """Start a Redis server that listens only on a Unix socket, and return the path of the socket."""
     with tempfile.TemporaryDirectory(prefix="redis-") as folder:
         command = ["redis-server", "--port", "0", "--unixsocket", f"{folder}/s", "--save", "", "--dir", folder]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
-            url = f"redis+unix://{folder}/s"
             _await_redis(f"{folder}/s")
-            yield url
+            yield f"{folder}/s"
             server.terminate()
 
 
@@ -253,51 +301,23 @@ def _await_redis(socket: str) -> None:
 
 
 @pytest.fixture
-def postgresql_url(postgresql: str, make_app: Callable[..., Flask]) -> str:
-    """Return the URL, with the driver, of an empty PostgreSQL database."""
-    url = database_url(postgresql)
-    app = make_app(url)
-    with app.app_context(), db.engine.begin() as connection:
-        connection.exec_driver_sql("DROP SCHEMA public CASCADE")
-        connection.exec_driver_sql("CREATE SCHEMA public")
-    return url
+def postgresql_url(postgresql: str) -> str:
+    """Return the URL, with the driver, of a PostgreSQL database without tables."""
+    _run_sql(postgresql, "DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    return database_url(postgresql)
 
 
-@pytest.fixture(scope="session")
-def migrated_postgresql(postgresql: str) -> str:
-    """Return the name of a migrated PostgreSQL database. Tests copy it, because migrating is slow."""
-    _run_sql(postgresql, "CREATE DATABASE migrated")
-    app = create_app({"TESTING": True, "SQLALCHEMY_DATABASE_URI": _url_of(postgresql, "migrated")})
-    migrate.init_app(app)
-    with app.app_context():
-        upgrade()
-    _dispose(app)
-    return "migrated"
-
-
-@pytest.fixture
-def migrated_postgresql_url(postgresql: str, migrated_postgresql: str) -> str:
-    """Return the URL, with the driver, of a migrated PostgreSQL database that only this test uses."""
-    _run_sql(postgresql, "DROP DATABASE IF EXISTS copied WITH (FORCE)")
-    _run_sql(postgresql, f"CREATE DATABASE copied TEMPLATE {migrated_postgresql}")
-    return _url_of(postgresql, "copied")
-
-
-def _run_sql(url: str, statement: str) -> None:
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(statement)
-
-
-def _url_of(server: str, database: str) -> str:
-    return database_url(server.replace("/postgres?", f"/{database}?"))
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgresql"))])
+@pytest.fixture(params=DATABASES)
 def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Return the URL of a database without tables. Tests that use it run on SQLite and on PostgreSQL."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/empty.db"
     return request.getfixturevalue("postgresql_url")
+
+
+def _run_sql(url: str, statements: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(statements)
 
 
 def _postgresql_programs() -> Path:

@@ -1,4 +1,4 @@
-"""Helpers for tests of the app: both databases, forms, logins, messages and posts."""
+"""Helpers for tests of the app: databases, forms, logins, messages and posts."""
 
 import re
 
@@ -8,8 +8,10 @@ from werkzeug.test import TestResponse
 
 PASSWORD = "correct horse"
 
-# Runs a test that uses the fixture `app` on SQLite and on PostgreSQL.
-on_both_databases = pytest.mark.parametrize("migrated_database", ["sqlite", "postgresql"], indirect=True)
+DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgresql"))]
+# Run a test that uses the fixture `app` on one database only.
+only_sqlite = pytest.mark.parametrize("app", [DATABASES[0]], indirect=True)
+only_postgresql = pytest.mark.parametrize("app", [DATABASES[1]], indirect=True)
 
 
 def csrf_token(client: FlaskClient, url: str, **options) -> str:

@@ -16,7 +16,7 @@ from app.account import auth
 from app.account.models import LOCK_DURATION, MAX_FAILED_LOGINS, ApiToken, User
 from app.database import db, utc_now
 from app.extensions import security
-from tests.unit.app.helpers import PASSWORD, bodies, csrf_token, log_in, messages, submit
+from tests.unit.app.helpers import PASSWORD, bodies, csrf_token, log_in, messages, only_sqlite, submit
 
 NEW = {"username": "ann", "email": "ann@example.com", "password": PASSWORD, "password_confirm": PASSWORD}
 WRONG = ["The email address or the password is wrong."]
@@ -62,12 +62,13 @@ def only_link(mails) -> str:
     return path
 
 
+@only_sqlite
 @pytest.mark.parametrize("email", ["ann@example.com", "nobody@example.com"])
 @pytest.mark.parametrize("password", [PASSWORD, "wrong"])
-def test_login_does_not_hold_the_write_lock_while_hashing(client, add_user, sqlite_url, monkeypatch, email, password):
+def test_login_does_not_hold_the_write_lock_while_hashing(client, add_user, database, monkeypatch, email, password):
     """A login does not hold SQLite's write lock while it hashes, whether the account exists or not."""
     add_user("ann")
-    token, wrote, file = csrf_token(client, "/login"), [], sqlite_url.removeprefix("sqlite:///")
+    token, wrote, file = csrf_token(client, "/login"), [], database.removeprefix("sqlite:///")
 
     def write_first(name):
         real = getattr(security.pwd_context, name)
@@ -155,9 +156,9 @@ def test_registration_does_not_reveal_accounts(app, client, add_user, mails, has
     assert "already has an account" in warning.get_content()
 
 
-def test_with_smtp_an_address_must_be_confirmed(make_app, sqlite_url, mails, monkeypatch, tmp_path):
+def test_with_smtp_an_address_must_be_confirmed(make_app, database, mails, monkeypatch, tmp_path):
     """If mail can be sent, a new user can only log in after opening the mailed link. Altered links do not work."""
-    app = make_app(sqlite_url, SMTP_URL="smtp://mail.example.com")
+    app = make_app(database, SMTP_URL="smtp://mail.example.com")
     sent = []
     monkeypatch.setattr("app.mail.send", lambda url, message: sent.append(message))
     client = app.test_client()
@@ -170,9 +171,9 @@ def test_with_smtp_an_address_must_be_confirmed(make_app, sqlite_url, mails, mon
     assert log_in(client, NEW["email"]).location == "/"
 
 
-def test_resending_the_confirmation_does_not_reveal_accounts(make_app, sqlite_url, monkeypatch):
+def test_resending_the_confirmation_does_not_reveal_accounts(make_app, database, monkeypatch):
     """The response is the same for an unconfirmed and an unknown address."""
-    app = make_app(sqlite_url, SMTP_URL="smtp://mail.example.com")
+    app = make_app(database, SMTP_URL="smtp://mail.example.com")
     sent = []
     monkeypatch.setattr("app.mail.send", lambda url, message: sent.append(message["To"]))
     client = app.test_client()
@@ -312,7 +313,7 @@ def test_password_pages_are_not_cached(log_in_as, client, path):
     assert "=True" not in browser.get(path).headers["Cache-Control"]
 
 
-def test_wrong_passwords_lock_an_account(make_app, sqlite_url, app, add_user, user):
+def test_wrong_passwords_lock_an_account(app, add_user, user):
     """After 20 wrong passwords, the correct one is rejected with the same message until the lock expires."""
     app.config["RATE_LIMITS"] = False
     add_user("ann")
@@ -382,9 +383,9 @@ def test_device_cookie_of_another_account(app, log_in_as, add_user):
 # --- Passwords --------------------------------------------------------------------------------------------------------
 
 
-def test_password_hashes_meet_the_owasp_minimum(make_app, sqlite_url):
+def test_password_hashes_meet_the_owasp_minimum(make_app, database):
     """In production, hashes are argon2id with at least the memory and time that OWASP recommends."""
-    app = make_app(sqlite_url, SECURITY_PASSWORD_HASH_PASSLIB_OPTIONS=auth.ARGON2)
+    app = make_app(database, SECURITY_PASSWORD_HASH_PASSLIB_OPTIONS=auth.ARGON2)
     with app.app_context():
         hashed = security.pwd_context.hash(PASSWORD)
     memory, time = (auth.ARGON2[f"argon2__{name}_cost"] for name in ("memory", "time"))

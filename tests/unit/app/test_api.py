@@ -9,7 +9,6 @@ import pytest
 from app.api import posts
 from app.blog.models import Post
 from app.database import db, utc_now
-from tests.unit.app.helpers import on_both_databases
 
 POSTS = "/api/v1/posts"
 USERS = "/api/v1/users"
@@ -206,9 +205,9 @@ def test_other_content_types(client, alice, content_type, path):
     assert (response.status_code, list(response.json)) == (415, ["error", "fields"])
 
 
-def test_too_large_body(make_app, sqlite_url, add_api_user):
+def test_too_large_body(make_app, database, add_api_user):
     """A request body that exceeds MAX_BODY_SIZE is 413 in JSON."""
-    app = make_app(sqlite_url, MAX_CONTENT_LENGTH=1000)
+    app = make_app(database, MAX_CONTENT_LENGTH=1000)
     response = app.test_client().post(POSTS, json={"body": "x" * 1000}, headers=add_api_user("alice", app))
     assert (response.status_code, response.json["error"]) == (413, "Request Entity Too Large")
 
@@ -228,9 +227,9 @@ def test_routing_errors_are_json(client):
     assert set(response.allow) == {"GET", "HEAD", "OPTIONS", "POST"}
 
 
-def test_unhandled_exception_is_json(make_app, sqlite_url):
+def test_unhandled_exception_is_json(make_app, database):
     """An unhandled exception below /api/ is a 500 in JSON that does not reveal the reason."""
-    app = make_app(sqlite_url, PROPAGATE_EXCEPTIONS=False)
+    app = make_app(database, PROPAGATE_EXCEPTIONS=False)
     app.add_url_rule("/api/crash", view_func=lambda: 1 / 0)
     response = app.test_client().get("/api/crash")
     assert (response.status_code, response.json) == (500, {"error": "Internal Server Error", "fields": {}})
@@ -252,7 +251,6 @@ def test_if_none_match(client, alice, write):
     assert client.get(location, headers={"If-None-Match": tag}).json["body"] == "two"
 
 
-@on_both_databases
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
 def test_if_match(client, alice, write, method):
     """With If-Match, a write is only applied if the resource has not changed (else 412). No update is lost."""
@@ -267,7 +265,6 @@ def test_if_match(client, alice, write, method):
     assert client.open(location, method=method, json={"body": "three"}, headers=in_time).status_code in (200, 204)
 
 
-@on_both_databases
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
 def test_if_match_with_concurrent_requests(app, client, alice, write, monkeypatch, method):
     """Of two concurrent writes with the same If-Match, one is applied and the other one is 412. No update is lost."""

@@ -5,7 +5,7 @@ from sqlalchemy import update
 
 from app.account.models import LOCK_DURATION, ApiToken, User
 from app.database import db, utc_now
-from tests.unit.app.helpers import PASSWORD, csrf_token, log_in, on_both_databases
+from tests.unit.app.helpers import PASSWORD, csrf_token, log_in
 
 ME, POSTS, TOKENS = "/api/v1/me", "/api/v1/posts", "/api/v1/tokens"
 
@@ -17,14 +17,12 @@ def test_anonymous_requests_are_401(client):
     assert response.headers["WWW-Authenticate"] == "Bearer realm=Tripod"
 
 
-@on_both_databases
 @pytest.mark.parametrize("name", ["alice", "alice@example.com", " Alice@Example.COM"])
 def test_basic_authentication(client, alice, name):
     """HTTP Basic accepts the username or the email address, and the password."""
     assert client.get(ME, auth=(name, PASSWORD)).json["username"] == "alice"
 
 
-@on_both_databases  # PostgreSQL rejects queries for text with NUL
 @pytest.mark.parametrize(
     "value",
     ["Bearer", "Bearer x", "Bearer tripod_\xff", "Basic", "Basic !", "Basic YWxpY2U6eA==", "Basic AAA6AAA=", "Digest"],
@@ -35,7 +33,6 @@ def test_invalid_credentials(client, alice, value, path):
     assert client.get(path, headers={"Authorization": value}).status_code == 401
 
 
-@on_both_databases
 @pytest.mark.parametrize("more", [{"active": False}, {"confirmed_at": None}], ids=["closed", "unconfirmed"])
 def test_closed_and_unconfirmed_accounts(client, add_api_user, more):
     """Closed and unconfirmed accounts are rejected, even with the correct password."""
@@ -45,7 +42,6 @@ def test_closed_and_unconfirmed_accounts(client, add_api_user, more):
         assert client.get(ME, headers=headers).status_code == 401
 
 
-@on_both_databases
 def test_locked_accounts(client, app, add_api_user):
     """While an account is locked, HTTP Basic is rejected even with the correct password. Then it is accepted again."""
     add_api_user("carol", locked_until=utc_now() + LOCK_DURATION)
@@ -56,7 +52,6 @@ def test_locked_accounts(client, app, add_api_user):
     assert client.get(ME, auth=("carol", PASSWORD)).status_code == 200
 
 
-@on_both_databases
 def test_token_is_accepted_while_others_write(client, app, alice, monkeypatch):
     """A read that stores the time of a token's use succeeds, even if another transaction has written in between."""
     find = ApiToken.find
@@ -75,7 +70,6 @@ def test_token_is_accepted_while_others_write(client, app, alice, monkeypatch):
         assert token.user.login_count == 7
 
 
-@on_both_databases
 def test_token_lifecycle(client, alice):
     """A token is shown once, listed without its plain text, authenticates requests, and is revoked immediately."""
     made = client.post(TOKENS, json={"name": "backup"}, headers=alice)
@@ -90,7 +84,6 @@ def test_token_lifecycle(client, alice):
     assert client.get(ME, headers=headers).status_code == 401
 
 
-@on_both_databases
 def test_tokens_of_other_users(client, alice, bob):
     """Reading or revoking another user's token is 404."""
     location = client.post(TOKENS, json={"name": "mine"}, headers=alice).location
@@ -99,7 +92,6 @@ def test_tokens_of_other_users(client, alice, bob):
     assert client.get(location, headers=alice).status_code == 200
 
 
-@on_both_databases
 def test_token_names_are_unique(client, app, alice):
     """A second token with the same name is 409, so a retried request creates no second token."""
     assert client.post(TOKENS, json={"name": "x"}, headers=alice).status_code == 201
@@ -159,7 +151,6 @@ def test_token_writes_require_no_csrf_token(browser, bob):
     assert (written.status_code, written.json["author"]) == (201, "bob")
 
 
-@on_both_databases
 def test_wrong_passwords_lock_the_account(client, app, alice, monkeypatch):
     """Wrong passwords with HTTP Basic count as failed logins. Tokens stay valid."""
     monkeypatch.setattr("app.account.models.MAX_FAILED_LOGINS", 10)

@@ -25,9 +25,9 @@ FUZZED = settings(
 
 
 @pytest.fixture(params=[False, True], ids=["anonymous", "authenticated"])
-def fuzz(request, make_app, sqlite_url, add_api_user):
+def fuzz(request, make_app, database, add_api_user):
     """Return a function that sends a test case to an app with posts, and the API description of that app."""
-    app = make_app(sqlite_url, RATE_LIMITS=False, PROPAGATE_EXCEPTIONS=False)
+    app = make_app(database, RATE_LIMITS=False, PROPAGATE_EXCEPTIONS=False)
     headers = add_api_user("alice", app)
     for body in ("one", "two"):
         app.test_client().post("/api/v1/posts", json={"body": body}, headers=headers)

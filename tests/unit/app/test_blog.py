@@ -11,7 +11,7 @@ from sqlalchemy import event
 from app.blog.models import BODY_MAX, Follow, Post, clean_body
 from app.blog.views import ANONYMOUS_CACHE_CONTROL, add_cache_control
 from app.database import db, utc_now
-from tests.unit.app.helpers import PASSWORD, bodies, csrf_token, messages, submit
+from tests.unit.app.helpers import PASSWORD, bodies, csrf_token, messages, only_sqlite, submit
 
 
 @pytest.fixture
@@ -24,8 +24,10 @@ def statements(app):
             found.append(statement)
 
     with app.app_context():
-        event.listen(db.engine, "before_cursor_execute", record)
-    return found
+        engine = db.engine
+    event.listen(engine, "before_cursor_execute", record)
+    yield found
+    event.remove(engine, "before_cursor_execute", record)
 
 
 def test_empty_timeline(client, log_in_as):
@@ -174,6 +176,7 @@ def test_number_of_statements_is_constant(app, client, add_posts, log_in_as, sta
     assert len(statements) == 2
 
 
+@only_sqlite
 def test_timelines_use_indexes(app, add_posts):
     """SQLite finds the newest posts, and those of one author, without sorting: it reads no more rows than it shows."""
     add_posts(10)

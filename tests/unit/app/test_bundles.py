@@ -48,20 +48,20 @@ def test_vendored_files_have_no_source_map(app, tmp_path):
         assert text.startswith('@charset "UTF-8";/*!\n * Bootstrap')
 
 
-def test_pages_use_hashed_names(make_app, sqlite_url, tmp_path):
+def test_pages_use_hashed_names(make_app, database, tmp_path):
     """With a manifest in STATIC_ROOT, url_for() returns hashed names, and the app can serve them without Nginx."""
     (tmp_path / "css").mkdir()
     (tmp_path / "css" / "site.1a2b3c4d.css").write_text("body {}")
     (tmp_path / ".manifest.json").write_text(json.dumps({"css/site.css": "css/site.1a2b3c4d.css"}))
-    client = make_app(sqlite_url, STATIC_ROOT=str(tmp_path)).test_client()
+    client = make_app(database, STATIC_ROOT=str(tmp_path)).test_client()
     assert "/static/css/site.1a2b3c4d.css" in static_urls(client.get("/").text)
     with client.get("/static/css/site.1a2b3c4d.css") as response:
         assert (response.status_code, response.text) == (200, "body {}")
 
 
-def test_names_without_manifest(make_app, sqlite_url, tmp_path):
+def test_names_without_manifest(make_app, database, tmp_path):
     """Without a manifest in STATIC_ROOT, url_for() returns the source names."""
-    app = make_app(sqlite_url, STATIC_ROOT=str(tmp_path))
+    app = make_app(database, STATIC_ROOT=str(tmp_path))
     with app.test_request_context():
         assert url_for("static", filename="css/site.css") == "/static/css/site.css"
 

@@ -24,11 +24,11 @@ def test_empty_secret_key_is_rejected(monkeypatch):
         create_app()
 
 
-def test_development_needs_no_secret_key(monkeypatch, sqlite_url):
+def test_development_needs_no_secret_key(monkeypatch, database):
     """`flask run --debug` works in a fresh clone: a new random key is generated at each start."""
     monkeypatch.delenv("SECRET_KEY", raising=False)
     monkeypatch.setenv("FLASK_DEBUG", "1")
-    monkeypatch.setenv("DATABASE_URL", sqlite_url)
+    monkeypatch.setenv("DATABASE_URL", database)
     first, second = create_app(), create_app()
     assert first.secret_key and first.secret_key != second.secret_key
 

@@ -16,12 +16,11 @@ from flask_migrate import check, downgrade, upgrade
 from sqlalchemy import MetaData, Table, inspect, text
 from sqlalchemy.exc import IntegrityError
 
-from app import database
 from app.account.models import User
 from app.blog.models import Follow, Post
-from app.database import db
+from app.database import SQLITE_PRAGMAS, db
 from tests.support.wsgi import CLEAN, python
-from tests.unit.app.helpers import PASSWORD, bodies, log_in, submit
+from tests.unit.app.helpers import only_postgresql, only_sqlite
 
 
 def tables() -> set[str]:
@@ -125,8 +124,8 @@ def test_long_migration_is_not_canceled(make_app, postgresql_url, monkeypatch):
 
 def test_migration_waits_for_a_long_transaction(make_app, tmp_path, monkeypatch):
     """On SQLite, a migration waits longer for the write lock than requests do."""
-    pragmas = [pragma.replace("busy_timeout = 1800", "busy_timeout = 100") for pragma in database.SQLITE_PRAGMAS]
-    monkeypatch.setattr(database, "SQLITE_PRAGMAS", pragmas)
+    pragmas = [pragma.replace("busy_timeout = 1800", "busy_timeout = 100") for pragma in SQLITE_PRAGMAS]
+    monkeypatch.setattr("app.database.SQLITE_PRAGMAS", pragmas)
     with make_app(f"sqlite:///{tmp_path}/app.db").app_context():
         writer = db.engine.connect()
         writer.begin()
@@ -175,10 +174,9 @@ def test_migration_of_an_empty_database_adds_no_user(make_app, empty_database):
         (lambda ann: make_user("bob", email="ann@example.com"), "uq_account_email|UNIQUE"),
     ],
 )
-def test_constraints(make_app, empty_database, row, constraint):
+def test_constraints(app, row, constraint):
     """The rules of the app are also constraints of the database."""
-    with make_app(empty_database).app_context():
-        upgrade()
+    with app.app_context():
         ann = make_user("ann")
         db.session.add(ann)
         db.session.commit()
@@ -192,36 +190,7 @@ def make_user(name: str, email: str | None = None) -> User:
     return User(username=name, email=email or f"{name}@example.com", fs_uniquifier=name)
 
 
-def test_app_works_on_both_databases(make_app, empty_database):
-    """Registration, login, posts, follows, search and admin actions work on SQLite and on PostgreSQL."""
-    app = make_app(empty_database)
-    with app.app_context():
-        upgrade()
-        db.session.add(make_user("bob"))
-        db.session.commit()
-    client = app.test_client()
-    form = {"username": "ann", "email": "ann@example.com", "password": PASSWORD, "password_confirm": PASSWORD}
-    submit(client, "/register", **form)
-    log_in(client, "ann@example.com", "wrong")
-    assert log_in(client, "ann@example.com").location == "/"
-    submit(client, "/", body="é 👋\n\tx")
-    submit(client, "/posts/1/edit", body="É 100% 👋")
-    for _ in range(2):
-        submit(client, "/users/bob/follow", "/users/bob")
-    for path in ("/", "/following", "/search?q=100%25", "/users/ann", f"/?before={2**31 - 1}"):
-        assert bodies(client.get(path)) == ["É 100% 👋"]
-    assert "1 follower " in client.get("/users/bob").text
-    submit(client, "/users/bob/unfollow", "/users/bob")
-    submit(client, "/account/tokens", name="x")
-    result = app.test_cli_runner().invoke(args=["admin", "ann@example.com"])
-    assert result.exit_code == 0, result.output
-    for path in ("/admin", "/admin/users?q=AN", "/admin/posts?q=x"):
-        assert client.get(path).status_code == 200
-    submit(client, "/admin/posts/1/hide", "/admin/posts/1")
-    assert bodies(client.get("/")) == []
-    assert client.get("/readyz").status_code == 200
-
-
+@only_sqlite
 def test_sqlite_pragmas(app):
     """Every SQLite connection uses WAL, full synchronization, a busy timeout below 2 s, and foreign keys."""
     expected = {"journal_mode": "wal", "synchronous": 2, "busy_timeout": 1800, "foreign_keys": 1}
@@ -230,6 +199,7 @@ def test_sqlite_pragmas(app):
     assert actual == expected
 
 
+@only_sqlite
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_safe_requests_do_not_wait_for_writers(app, method):
     """A request with a safe method reads while another transaction holds the write lock."""
@@ -237,6 +207,7 @@ def test_safe_requests_do_not_wait_for_writers(app, method):
         assert app.test_client().open("/", method=method).status_code == 200
 
 
+@only_sqlite
 def test_unsafe_requests_take_the_write_lock_immediately(app):
     """A request with an unsafe method takes the write lock before it reads, so nothing else can write in between."""
     with app.test_request_context(method="POST"):
@@ -246,12 +217,13 @@ def test_unsafe_requests_take_the_write_lock_immediately(app):
                 other.execute("DELETE FROM post")
 
 
-def test_concurrent_updates(app, monkeypatch):
+@only_sqlite
+def test_concurrent_updates(make_app, database, monkeypatch):
     """Eight threads that read and then write the same row lose no update and get no lock error."""
     # A deferred transaction would fail immediately. The longer timeout allows for a slow disk.
-    monkeypatch.setattr(database, "SQLITE_PRAGMAS", (*database.SQLITE_PRAGMAS, "PRAGMA busy_timeout = 60000"))
+    monkeypatch.setattr("app.database.SQLITE_PRAGMAS", (*SQLITE_PRAGMAS, "PRAGMA busy_timeout = 60000"))
+    app = make_app(database, WTF_CSRF_ENABLED=False)
     with app.app_context():
-        db.engine.dispose()
         ann = make_user("ann")
         db.session.add(ann)
         db.session.flush()
@@ -266,7 +238,6 @@ def test_concurrent_updates(app, monkeypatch):
         return {}
 
     app.add_url_rule("/count", view_func=count_up, methods=["POST"])
-    app.config["WTF_CSRF_ENABLED"] = False
     statuses = []
 
     def work():
@@ -278,16 +249,18 @@ def test_concurrent_updates(app, monkeypatch):
         assert db.session.get(Post, 1).body == "80"
 
 
-def test_postgresql_statement_timeout(make_app, postgresql_url):
+@only_postgresql
+def test_postgresql_statement_timeout(app):
     """Statements are canceled before the request timeout."""
-    with make_app(postgresql_url).app_context():
+    with app.app_context():
         assert db.session.execute(text("SHOW statement_timeout")).scalar() == "8s"
 
 
-def test_postgresql_restart(make_app, postgresql_url):
+@only_postgresql
+def test_postgresql_restart(app):
     """A broken connection in the pool is replaced without an error."""
     pid = text("SELECT pg_backend_pid()")
-    with make_app(postgresql_url).app_context():
+    with app.app_context():
         lost = db.session.execute(pid).scalar()
         db.session.rollback()  # returns the connection to the pool
         with closing(psycopg.connect(db.engine.url.set(drivername="postgresql").render_as_string())) as killer:

@@ -5,23 +5,14 @@ from collections import Counter
 from datetime import timedelta
 
 import pytest
-from flask_migrate import upgrade
 from sqlalchemy import func, select, text, update
 
 from app.api.idempotency import RETENTION, StoredResponse
 from app.blog.models import Post
 from app.database import db, utc_now
+from tests.unit.app.helpers import only_postgresql
 
 POSTS = "/api/v1/posts"
-
-
-@pytest.fixture
-def app(make_app, empty_database):
-    """Return an app on each database. It overrides the fixture in conftest.py."""
-    app = make_app(empty_database)
-    with app.app_context():
-        upgrade()
-    return app
 
 
 def send(app, headers: dict, body: str = "once", key: str = '"8e03978e"'):
@@ -112,12 +103,9 @@ def test_concurrent_requests_create_one_post(app, alice):
     assert count(app) == 1
 
 
-def test_request_in_progress_is_409_on_postgresql(make_app, postgresql_url, add_api_user):
+@only_postgresql
+def test_request_in_progress_is_409_on_postgresql(app, alice):
     """While a request is in progress, another one with its key is 409. If the first one is killed, a retry works."""
-    app = make_app(postgresql_url)
-    with app.app_context():
-        upgrade()
-    alice = add_api_user("alice", app)
     with app.app_context(), db.engine.connect() as other:
         lock = text("SELECT pg_advisory_lock(hashtextextended((SELECT id FROM account)::text || ' 8e03978e', 0))")
         other.execute(lock)

@@ -174,11 +174,11 @@ def test_mail_is_saved_without_a_server(tmp_path, caplog):
     assert str(file) in caplog.text
 
 
-def test_failed_delivery_is_logged(make_app, sqlite_url, caplog):
+def test_failed_delivery_is_logged(make_app, database, caplog):
     """If the mail server is down, delivery does not raise. The log contains the reason but no password."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    app = make_app(sqlite_url, SMTP_URL=f"smtp://ann:hunter2@127.0.0.1:{port}")
+    app = make_app(database, SMTP_URL=f"smtp://ann:hunter2@127.0.0.1:{port}")
     with app.app_context(), caplog.at_level(logging.ERROR):
         mail.deliver(app, mail.compose(*MESSAGE))
     assert "The mail was not sent" in caplog.text
@@ -192,8 +192,8 @@ def test_header_injection():
             mail.compose(*arguments)
 
 
-def test_forms_show_the_mail_folder_in_development(make_app, sqlite_url):
+def test_forms_show_the_mail_folder_in_development(make_app, database):
     """Forms show where mails are written, but only in development."""
     for debug in (True, False):
-        page = make_app(sqlite_url, DEBUG=debug).test_client().get("/reset").text
+        page = make_app(database, DEBUG=debug).test_client().get("/reset").text
         assert ("SMTP_URL is not set" in page) is debug

@@ -5,7 +5,6 @@ import time
 from dataclasses import replace
 
 import pytest
-from flask_migrate import upgrade
 from limits import parse
 from limits.strategies import FixedWindowRateLimiter
 from sqlalchemy import func, select, text
@@ -17,15 +16,6 @@ from app.rate_limit_storage import DatabaseStorage, RateLimit
 from tests.unit.app.helpers import PASSWORD, csrf_token
 
 ME, POSTS = "/api/v1/me", "/api/v1/posts"
-
-
-@pytest.fixture
-def migrated_app(make_app, empty_database):
-    """Return an app on each database."""
-    app = make_app(empty_database)
-    with app.app_context():
-        upgrade()
-    return app
 
 
 def try_login(client, password: str = "wrong", email: str = "alice@example.com", **options):
@@ -45,12 +35,12 @@ def limit_writes(monkeypatch) -> None:
 # --- storage ----------------------------------------------------------------------------------------------------------
 
 
-def test_concurrent_hits_are_all_counted(migrated_app):
+def test_concurrent_hits_are_all_counted(app):
     """Of 32 hits by eight threads, exactly as many pass as the limit allows."""
     passed, limit = [], parse("10/minute")
 
     def work():
-        with migrated_app.app_context():
+        with app.app_context():
             limiter = FixedWindowRateLimiter(DatabaseStorage())
             for _ in range(4):
                 passed.append(limiter.hit(limit, "key"))
@@ -60,9 +50,9 @@ def test_concurrent_hits_are_all_counted(migrated_app):
     assert (len(passed), sum(passed)) == (32, 10)
 
 
-def test_windows_expire(migrated_app):
+def test_windows_expire(app):
     """An expired window starts again, and the rows of expired windows are deleted."""
-    with migrated_app.app_context():
+    with app.app_context():
         storage = DatabaseStorage()
         assert [storage.incr("old", 60), storage.incr("old", 60), storage.incr("key", 60)] == [1, 2, 1]
         assert storage.get("old") == 2
@@ -75,17 +65,17 @@ def test_windows_expire(migrated_app):
         assert (storage.get("key"), storage.check(), storage.reset()) == (0, True, 0)
 
 
-def test_servers_share_counts(make_app, sqlite_url, add_api_user):
+def test_servers_share_counts(make_app, database, add_api_user):
     """Two servers that share only the database share the counts."""
-    apps = [make_app(sqlite_url), make_app(sqlite_url)]
+    apps = [make_app(database), make_app(database)]
     add_api_user("alice", apps[0])
     statuses = [apps[number % 2].test_client().get(ME, auth=("alice", "x")).status_code for number in range(12)]
     assert statuses == [401] * 10 + [429] * 2
 
 
-def test_servers_share_counts_in_redis(make_app, sqlite_url, redis_url, add_api_user):
+def test_servers_share_counts_in_redis(make_app, database, redis_url, add_api_user):
     """With REDIS_URL, two servers share the counts in Redis, and the database table stays empty."""
-    apps = [make_app(sqlite_url, REDIS_URL=redis_url), make_app(sqlite_url, REDIS_URL=redis_url)]
+    apps = [make_app(database, REDIS_URL=redis_url), make_app(database, REDIS_URL=redis_url)]
     alice = add_api_user("alice", apps[0])
     statuses = [apps[number % 2].test_client().get(ME, auth=("alice", "x")).status_code for number in range(12)]
     assert statuses == [401] * 10 + [429] * 2
@@ -95,9 +85,9 @@ def test_servers_share_counts_in_redis(make_app, sqlite_url, redis_url, add_api_
         assert db.session.scalar(select(func.count()).select_from(RateLimit)) == 0
 
 
-def test_database_replaces_an_unavailable_redis(make_app, sqlite_url, tmp_path, add_api_user, caplog):
+def test_database_replaces_an_unavailable_redis(make_app, database, tmp_path, add_api_user, caplog):
     """If Redis is unavailable, hits are counted in the database, and a warning is logged."""
-    app = make_app(sqlite_url, REDIS_URL=f"redis+unix://{tmp_path}/gone")
+    app = make_app(database, REDIS_URL=f"redis+unix://{tmp_path}/gone")
     add_api_user("alice", app)
     statuses = [app.test_client().get(ME, auth=("alice", "x")).status_code for _ in range(11)]
     assert statuses == [401] * 10 + [429]
@@ -229,9 +219,9 @@ def test_ipv6_networks_are_counted_as_one_client(app):
             assert rate_limits.client_address() == key
 
 
-def test_limits_can_be_disabled(make_app, sqlite_url, add_api_user):
+def test_limits_can_be_disabled(make_app, database, add_api_user):
     """RATE_LIMITS=off disables all limits."""
-    app = make_app(sqlite_url, RATE_LIMITS=False)
+    app = make_app(database, RATE_LIMITS=False)
     add_api_user("alice", app)
     for _ in range(12):
         answer = app.test_client().get(ME, auth=("alice", "x"))

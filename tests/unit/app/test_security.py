@@ -67,11 +67,11 @@ def test_every_write_requires_authentication(app, client, alice):
     assert {"blog.create", "blog.follow", "blog.unfollow", "account.deactivate", "api.create_post"} <= checked
 
 
-def test_every_status_has_the_security_headers(client, app, alice):
+def test_every_status_has_the_security_headers(make_app, database, alice):
     """Responses of every status have each security header exactly once."""
-    app.config["PROPAGATE_EXCEPTIONS"] = False
-    app.config["MAX_CONTENT_LENGTH"] = 100_000
+    app = make_app(database, PROPAGATE_EXCEPTIONS=False, MAX_CONTENT_LENGTH=100_000)
     app.add_url_rule("/crash", view_func=lambda: 1 / 0)
+    client = app.test_client()
     post = client.post(POSTS, json={"body": "x"}, headers=alice)
     tag = client.get(post.location).headers["ETag"]
     answers = [
@@ -120,17 +120,17 @@ def test_cors_is_disabled_by_default(client, path):
 
 
 @pytest.mark.parametrize("name", ["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match"])
-def test_cors_origins_can_send_the_headers_of_the_api(make_app, sqlite_url, name):
+def test_cors_origins_can_send_the_headers_of_the_api(make_app, database, name):
     """Pages of CORS_ORIGINS can send every request header that the API reads."""
-    client = make_app(sqlite_url, CORS_ORIGINS=[ORIGIN]).test_client()
+    client = make_app(database, CORS_ORIGINS=[ORIGIN]).test_client()
     preflight = cors(client.options(POSTS, headers=PREFLIGHT | {"Access-Control-Request-Headers": name}))
     assert preflight["Access-Control-Allow-Headers"].lower() == name.lower()
 
 
 @pytest.mark.parametrize("origins", [[ORIGIN, "https://b.example:8443"], ["*"]])
-def test_cors_origins_can_use_the_api(make_app, sqlite_url, origins):
+def test_cors_origins_can_use_the_api(make_app, database, origins):
     """Pages of CORS_ORIGINS can use the API, but not other URLs, and never with cookies."""
-    client = make_app(sqlite_url, CORS_ORIGINS=origins).test_client()
+    client = make_app(database, CORS_ORIGINS=origins).test_client()
     preflight = cors(client.options(POSTS, headers=PREFLIGHT))
     assert preflight["Access-Control-Allow-Origin"] in (ORIGIN, "*")
     assert "authorization" in preflight["Access-Control-Allow-Headers"].lower()
@@ -143,7 +143,7 @@ def test_cors_origins_can_use_the_api(make_app, sqlite_url, origins):
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "http://app.example.com", "https://app.example.com.evil"])
-def test_other_origins_cannot_use_the_api(make_app, sqlite_url, origin):
+def test_other_origins_cannot_use_the_api(make_app, database, origin):
     """Origins that are not in CORS_ORIGINS get no CORS headers. The scheme counts, too."""
-    client = make_app(sqlite_url, CORS_ORIGINS=[ORIGIN]).test_client()
+    client = make_app(database, CORS_ORIGINS=[ORIGIN]).test_client()
     assert "Access-Control-Allow-Origin" not in client.get(POSTS, headers={"Origin": origin}).headers

@@ -3,7 +3,6 @@
 import re
 
 import pytest
-from flask_migrate import upgrade
 from sqlalchemy import func, select
 
 from app.account.models import User
@@ -12,11 +11,9 @@ from app.database import db
 
 
 @pytest.fixture
-def demo(make_app, empty_database):
-    """An app on SQLite and on PostgreSQL, with empty tables."""
-    app = make_app(empty_database)
+def demo(app):
+    """Return an app whose context is active."""
     with app.app_context():
-        upgrade()
         yield app
 
 

@@ -197,6 +197,13 @@ def test_app_that_configures_nothing_has_structured_lines(tmp_path):
     assert "ZeroDivisionError" in containing(lines, "broken")[0]["traceback"]
 
 
+def test_app_that_removes_all_handlers_has_structured_lines(tmp_path):
+    """Lines of an app that removes the handlers of the root logger, and adds none, have their fields too."""
+    removed = STRUCTURED.replace("import logging", "import logging; logging.getLogger().handlers.clear()")
+    lines = log_of(removed, tmp_path, ASK.replace('"/", "/boom", "/"', '"/x",'))
+    assert containing(lines, "an order came in")[0]["order"] == 7
+
+
 def test_record_that_cannot_be_formatted_is_reported(tmp_path):
     """A log call whose arguments do not fit its message becomes one line, with the reason."""
     lines = log_of(STRUCTURED, tmp_path, ASK.replace('"/", "/boom", "/"', '"/x",'))

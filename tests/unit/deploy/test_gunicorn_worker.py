@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import json
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from deploy.settings import ROOT
+from tests.support.wsgi import python, settings
 
 APP = """
 import os, time
@@ -146,3 +148,17 @@ def test_lost_thread_is_replaced(start):
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(get, [path] * THREADS, [1.0] * THREADS))
     assert time.monotonic() - began < 0.9 * THREADS
+
+
+def test_lines_of_gunicorn_are_independent_of_the_app():
+    """Gunicorn's own lines are JSON, even if the app disables all of `logging`."""
+    code = """if 1:
+        import logging, runpy
+        from gunicorn.config import Config
+        log = runpy.run_path("deploy/servers/gunicorn/gunicorn.conf.py")["JsonLogger"](Config())
+        logging.disable(logging.CRITICAL)
+        log.info("Booting worker with pid: %s", 7)
+    """
+    done = python(code, **settings(), SOCKET="/nonexistent/socket", BACKLOG="1")
+    line = json.loads(done.stderr)
+    assert (line["logger"], line["message"]) == ("gunicorn.error", "Booting worker with pid: 7")

@@ -25,6 +25,8 @@ CODE = r"""if 1:
     print("two\nlines")
     print("no end", end="", flush=True)
     print("to stderr", file=sys.stderr)
+    sys.stdout.write("begun\nthen in")
+    sys.stdout.write("terrupted\n")
     sys.stdout.write("")
     print()
     def half(): # print() writes the text and the line end separately
@@ -94,6 +96,7 @@ def test_exception_is_one_line(lines):
         ("printed 1 \u00fc", "stdout", "INFO"),
         ("two\nlines", "stdout", "INFO"),
         ("no end", "stdout", "INFO"),
+        ("begun\nthen interrupted", "stdout", "INFO"),
         ("to stderr", "stderr", "WARNING"),
     ],
 )
