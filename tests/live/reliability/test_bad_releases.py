@@ -10,7 +10,7 @@ SECTION = "Bad releases"
 NEVER_READY = 8  # seconds
 BAD = {  # the app's BEHAVIOUR → a part of the printed reason for the rollback
     "never ready": f"it was not ready within {NEVER_READY} s",
-    "answers 500": "GET / answered 500",
+    "answers 500": "GET / .*answered 500",
     "does not import": "it exited",
     "server dies": "it exited|got no answer",
     "workers die": "got no answer|answered 50|it exited",  # Gunicorn exits when a worker exits with status 3

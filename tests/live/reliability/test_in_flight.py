@@ -1,5 +1,6 @@
 """In-flight requests are answered when a server or Nginx stops."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -10,6 +11,7 @@ from tests.live.stack import docker
 
 SECTION = "Stopping"
 THREADS = 100  # of each of two worker processes
+RESTARTED_WITHIN = 60  # seconds on a busy machine
 SECONDS = 3  # that each request takes: all of them must be in flight before the first one ends
 
 
@@ -40,6 +42,18 @@ def outcome(url: str) -> str:
         return type(error).__name__
 
 
+def await_restart(stack, started: str) -> None:
+    """Wait until Docker has restarted the web container, which ran since `started`, and it is healthy again.
+
+    A container ignores SIGTERM until its server has started: the next test would stop it only after 65 s.
+    """
+    deadline = time.monotonic() + RESTARTED_WITHIN
+    while stack.inspect("web", "{{.State.StartedAt}}") == started:
+        assert time.monotonic() < deadline, "the container was not restarted"
+        time.sleep(0.1)
+    stack.up()
+
+
 def test_stop_finishes_in_flight_requests(stack, server, in_flight, record):
     """`docker compose stop` lets all in-flight requests finish, and the web container exits with status 0."""
     stack.up(WSGI_SERVER=server)
@@ -55,7 +69,7 @@ def test_sigterm_to_every_process(stack, server, in_flight, record):
     Except with mod_wsgi, which Heroku does not have: Apache cuts requests on SIGTERM. The report contains its number.
     """
     stack.up(WSGI_SERVER=server)
-    container = stack.container("web")
+    container, started = stack.container("web"), stack.inspect("web", "{{.State.StartedAt}}")
     path = f"/sleep/sigterm/{SECONDS}"  # another one: the container's log still has the requests of the test before
     wrong = lost(stack, in_flight, path, lambda: docker("exec", container, "sh", "-c", "kill -TERM -1; kill -TERM 1"))
     note = (
@@ -65,6 +79,7 @@ def test_sigterm_to_every_process(stack, server, in_flight, record):
     )
     record(SECTION, f"requests in flight at SIGTERM to every process, {server}", in_flight, len(wrong), note)
     assert server == "mod_wsgi" or wrong == []
+    await_restart(stack, started)
 
 
 def test_nginx_stops_gracefully(stack):
