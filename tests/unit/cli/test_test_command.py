@@ -88,7 +88,7 @@ def run_pytest(tmp_path_factory):
 
 
 @pytest.fixture(
-    scope="module", params=[[], ["-p", "xdist.plugin", *test_command.PARALLEL]], ids=["one process", "four processes"]
+    scope="module", params=[[], ["-p", "xdist.plugin", *test_command.PARALLEL]], ids=["one process", "two processes"]
 )
 def lines(run_pytest, request):
     """The lines of pytest's output on a machine without a Docker engine."""
