@@ -161,8 +161,8 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=cache,t
     apt-get update && apt-get install --yes --no-install-recommends nginx libnginx-mod-http-brotli-static
 WORKDIR /srv
 COPY deploy/__init__.py deploy/assets.py deploy/errors.py deploy/host_header.py deploy/mime.types deploy/network.py \
-    deploy/raw_output.py deploy/resources.py deploy/websocket_paths.py \
-    deploy/setting_checks.py deploy/settings.py deploy/
+    deploy/raw_output.py deploy/resources.py deploy/setting_checks.py deploy/settings.py deploy/websocket_paths.py \
+    deploy/
 COPY nginx nginx
 RUN python3 -m compileall -q deploy
 LABEL org.opencontainers.image.title="Tripod nginx"

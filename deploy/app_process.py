@@ -51,8 +51,10 @@ def remember(environ: MutableMapping[str, str]) -> None:
 
 
 def restore(environ: MutableMapping[str, str] = os.environ) -> None:
-    """Undo what the server and its `run` changed: variables, sys.argv, sys.path and the
-    locale. Called before the app is imported."""
+    """Undo what the server and its `run` changed: variables, sys.argv, sys.path and the locale.
+
+    Called before the app is imported.
+    """
     if not (names := environ.pop(_NAMES, "").split()):
         return  # not started by deploy/start
     for name in set(environ) - set(names):
