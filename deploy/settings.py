@@ -276,7 +276,7 @@ SETTINGS = (
         NETWORK,
         "HTTP methods that reach the app, separated by commas; others get 405. CalDAV and WebDAV apps need more, such "
         "as `PROPFIND` and `REPORT`.",
-        "GET,HEAD,POST,PUT,DELETE,OPTIONS,PROPFIND,PROPPATCH,MKCOL,MKCALENDAR,REPORT,COPY,MOVE,LOCK,UNLOCK",
+        "GET,HEAD,POST,PUT,DELETE,OPTIONS,PROPFIND,PROPPATCH,MKCALENDAR,REPORT",
         check.methods,
         "GET,HEAD,POST,PUT,PATCH,DELETE,OPTIONS",
     ),
