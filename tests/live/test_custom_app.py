@@ -130,7 +130,7 @@ def test_static_file(running):
     """Nginx serves the app's static files: plain names are revalidated, hashed ones are compressed and cached."""
     app, _, stack = running
     plain = requests.get(f"{stack.url}/static/{app.style_sheet}", timeout=10)
-    assert (plain.status_code, plain.headers["Content-Type"]) == (200, "text/css")
+    assert (plain.status_code, plain.headers["Content-Type"]) == (200, "text/css; charset=utf-8")
     assert plain.headers["Cache-Control"] == "no-cache"
     linked = re.search(r'href="(/static/[^"]+\.css)"', page(stack, app.styled_page))[1]
     answer = requests.get(stack.url + linked, headers={"Accept-Encoding": "gzip"}, timeout=10)
