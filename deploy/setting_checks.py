@@ -160,10 +160,11 @@ def database_addresses(url: str) -> list[tuple[str, int]]:
     Empty for files, Unix sockets and schemes without a known port. Raises ValueError for an invalid port.
     https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS
     """
-    parts = urlsplit(url)
-    default = DATABASE_PORTS.get(parts.scheme.partition("+")[0])
+    # Not by urlsplit(): it refuses an IPv6 address beside other hosts.
+    scheme, authority = re.match(r"(?:([^:/]*)://([^/?#]*))?", url).groups("")
+    default = DATABASE_PORTS.get(scheme.partition("+")[0])
     addresses = []
-    for address in filter(None, parts.netloc.rpartition("@")[2].split(",")):
+    for address in filter(None, authority.rpartition("@")[2].split(",")):
         split = urlsplit(f"//{address}")
         if address.endswith(":") or split.port == 0 or not split.hostname:
             raise ValueError(_BAD_PORT)

@@ -119,7 +119,7 @@ def test_replacement_waits_for_shutdown_grace_at_most():
     signal.signal(signal.SIGTERM, lambda *_: print("stops", flush=True))
     def answer(environ, start_response):
         return time.sleep(30) if environ["PATH_INFO"] == "/slow" else text()(environ, start_response)
-    watched = wrap(answer, WEB_THREADS="2", SHUTDOWN_GRACE="0.2")
+    watched = wrap(answer, WEB_THREADS="2", SHUTDOWN_GRACE="1")
     threading.Thread(target=ask, args=(watched, "/slow"), daemon=True).start()
     body = watched({"REQUEST_METHOD": "GET", "PATH_INFO": "/"}, lambda *a: None)
     time.sleep(5)

@@ -131,5 +131,5 @@ def test_describe(folder):
 )
 def test_describe_database_elsewhere(folder, url, kind):
     """A database outside of the state directory is not mistaken for one in it."""
-    description = snapshot.describe(settings(STATE_DIRECTORY=str(folder), DATABASE_URL=url))
+    description = snapshot.describe(settings(STATE_DIRECTORY=str(folder), DATABASE_URL=url, WSGI_APP="shop:app"))
     assert (description["kind"], description["profile"], description["schema"]) == (kind, False, None)
