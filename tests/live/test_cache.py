@@ -137,8 +137,8 @@ CREDENTIALS = [
 
 @pytest.mark.parametrize("mine", CREDENTIALS, ids=str)
 def test_requests_with_credentials_bypass_the_cache(ask, mine):
-    """Requests with cookies or credentials always reach the app, and the response is not cached. Credentials for a proxy
-    do not reach the app.
+    """Requests with cookies or credentials always reach the app, and the response is not cached. Those for a proxy do
+    not reach it.
     """
     [(header, value)] = mine.items()
     target = marked(f"credentials-{header}-{value.split()[0]}")
