@@ -97,7 +97,8 @@ def host():
 @pytest.fixture
 def stopped(host):
     """A host on which the stack is not running."""
-    assert host.stack("down").returncode == 0
+    if host.processes():
+        assert host.stack("down").returncode == 0
     return host
 
 
