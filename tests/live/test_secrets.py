@@ -28,7 +28,7 @@ def run_in(stack, service: str, command: str) -> str:
 
 
 def access_log(stack) -> str:
-    """Return Nginx's log with the line of a request, or "" after about 10 s. Nginx writes lines at least each second."""
+    """Return Nginx's log with the line of a request, or "" after about 10 s. Nginx buffers up to 1 s."""
     requests.get(f"{stack.url}/", timeout=20)
     logs = (stack.compose("logs", "nginx").stdout for _ in range(100))
     return next((log for log in logs if "nginx.access" in log), "")

@@ -29,7 +29,7 @@ def apache(make_stack):
 @pytest.fixture(scope="module")
 def slow_client(apache):
     """A client that never finishes its headers: a function that returns its response and the seconds until then."""
-    connection = socket.create_connection(("127.0.0.1", apache.port), timeout=40)
+    connection = socket.create_connection(("127.0.0.1", apache.port), timeout=90)
     connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
     started, answers = time.monotonic(), []
     thread = threading.Thread(target=lambda: answers.append((connection.recv(100), time.monotonic() - started)))
@@ -217,7 +217,7 @@ def test_stop_finishes_in_flight_requests(proxied):
 
 
 def test_slow_headers(slow_client):
-    """A client that does not finish its headers is disconnected after 20 s; other clients are served meanwhile."""
+    """A client that does not finish its headers is disconnected after 60 s; other clients are served meanwhile."""
     answer, seconds = slow_client()
     assert answer == b"" or b" 408 " in answer
-    assert 19 < seconds < 30
+    assert 59 < seconds < 75
