@@ -283,12 +283,15 @@ LIMITS = (
     ]
     + _refused(
         414,
-        {"path of 4,001 bytes": request(f"GET /{'p' * 4000}"), "path of 8,000 bytes": request(f"GET /{'p/' * 4000}")},
+        {
+            "request line of 8,200 bytes": _line(8200),
+            "path of 4,001 bytes": request(f"GET /{'p' * 4000}"),
+            "path of 8,000 bytes": request(f"GET /{'p/' * 4000}"),
+        },
     )
     + _refused(
         400,
         {
-            "request line of 8,200 bytes": _line(8200),
             "header line of 8,200 bytes": request("GET /x", f"X-Y: {'a' * 8200}"),
             "101 headers": _fields(101),
             "1,000 headers": _fields(1000),

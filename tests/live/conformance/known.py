@@ -50,7 +50,6 @@ APACHE_FRONT: dict[str, tuple[int, str]] = {
     "Host with an empty port": (400, "Apache refuses it, although RFC 3986 allows it."),
     "folded header": (200, "Apache joins the lines with a space, as RFC 9112, section 5.2 allows."),
     "8-bit header name": (400, "Nginx drops the header; Apache refuses the request."),
-    "request line of 8,200 bytes": (414, "Apache uses the more specific status."),
     "five headers of 8,000 bytes": (
         200,
         "Apache limits the size of each header and their number, not their total size.",
