@@ -51,11 +51,12 @@ def default_folders():
 
 
 def settings(server=None):
-    """Return the checked settings. The shell overrides .env, .env overrides defaults."""
-    shell = {name: value for name, value in os.environ.items() if value}
+    """Return the checked settings. As with Compose, the shell overrides .env, and an empty value means the default."""
+    dotenv.require_known_variables(os.environ)
+    override = {"PORT": "", **({"WSGI_SERVER": server} if server else {})}
+    given = {**dotenv.values(), **os.environ, **override}
     defaults = {**default_folders(), "RELEASE": build_inputs.release_name()}
-    override = {"WSGI_SERVER": server} if server else {}
-    values = load_settings({**defaults, **dotenv.values(), **shell, "PORT": "", **override})
+    values = load_settings({**given, **{name: given.get(name) or value for name, value in defaults.items()}})
     _check(values)
     return values
 

@@ -35,6 +35,7 @@ UNITS = [f"deploy/targets/native/systemd/tripod-{stage}.service" for stage in ("
 RESTRICTIONS = "tests/config/test_targets.py -k each_restriction"
 PAGES = "nginx/conf.d/page-cache-rules.conf"
 CACHE = "tests/live/test_cache.py"
+DOTENV = "tests/unit/cli/test_dotenv.py"
 PROCESS = "tests/live/conformance/test_app_process.py"
 WEBSOCKETS = "tests/live/test_websockets.py"
 
@@ -468,6 +469,12 @@ MUTATIONS = (
     # --- the sample app's database ---
     Mutation("app/database.py", "synchronous = FULL", "synchronous = NORMAL", "tests/unit/app/test_database.py"),
     Mutation("app/database.py", 'else "BEGIN IMMEDIATE"', 'else "BEGIN"', "tests/unit/app/test_database.py"),
+    # --- the settings of the next start ---
+    Mutation("cli/dotenv.py", 'value.partition(" #")', 'value.partition("#")', DOTENV),
+    Mutation("cli/dotenv.py", "{**known, **environ}", "{**environ, **known}", DOTENV),
+    Mutation("cli/dotenv.py", 'value = match[1].replace(f"\\{quote}", quote)', "value = match[1]", DOTENV),
+    Mutation("deploy/settings.py", 'environ.get(name, "").strip("/")', "False", "tests/unit/cli/test_project.py"),
+    Mutation("cli/doctor/facts.py", "return errors.errors", "return []", "tests/unit/cli/test_doctor.py"),
     # --- the process of the app ---
     Mutation(
         "deploy/app_process.py",
