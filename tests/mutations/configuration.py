@@ -472,7 +472,7 @@ MUTATIONS = (
     # --- the settings of the next start ---
     Mutation("cli/dotenv.py", 'value.partition(" #")', 'value.partition("#")', DOTENV),
     Mutation("cli/dotenv.py", "{**known, **environ}", "{**environ, **known}", DOTENV),
-    Mutation("cli/dotenv.py", 'value = match[1].replace(f"\\{quote}", quote)', "value = match[1]", DOTENV),
+    Mutation("cli/dotenv.py", 'if escape == "$":', "if False:", DOTENV),
     Mutation("deploy/settings.py", 'environ.get(name, "").strip("/")', "False", "tests/unit/cli/test_project.py"),
     Mutation("cli/doctor/facts.py", "return errors.errors", "return []", "tests/unit/cli/test_doctor.py"),
     # --- the process of the app ---
