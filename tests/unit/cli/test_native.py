@@ -3,12 +3,11 @@
 import argparse
 import json
 import os
-import subprocess
 
 import pytest
 from packaging.requirements import Requirement
 
-from cli import apt, console, dotenv, engine, native, processes, requirements, sudo
+from cli import apt, console, dotenv, engine, native, requirements, sudo
 from cli.commands import up
 from cli.console import ROOT
 from deploy.errors import StackError
@@ -174,20 +173,6 @@ def test_settings_that_need_docker_are_refused(values, error):
     with pytest.raises(StackError) as raised:
         native._check(load_settings(values))
     assert error in raised.value.error and raised.value.status == 78
-
-
-def test_reused_process_id_is_recognized(monkeypatch, tmp_path):
-    """Another process that got the id of an exited one is never mistaken for it, nor stopped."""
-    monkeypatch.setattr(native, "RUNNING", tmp_path / "running.json")
-    child = subprocess.Popen(["sleep", "60"])
-    native.RUNNING.write_text(json.dumps({"pid": child.pid, "start_time": processes.start_time(child.pid), "url": ""}))
-    assert native.running()["pid"] == child.pid
-    child.kill()
-    child.wait()
-    assert native.running() == {}
-    native.RUNNING.write_text(json.dumps({"pid": os.getpid(), "start_time": 1, "url": ""}))
-    native.down()  # would stop the process of the tests
-    assert not native.RUNNING.exists()
 
 
 def test_packages_run_on_the_oldest_python():
