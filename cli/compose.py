@@ -83,9 +83,7 @@ def _config_error(env, message):
 def load_host_settings(env=os.environ):
     """Return the settings that are read on the host. Raise StackErrors if any is invalid."""
     dotenv.require_known_variables(env)
-    values = {**dotenv.values(), **{name: value for name, value in env.items() if value}}
-    # Compose substitutes variables in .env; such a value is left to Compose.
-    return load_settings({name: value for name, value in values.items() if "$" not in value}, only=HOST_SETTINGS)
+    return load_settings({**dotenv.values(env), **env}, only=HOST_SETTINGS)
 
 
 @dataclass(frozen=True)

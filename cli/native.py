@@ -3,20 +3,33 @@
 Everything that the processes need and write is in .stack/native. See deploy/targets/native/README.md.
 """
 
-import contextlib
 import hashlib
 import importlib.util
 import json
 import os
+import re
+import runpy
 import shutil
-import signal
 import subprocess
 import sys
 import sysconfig
 import time
 from pathlib import Path
 
-from cli import apt, build_inputs, compose, console, dotenv, ports, processes, project, requirements, sudo, venv
+from cli import (
+    apt,
+    build_inputs,
+    compose,
+    console,
+    dotenv,
+    folders,
+    ports,
+    processes,
+    project,
+    requirements,
+    sudo,
+    venv,
+)
 from cli.console import ROOT, say
 from deploy.errors import EXIT_CONFIG, StackError
 from deploy.settings import KILL_AFTER, SAMPLE_APP, load_settings
@@ -25,6 +38,7 @@ TARGET = ROOT / "deploy" / "targets" / "native"
 HOME = console.STATE / "native"
 LOG = HOME / "log"
 RUNNING = HOME / "running.json"
+STATIC_SOURCE = HOME / "static-source"
 
 USER = "tripod"  # runs the processes if root starts them
 OLDEST_PYTHON = (3, 11)
@@ -51,11 +65,12 @@ def default_folders():
 
 
 def settings(server=None):
-    """Return the checked settings. The shell overrides .env, .env overrides defaults."""
-    shell = {name: value for name, value in os.environ.items() if value}
+    """Return the checked settings. As with Compose, the shell overrides .env, and an empty value means the default."""
+    dotenv.require_known_variables(os.environ)
+    override = {"PORT": "", **({"WSGI_SERVER": server} if server else {})}
+    given = {**dotenv.values(), **os.environ, **override}
     defaults = {**default_folders(), "RELEASE": build_inputs.release_name()}
-    override = {"WSGI_SERVER": server} if server else {}
-    values = load_settings({**defaults, **dotenv.values(), **shell, "PORT": "", **override})
+    values = load_settings({**given, **{name: given.get(name) or value for name, value in defaults.items()}})
     _check(values)
     return values
 
@@ -152,12 +167,20 @@ def install(server, assume_yes=False):
 
 
 def _user_exists():
+    return _user() is not None
+
+
+def _user():
+    """The user of the processes: USER if root runs ./stack, and None if there is no such user yet."""
+    if os.geteuid() != 0:
+        return folders.User(os.geteuid(), os.getegid())
     import pwd  # not at the top: only Unix systems have it
 
     try:
-        return bool(pwd.getpwnam(USER))
+        entry = pwd.getpwnam(USER)
     except KeyError:
-        return False
+        return None
+    return folders.User(entry.pw_uid, entry.pw_gid)
 
 
 def _venv(server):
@@ -172,13 +195,18 @@ def _static(values, env):
     """Build the static files of the app, with hashed names and compressed, as in an image."""
     source = ROOT / values["STATIC_SOURCE"]
     if values["WSGI_APP"] == SAMPLE_APP:
-        source = HOME / "static-source"
-        shutil.rmtree(source, ignore_errors=True)
+        source = STATIC_SOURCE
+        _empty(source)
         _run_as_user("collecting static files", ["flask", "--app", "app.wsgi", "assets", str(source)], env)
     if source.is_dir():
-        shutil.rmtree(values["STATIC_ROOT"], ignore_errors=True)
+        _empty(values["STATIC_ROOT"])
         command = ["python3", "-m", "deploy.assets", str(source), values["STATIC_ROOT"]]
         _run_as_user("hashing and compressing static files", command, env)
+
+
+def _empty(folder):
+    """Remove everything in a folder of the processes, as their user."""
+    console.capture(as_user(["find", str(folder), "-mindepth", "1", "-delete"]))
 
 
 def _run_as_user(title, argv, env):
@@ -195,18 +223,31 @@ def as_user(argv):
 
 
 def _make_folders(values):
-    """Make the folders that the processes write to; if root runs ./stack, they belong to USER."""
+    """Make the folders that the processes write to; if root runs ./stack, they belong to USER, and HOME to root."""
     console.state_folder()
-    folders = [HOME, *(Path(values[name]) for name in default_folders())]
+    writable = [*(Path(values[name]) for name in default_folders()), STATIC_SOURCE]
     # The owner of another folder that exists, /tmp for example, is not changed.
-    own = [folder for folder in folders if folder.is_relative_to(HOME) or not folder.exists()]
-    for folder in own:
-        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+    own = [folder for folder in writable if folder.is_relative_to(HOME) or not folder.exists()]
     if os.geteuid() != 0:
+        for folder in (HOME, *own):
+            folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         return
+    _require_code_of_root()
+    folders.make_for_root(HOME, _user(), keep={Path(folder).name for folder in default_folders().values()})
     for folder in own:
-        shutil.chown(folder, USER, USER)
+        folders.make_for_user(folder, _user())
     check_readable()
+
+
+def _require_code_of_root():
+    """Raise StackError if the app could change what root runs: ./stack itself."""
+    for path in (ROOT, ROOT / "cli", ROOT / "deploy", console.STATE):
+        if _user().can_change(path):
+            raise StackError(
+                f"The user {USER}, which runs the app, can change {path}.",
+                "Root runs the files of this folder, so the app could become root.",
+                f"find {ROOT} -path {HOME} -prune -o -exec chown -h root:root {{}} + -exec chmod go-w {{}} +",
+            )
 
 
 def check_readable():
@@ -228,7 +269,9 @@ def running():
         record = json.loads(RUNNING.read_text())
     except (OSError, ValueError):
         return {}
-    return record if processes.start_time(record["pid"]) == record.get("start_time") else {}
+    started, user = processes.start_time(record["pid"]), _user()
+    is_ours = started and started == record.get("start_time") and user and processes.has_user(record["pid"], user.uid)
+    return record if is_ours else {}
 
 
 def up(server=None, assume_yes=False):
@@ -253,7 +296,24 @@ def prepare(server=None, assume_yes=False):
     values = settings(server)
     install(values["WSGI_SERVER"], assume_yes)
     _make_folders(values)
+    _write_unit_settings()
     _static(values, _environment(values, _venv(values["WSGI_SERVER"])))
+
+
+def _write_unit_settings():
+    """Write the settings of .env for systemd, whose EnvironmentFile has another grammar. Nginx gets only its own."""
+    nginx = runpy.run_path(str(ROOT / "nginx/start"))
+    of_nginx = nginx["PASSED_BY_COMPOSE"] | nginx["SET_ON_HOSTS"]
+    values = dotenv.values({})
+    for unit, names in (("web", values.keys()), ("nginx", of_nginx)):
+        lines = [f"{name}={_quoted(value)}\n" for name, value in values.items() if name in names]
+        with folders.open_new(HOME / f"{unit}.env", 0o600) as file:
+            file.write("".join(lines).encode("utf-8", "surrogateescape"))
+
+
+def _quoted(value):
+    """Quote a value as systemd reads it: https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html"""
+    return '"' + re.sub(r'(["\\`$])', r"\\\1", value) + '"'
 
 
 def _fingerprint(values):
@@ -288,18 +348,21 @@ def _start(values, env, fingerprint):
     command = as_user([shutil.which("python3", path=env["PATH"]), str(TARGET / "run")])
     if LOG.exists():
         LOG.replace(LOG.with_suffix(".old"))
-    with LOG.open("wb") as log:
+    with folders.open_new(LOG, 0o640) as log:
         # In its own session, it keeps running after Ctrl-C and after the terminal is closed.
         child = subprocess.Popen(
             command, env=env, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
+    while not processes.has_user(child.pid, _user().uid) and child.poll() is None:
+        time.sleep(0.01)  # setpriv is still root
     record = {
         "pid": child.pid,
         "start_time": processes.start_time(child.pid),
         "fingerprint": fingerprint,
         "url": _url(values),
     }
-    RUNNING.write_text(json.dumps(record))
+    with folders.open_new(RUNNING, 0o640) as file:
+        file.write(json.dumps(record).encode())
 
 
 def _await_answer(values):
@@ -327,8 +390,7 @@ def down():
     record = running()
     if record:
         step = console.Step("stopping the processes")
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(record["pid"], signal.SIGTERM)
+        processes.terminate(record["pid"], lambda: running() == record)
         while running() and step.seconds < STOP_LIMIT:
             step.tick()
             time.sleep(0.05)
@@ -338,7 +400,7 @@ def down():
 
 def delete_data():
     """Delete the data of the processes: the database and the generated secret key."""
-    shutil.rmtree(default_folders()["STATE_DIRECTORY"], ignore_errors=True)
+    _empty(default_folders()["STATE_DIRECTORY"])
 
 
 def status():

@@ -1,5 +1,9 @@
 """Processes of this machine, from /proc. Only for Linux: elsewhere no process counts as running."""
 
+import contextlib
+import os
+import re
+import signal
 from pathlib import Path
 
 _STATE, _START_TIME = (
@@ -24,3 +28,23 @@ def start_time(pid):
 def is_running(pid):
     """Whether the process runs."""
     return start_time(pid) != 0
+
+
+def has_user(pid, uid):
+    """Whether the process runs as this user alone, with none of its ids another user's (proc_pid_status(5))."""
+    try:
+        ids = re.search(r"^Uid:(.*)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    except OSError:
+        return False
+    return {int(word) for word in ids[1].split()} == {uid}
+
+
+def terminate(pid, is_the_one):
+    """Send SIGTERM to the process if `is_the_one` still says so of what the PID means now: PIDs are reused."""
+    with contextlib.suppress(ProcessLookupError):
+        process = os.pidfd_open(pid)
+        try:
+            if is_the_one():
+                signal.pidfd_send_signal(process, signal.SIGTERM)
+        finally:
+            os.close(process)

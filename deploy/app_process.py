@@ -4,9 +4,7 @@ import locale
 import os
 import sys
 import tempfile
-from collections.abc import Mapping, MutableMapping
-
-from deploy.settings import setting_error
+from collections.abc import MutableMapping
 
 # Variables that configure one server alone and would override what the stack sets for every server. Platforms set some
 # themselves: Heroku sets GUNICORN_CMD_ARGS. https://docs.gunicorn.org/en/stable/settings.html,
@@ -14,18 +12,6 @@ from deploy.settings import setting_error
 _OF_ONE_SERVER = ("GUNICORN_", "UWSGI_", "MOD_WSGI_")
 # The variables that exist before the server starts, and HOME, which mod_wsgi overrides.
 _NAMES, _HOME = "APP_VARIABLES", "APP_HOME"
-
-
-def require_no_prefix(environ: Mapping[str, str]) -> None:
-    """Raise StackError if the environment mounts the app below a path, which only some servers read."""
-    if environ.get("SCRIPT_NAME", "").strip("/"):
-        raise setting_error(
-            "SCRIPT_NAME",
-            f"the app cannot be mounted at {environ['SCRIPT_NAME']} by the environment",
-            "Gunicorn alone would read it and refuse every other path, including the health check's",
-            "remove SCRIPT_NAME, and mount the app in WSGI_APP: DispatcherMiddleware(other, "
-            f"{{{environ['SCRIPT_NAME']!r}: app}}) of werkzeug.middleware.dispatcher",
-        )
 
 
 def remove_server_variables(environ: MutableMapping[str, str]) -> list[str]:

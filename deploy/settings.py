@@ -616,6 +616,25 @@ _CONTRADICTIONS: dict[str, Callable[[Mapping[str, str]], StackError | None]] = {
 }
 
 
+# Variables by which an app may be meant to be mounted below a path. Gunicorn alone reads the first one, and would then
+# refuse every other path, the health check's too; no server reads the second one.
+MOUNT_VARIABLES = ("SCRIPT_NAME", "MOUNT_PATH")
+
+
+def _mount_errors(environ: Mapping[str, str]) -> list[StackError]:
+    return [
+        setting_error(
+            name,
+            f"the app cannot be mounted at {environ[name]} by the environment",
+            "the WSGI servers would differ, or ignore it",
+            f"remove {name}, and mount the app in WSGI_APP: DispatcherMiddleware(other, {{{environ[name]!r}: app}}) of "
+            "werkzeug.middleware.dispatcher",
+        )
+        for name in MOUNT_VARIABLES
+        if environ.get(name, "").strip("/")
+    ]
+
+
 def _is_read(setting: Setting, values: Mapping[str, str], only: set[str] | None) -> bool:
     if only is not None:
         return setting.name in only
@@ -634,8 +653,9 @@ def load_settings(environ: Mapping[str, str], only: set[str] | None = None) -> d
     # With `only`, the settings that a value contradicts may be unknown here.
     contradictions = {name: wrong(values) for name, wrong in _CONTRADICTIONS.items() if only is None}
     errors = {name: error for name, error in contradictions.items() if error} | values.errors
-    if any(name in errors for name in names):
-        raise StackErrors(errors[name] for name in names if name in errors)
+    refused = [*_mount_errors(environ), *(errors[name] for name in names if name in errors)]
+    if refused:
+        raise StackErrors(refused)
     return found
 
 

@@ -35,6 +35,7 @@ CHECKS = {
     "nginx": lambda: bool(_program("nginx")) and native.BROTLI.exists(),
     "no traces of an engine": lambda: not any(path.exists() for path in engine.DATA),
     "postgresql": lambda: any(Path("/usr/lib/postgresql").glob("*/bin")),
+    "root": lambda: os.geteuid() == 0,
     "python": lambda: _is_running_python((ROOT / ".python-version").read_text().strip()),
 }
 NAMES = {
@@ -42,6 +43,7 @@ NAMES = {
     "nginx": "Nginx with its Brotli module",
     "no traces of an engine": "a machine that never had a Docker engine",
     "postgresql": "PostgreSQL",
+    "root": "root",
     "python": "the Python version of .python-version",
 }
 

@@ -1,7 +1,8 @@
 """Check the running stack and its host for common problems.
 
-Check memory, restarts, disk, file owners, the clock, proxies, allowed hosts, database connections and limits, and print
-a fix for each problem. With a URL, also check its TLS certificate. The checks take a few seconds and change nothing.
+Check settings, memory, restarts, disk, file owners, the clock, proxies, allowed hosts, database connections, limits and
+the age of Debian's packages, and print a fix for each problem. With a URL, also check its TLS certificate. The checks
+take a few seconds and change nothing.
 
 The exit status is 1 if there is an error. Warnings may be intended and do not count.
 
@@ -26,15 +27,18 @@ def add_arguments(parser):
 def run(args):
     """Print one line for each check, and a line with the fix below each problem."""
     if native.running():
+        native.settings()  # raises the errors of the settings
         raise StackError(
             "The stack runs as plain processes.",
-            "The doctor checks containers only.",
+            "Their settings are valid. The doctor checks everything else in containers only.",
             "./stack status   (and ./stack smoke, which checks the responses)",
         )
     engine.require()
-    name = compose.config()["name"]
-    project.require_containers(name)
-    results = list(run_checks(facts.gather(name, compose.url(name), args.url)))
+    config = compose.config()
+    if not compose.containers(config["name"]):
+        project.check_settings(config)
+    project.require_containers(config["name"])
+    results = list(run_checks(facts.gather(config, compose.url(config["name"]), args.url)))
     for level, check, finding, fix in results:
         say(f"{level:<8} {check:<21} {finding}")
         if fix:

@@ -52,6 +52,20 @@ def _setting(facts, name, service="web"):
     return facts.in_container[service]["settings"][name]
 
 
+# --- settings ---------------------------------------------------------------------------------------------------------
+
+
+@check("settings")
+def valid_settings(facts):
+    """The settings in the shell and in .env are valid: ./stack up would start the stack with them."""
+    if facts.setting_errors:
+        raise Failure(
+            "; ".join(error.error for error in facts.setting_errors),
+            "; ".join(error.fix for error in facts.setting_errors) + "; then: ./stack up",
+        )
+    return "valid, as ./stack up would use them"
+
+
 # --- containers -------------------------------------------------------------------------------------------------------
 
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from cli import compose, console
+from cli import compose, console, project
+from deploy.errors import StackErrors
 
 CONTAINER_FACTS = Path(__file__).with_name("container_facts.py")
 ACCESS_LOG_LINES = 500
@@ -31,14 +32,16 @@ class Response:
 @dataclass
 class Facts:
     """inspected: `docker inspect` by service. in_container: output of container_facts.py by service. pages: Responses
-    by name of the page. disk: free and total bytes of Docker's volumes; None if the engine runs on another machine.
-    clock_is_synchronized: None if unknown. certificate_days: until it expires; None without an https URL.
+    by name of the page. setting_errors: what the check of all settings finds. disk: free and total bytes of Docker's
+    volumes; None if the engine runs on another machine. clock_is_synchronized: None if unknown. certificate_days: until
+    it expires; None without an https URL.
     """
 
     inspected: dict = field(default_factory=dict)
     in_container: dict = field(default_factory=dict)
     pages: dict = field(default_factory=dict)
     access_log: list = field(default_factory=list)
+    setting_errors: list = field(default_factory=list)
     disk: tuple | None = None
     clock_is_synchronized: bool | None = None
     clock_is_behind: bool = False
@@ -46,12 +49,13 @@ class Facts:
     certificate_error: str = ""
 
 
-def gather(project, url, public_url):
+def gather(config, url, public_url):
     """Gather all facts at the same time; those that cannot be read stay empty, and the checks report that."""
-    containers = {container.service: container for container in compose.containers(project)}
+    containers = {container.service: container for container in compose.containers(config["name"])}
     ids = [container.id for container in containers.values()]
     inspected = json.loads(console.capture(["docker", "inspect", *ids]).stdout or "[]")
-    facts = Facts(inspected={one["Config"]["Labels"]["com.docker.compose.service"]: one for one in inspected})
+    facts = Facts(setting_errors=_setting_errors(config))
+    facts.inspected = {one["Config"]["Labels"]["com.docker.compose.service"]: one for one in inspected}
     with ThreadPoolExecutor() as pool:
         in_container = {
             service: pool.submit(_container_facts, containers[service].id)
@@ -70,6 +74,15 @@ def gather(project, url, public_url):
     facts.clock_is_synchronized = _clock_is_synchronized()
     facts.clock_is_behind = time.time() < CONTAINER_FACTS.stat().st_mtime
     return facts
+
+
+def _setting_errors(config):
+    """The errors of the settings from which the next ./stack up would start."""
+    try:
+        project.check_settings(config)
+    except StackErrors as errors:
+        return errors.errors
+    return []
 
 
 def _container_facts(container):

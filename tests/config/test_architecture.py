@@ -26,7 +26,7 @@ LAYERS = {
     """,
     "command line": """
         cli.console  cli.archive  cli.processes  cli.promises  cli.proxy  cli.requirements
-        cli.dotenv  cli.git  cli.ports  cli.postgres  cli.sudo
+        cli.dotenv  cli.folders  cli.git  cli.ports  cli.postgres  cli.sudo
         cli.apt  cli.build_inputs  cli.venv
         cli.compose  cli.engine
         cli.base_image  cli.nginx  cli.project  cli.tool_images

@@ -135,6 +135,13 @@ def test_unit_is_hardened(unit, unit_folder):
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
+def test_unit_gets_its_own_settings(unit):
+    """A unit reads the settings that --prepare writes for it, and not .env, which has the secrets of the app."""
+    name = unit.stem.removeprefix("tripod-")
+    assert directives(unit)["EnvironmentFile"] == f"/srv/tripod/.stack/native/{name}.env"
+
+
 # The directives that restrict both units. Those with several lines have their values in order.
 RESTRICTIONS = {
     "UMask": ["0027"],

@@ -35,6 +35,8 @@ UNITS = [f"deploy/targets/native/systemd/tripod-{stage}.service" for stage in ("
 RESTRICTIONS = "tests/config/test_targets.py -k each_restriction"
 PAGES = "nginx/conf.d/page-cache-rules.conf"
 CACHE = "tests/live/test_cache.py"
+DOTENV = "tests/unit/cli/test_dotenv.py"
+ROOT = "tests/unit/cli/test_native_privileges.py"
 PROCESS = "tests/live/conformance/test_app_process.py"
 WEBSOCKETS = "tests/live/test_websockets.py"
 
@@ -474,6 +476,20 @@ MUTATIONS = (
         '        parameters.pop("options")\n',
         "tests/unit/app/test_database.py -k pooler",
     ),
+    # --- the settings of the next start ---
+    Mutation("cli/dotenv.py", 'value.partition(" #")', 'value.partition("#")', DOTENV),
+    Mutation("cli/dotenv.py", "{**known, **environ}", "{**environ, **known}", DOTENV),
+    Mutation("cli/dotenv.py", 'if escape == "$":', "if False:", DOTENV),
+    Mutation("deploy/settings.py", 'environ.get(name, "").strip("/")', "False", "tests/unit/cli/test_project.py"),
+    Mutation("cli/doctor/facts.py", "return errors.errors", "return []", "tests/unit/cli/test_doctor.py"),
+    # --- plain processes that root starts ---
+    Mutation("cli/folders.py", "os.fchown(folder, ROOT_USER, user.gid)", "os.fchown(folder, user.uid, user.gid)", ROOT),
+    Mutation("cli/folders.py", "for entry in path.iterdir() if was_of_user else ():", "for entry in ():", ROOT),
+    Mutation("cli/folders.py", "if status.st_uid == self.uid:", "if False:", ROOT),
+    Mutation("cli/processes.py", "if is_the_one():", "if True:", ROOT),
+    Mutation("cli/native.py", 'and processes.has_user(record["pid"], user.uid)', "", ROOT),
+    Mutation("cli/native.py", 'console.capture(as_user(["find"', 'console.capture((["find"', ROOT),
+    Mutation("cli/native.py", '("nginx", of_nginx)', '("nginx", values.keys())', ROOT),
     # --- the process of the app ---
     Mutation(
         "deploy/app_process.py",

@@ -1,13 +1,16 @@
 """Unit tests of ./stack doctor: each check finds its problem in made-up facts, and none in those of a healthy stack."""
 
+import argparse
 import copy
 import json
 
 import pytest
 
+from cli import compose, dotenv, engine
 from cli.commands import doctor
 from cli.doctor import checks, facts
 from cli.doctor.facts import Facts, Response
+from deploy.errors import StackError, StackErrors
 from tests.support.wsgi import python, settings
 
 GIB = 2**30
@@ -71,6 +74,7 @@ def test_healthy(healthy):
 
 # Check → a change of the facts that must make it fail.
 FAILURES = {
+    "settings": lambda f: f.setting_errors.append(StackError("WEB_THREADS: 'x' is not a whole number.", "", "")),
     "containers": lambda f: f.inspected["web"]["State"].update(Health={"Status": "unhealthy"}),
     "migrations": lambda f: f.inspected["migrate"]["State"].update(ExitCode=1),
     "socket": lambda f: f.in_container["nginx"].update(connect_error="Permission denied"),
@@ -324,3 +328,28 @@ def test_container_facts_contain_no_secrets():
     assert done.returncode == 0, done.stderr
     assert "canary" not in done.stdout
     assert json.loads(done.stdout)["database"] == "postgresql"
+
+
+@pytest.fixture
+def no_containers(monkeypatch, tmp_path) -> dict:
+    """A project that is not running, whose .env contains an unquoted $; its configuration as Compose shows it."""
+    config = {"name": "none", "services": {"nginx": {"ports": []}, "web": {"environment": {"SCRIPT_NAME": "/shop"}}}}
+    monkeypatch.setattr(dotenv, "PATH", tmp_path / ".env")
+    dotenv.PATH.write_text("SECRET_KEY=hun$ter2x\n")
+    monkeypatch.setattr(engine, "require", lambda: None)
+    monkeypatch.setattr(compose, "config", lambda: config)
+    monkeypatch.setattr(compose, "containers", lambda name: [])
+    return config
+
+
+def test_settings_of_the_next_start_are_facts(no_containers):
+    """The doctor finds settings that ./stack up refuses: a $ in .env that Compose would replace, and SCRIPT_NAME."""
+    errors = [error.error for error in facts.gather(no_containers, "", "").setting_errors]
+    assert [error.partition(":")[0] for error in errors] == ["SCRIPT_NAME", "SECRET_KEY"]
+
+
+def test_settings_are_checked_before_the_stack_was_started(no_containers):
+    """Without containers, the doctor reports invalid settings, not only that nothing runs."""
+    with pytest.raises(StackErrors) as raised:
+        doctor.run(argparse.Namespace(url=None))
+    assert "SCRIPT_NAME" in str(raised.value) and "SECRET_KEY" in str(raised.value)

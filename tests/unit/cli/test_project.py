@@ -162,10 +162,32 @@ def test_settings_of_the_host_are_read_from_shell_and_dotenv(monkeypatch):
     assert [settings[name] for name in names] == ["1", "32m", "4"]
 
 
-def test_substitutions_in_dotenv_are_left_to_compose(monkeypatch):
-    """A value of .env that Compose substitutes is not refused."""
-    dotenv.PATH.write_text("MEMORY=1g\nWEB_MEMORY=${MEMORY}\n")
-    project.check_settings(CONFIG)
+@pytest.mark.parametrize(("memory", "errors"), [("1g", []), ("plenty", ["WEB_MEMORY"])])
+def test_substituted_values_of_dotenv_are_checked(memory, errors):
+    """A value of .env is checked after variables in it are replaced, as Compose replaces them."""
+    dotenv.PATH.write_text(f"MEMORY={memory}\nWEB_MEMORY=${{MEMORY}}\n")
+    try:
+        project.check_settings(CONFIG)
+        found = []
+    except StackErrors as raised:
+        found = [error.error.partition(":")[0] for error in raised.errors]
+    assert found == errors
+
+
+@pytest.mark.parametrize("name", ["SCRIPT_NAME", "MOUNT_PATH"])
+@pytest.mark.parametrize("source", ["shell", ".env"])
+def test_mount_by_the_environment_is_refused(name, source, monkeypatch):
+    """`./stack up`, `release` and `doctor` refuse SCRIPT_NAME and MOUNT_PATH before anything is built or started."""
+    config = _config(nginx=[_port(8080)], web=None)
+    if source == "shell":  # Compose would not pass it to the app
+        monkeypatch.setenv(name, "/shop")
+    else:
+        dotenv.PATH.write_text(f"{name}=/shop\n")
+        config["services"]["web"]["environment"] = {name: "/shop"}
+    with pytest.raises(StackErrors) as raised:
+        project.check_settings(config)
+    (error,) = raised.value.errors
+    assert error.error.startswith(f"{name}: ") and "DispatcherMiddleware" in error.fix and error.status == EXIT_CONFIG
 
 
 def test_published_address_is_checked(monkeypatch):
