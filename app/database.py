@@ -1,5 +1,7 @@
 """Database access: SQLite by default, PostgreSQL if DATABASE_URL names a server."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import Any
 
@@ -16,7 +18,9 @@ NAMING_CONVENTION = {
     "pk": "pk_%(table_name)s",
     "ck": "ck_%(table_name)s_%(constraint_name)s",
 }
-db = SQLAlchemy(metadata=MetaData(naming_convention=NAMING_CONVENTION))
+# expire_on_commit: with the default (True), an object is loaded again when it is used after a commit. If the database
+# failed at that point, a committed write would be answered with an error, and the client would send it again.
+db = SQLAlchemy(metadata=MetaData(naming_convention=NAMING_CONVENTION), session_options={"expire_on_commit": False})
 
 POSTGRESQL_ENGINE_OPTIONS = {
     # Connections per worker process: 5 pooled and 5 more under load. Multiplied by the number of workers, they must
@@ -46,6 +50,8 @@ SQLITE_PRAGMAS = (
 
 ID_MAX = 2**31 - 1  # the largest value of PostgreSQL's integer type
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}  # RFC 9110, section 9.2.1, without TRACE, which is never routed
+WRITING_ENDPOINTS = {"security.confirm_email"}  # links in mails: they write although their method is GET
+WRITE_LOCK = {"write_lock": True}  # execution option of transactions that take SQLite's write lock when they begin
 
 
 class UTCDateTime(TypeDecorator):
@@ -102,11 +108,35 @@ def _set_pragmas(connection, record) -> None:
 
 
 def _begin_transaction(connection) -> None:
-    """Begin a transaction, with the write lock unless the request has a safe method.
+    """Begin a transaction: with the write lock in requests that write and in write_transaction(), else deferred.
 
     A transaction that reads first and writes later fails at once ("database is locked") if another transaction has
-    written in between. A transaction that begins with the write lock waits for the lock instead (busy_timeout).
+    written in between. A transaction that begins with the write lock waits for the lock instead (busy_timeout). Outside
+    of requests, the lock could be held for long: by a shell that waits at its prompt, for example.
     https://sqlite.org/isolation.html, https://sqlite.org/lang_transaction.html
     """
-    only_reads = has_request_context() and request.method in SAFE_METHODS
-    connection.exec_driver_sql("BEGIN" if only_reads else "BEGIN IMMEDIATE")
+    options = connection.get_execution_options()
+    if options.get("isolation_level") == "AUTOCOMMIT":
+        return
+    takes_lock = options.get("write_lock") or (has_request_context() and _request_writes())
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if takes_lock else "BEGIN")
+
+
+def _request_writes() -> bool:
+    return request.method not in SAFE_METHODS or request.endpoint in WRITING_ENDPOINTS
+
+
+@contextmanager
+def write_transaction() -> Iterator[None]:
+    """Run a block of code in a new transaction that may read before it writes, and commit it at the end.
+
+    Commands, threads and views with a safe method use it. In requests with another method, every transaction may write.
+    """
+    db.session.rollback()  # ends a transaction that has only read
+    try:
+        db.session.connection(execution_options=WRITE_LOCK)
+        yield
+        db.session.commit()
+    except BaseException:
+        db.session.rollback()
+        raise

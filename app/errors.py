@@ -4,11 +4,14 @@ from typing import Any
 
 from apiflask import HTTPError, Schema
 from apiflask.fields import Dict, List, String
-from flask import Flask, Response, current_app, g, jsonify, render_template, request
+from flask import Flask, Response, current_app, g, jsonify, render_template, request, session
 from flask_login import AnonymousUserMixin
 from flask_wtf.csrf import CSRFError
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
-from werkzeug.exceptions import HTTPException, ServiceUnavailable
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.exceptions import Conflict, HTTPException, InternalServerError, ServiceUnavailable
+
+from app.database import db
+from app.database_errors import is_duplicate, is_unavailable, is_wrong_schema
 
 # The explanation on the error page, unless the view passed one to abort(). Other statuses show Werkzeug's description.
 EXPLANATIONS = {
@@ -21,6 +24,11 @@ EXPLANATIONS = {
     503: "The database is not available at the moment. No saved data is lost. Please try again in a few seconds.",
 }
 
+WRONG_SCHEMA = (
+    "The database schema does not fit this release.\n"
+    "cause: %s\n"
+    "fix:   python3 -m app.migrations (./stack up and ./stack release do it)"
+)
 RETRY_AFTER = 5  # seconds, sent with a 503; the same value as Nginx's (nginx/conf.d/error-texts.conf)
 
 
@@ -36,8 +44,8 @@ def init_app(app: Flask) -> None:
     app.config.update(HTTP_ERROR_SCHEMA=ErrorOut, VALIDATION_ERROR_SCHEMA=ErrorOut)
     app.register_error_handler(HTTPException, http_error)  # includes unhandled exceptions, which Flask turns into 500
     app.register_error_handler(HTTPError, invalid_input)
-    for exception in (OperationalError, InterfaceError, TimeoutError):
-        app.register_error_handler(exception, database_unavailable)
+    app.register_error_handler(SQLAlchemyError, database_error)
+    app.register_error_handler(InternalServerError, internal_error)
 
 
 def http_error(error: HTTPException) -> Response:
@@ -52,13 +60,36 @@ def http_error(error: HTTPException) -> Response:
     return response
 
 
-def database_unavailable(error: DBAPIError | TimeoutError) -> Response:
-    """Return 503 if the database is unreachable, hanging, locked or out of space."""
+def database_error(error: SQLAlchemyError) -> Response:
+    """Return 503 if the database is unavailable, and 409 for a duplicate. Other errors stay what they are: a 500."""
+    _discard_transaction()
     # error.orig is the driver's message. SQLAlchemy's own message would include the statement and its parameters.
-    current_app.logger.error("Database error: %s", getattr(error, "orig", error))
-    # Flask-Login stores the current user in g._login_user. The page must not load the user from the database again.
+    message = getattr(error, "orig", error)
+    if is_unavailable(error):
+        current_app.logger.error("Database error: %s", message)
+        return http_error(ServiceUnavailable(retry_after=RETRY_AFTER))
+    if is_duplicate(error):
+        current_app.logger.warning("A concurrent request has stored the same value: %s", message)
+        return http_error(Conflict("The same request has just been processed. Please check the result."))
+    if is_wrong_schema(error):
+        current_app.logger.error(WRONG_SCHEMA, message)
+    raise error
+
+
+def internal_error(error: InternalServerError) -> Response:
+    """Return a 500, or what database_error() returns for an error of a commit after the view, as Flask-Security's."""
+    _discard_transaction()
+    if is_unavailable(error.original_exception) or is_duplicate(error.original_exception):
+        return database_error(error.original_exception)
+    return http_error(error)
+
+
+def _discard_transaction() -> None:
+    """Undo the request: nothing is committed, and the session cookie stays as it is. The error page shows no user."""
+    db.session.rollback()
+    session.modified = False
+    # Where Flask-Login stores the current user. The page must not load the user, which could fail for the same reason.
     g._login_user = AnonymousUserMixin()
-    return http_error(ServiceUnavailable(retry_after=RETRY_AFTER))
 
 
 def invalid_input(error: HTTPError) -> tuple[Response, int]:

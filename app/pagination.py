@@ -23,11 +23,17 @@ class Page:
     older: int | None
 
 
-def paginate(model: type, before: int | None, *conditions: ColumnElement, limit: int = PER_PAGE) -> Page:
-    """Return a page of the `model` rows that match all `conditions` and have an id below `before`, if it is given."""
-    query = select(model).where(*conditions).order_by(model.id.desc())
+def paginate(
+    model: type, before: int | None, *conditions: ColumnElement, limit: int = PER_PAGE, key: ColumnElement | None = None
+) -> Page:
+    """Return a page of the `model` rows that match all `conditions` and have an id below `before`, if it is given.
+
+    key: a column of a joined table that equals the id. The database then reads that table in the order of the page.
+    """
+    key = model.id if key is None else key
+    query = select(model).where(*conditions).order_by(key.desc())
     if before is not None:
-        query = query.where(model.id < before)
+        query = query.where(key < before)
     rows = list(db.session.scalars(query.limit(limit + 1)))  # one more row than needed: is there a next page?
     items = rows[:limit]
     older = items[-1].id if len(rows) > limit else None

@@ -16,10 +16,11 @@ from limits import RateLimitItem, parse
 from limits.errors import StorageError
 from limits.storage import storage_from_string
 from limits.strategies import FixedWindowRateLimiter
+from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import TooManyRequests
 
 from app import device_cookies
-from app.database import SAFE_METHODS
+from app.database import SAFE_METHODS, db
 from app.rate_limit_storage import DatabaseStorage
 
 REDIS_TIMEOUT = 1  # seconds; after that the hit is counted in the database
@@ -147,8 +148,13 @@ def _refund_login(app: Flask, **details) -> None:
 
 
 def _apply_refunds(response: Response) -> Response:
-    for limit, key in g.pop("rate_limit_refunds", []):
-        _count(limit, key, cost=-1)
+    # The request has been committed. A refund that fails must not turn its response into an error.
+    try:
+        for limit, key in g.pop("rate_limit_refunds", []):
+            _count(limit, key, cost=-1)
+    except SQLAlchemyError as error:
+        db.session.rollback()
+        current_app.logger.warning("A correct password still counts towards its rate limits: %s", error)
     return response
 
 

@@ -2,6 +2,7 @@
 
 from flask import Flask, Response, g, request
 from flask.sessions import SecureCookieSessionInterface
+from flask_login import AnonymousUserMixin
 
 # Everything that is not listed is forbidden, including inline scripts and styles. Bootstrap's icons are data: URLs.
 CONTENT_SECURITY_POLICY = (
@@ -37,7 +38,9 @@ def init_app(app: Flask) -> None:
 def _add_headers(response: Response) -> Response:
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
-    # Flask-Login stores the current user in g._login_user once it is loaded.
-    if getattr(g.get("_login_user"), "is_authenticated", False):
+    # Flask-Login stores the current user in g._login_user once it is loaded. Its attributes are not read here: that
+    # could need the database, which may fail after the request has been committed.
+    user = g.get("_login_user")
+    if user is not None and not isinstance(user, AnonymousUserMixin):
         response.headers.setdefault("Cache-Control", "private, no-cache")  # shared caches must not store it
     return response

@@ -18,7 +18,7 @@ from sqlalchemy import insert, select
 from app.account.models import User
 from app.admin.actions import make_admin
 from app.blog.models import Follow, Post
-from app.database import db, utc_now
+from app.database import db, utc_now, write_transaction
 
 BATCH_SIZE = 2000  # posts per INSERT and per update of the progress bar
 MAX_FOLLOWED = 15  # users that one user follows
@@ -48,22 +48,22 @@ def seed(posts: int, users: int, force: bool, random_seed: int | None) -> None:
         )
     rng = random.Random(random_seed)
     password = secrets.token_urlsafe(12)
-    demo_users = add_users(rng, users, password)
-    add_follows(rng, demo_users)
-    add_posts(rng, posts, demo_users)
-    admin, user = demo_users[:2]
-    make_admin(admin)
-    db.session.commit()
+    password_hash = hash_password(password)  # before the transaction, which holds SQLite's write lock
+    with write_transaction():
+        demo_users = add_users(rng, users, password_hash)
+        add_follows(rng, demo_users)
+        add_posts(rng, posts, demo_users)
+        admin, user = demo_users[:2]
+        make_admin(admin)
     click.echo(f"Added {users} users and {posts} posts.")
     click.echo(f"Log in as {admin.email} (an admin) or {user.email}.")
     click.echo(f"Password of all demo users, shown only now: {password}")
 
 
-def add_users(rng: random.Random, number: int, password: str) -> list[User]:
+def add_users(rng: random.Random, number: int, password_hash: str) -> list[User]:
     """Add `number` users with the same password and return them in random order."""
     existing = set(db.session.scalars(select(User.username)))
     names = list(islice((name for name in usernames() if name not in existing), number))
-    password_hash = hash_password(password)
     created_at = utc_now() - MAX_AGE
     users = []
     for name in rng.sample(names, number):

@@ -13,6 +13,7 @@ from flask_security import SQLAlchemyUserDatastore, hash_password, signals, uia_
 
 from app.account.forms import LoginForm, RegisterForm
 from app.account.models import Role, User
+from app.account.password_hashing import PasswordContext
 from app.database import db, utc_now
 from app.extensions import security
 
@@ -61,6 +62,7 @@ def init_app(app: Flask) -> None:
 
     datastore = SQLAlchemyUserDatastore(db, User, Role)
     security.init_app(app, datastore, login_form=LoginForm, register_form=RegisterForm)
+    security.pwd_context = PasswordContext(security.pwd_context)
     security.want_json(lambda request: False)  # these views only answer with HTML
 
     signals.user_authenticated.connect(start_session, app)

@@ -8,8 +8,7 @@ from wtforms import Field, PasswordField, StringField, ValidationError
 from wtforms.validators import DataRequired, InputRequired, Length
 
 from app.account.models import USERNAME, User
-from app.database import db, utc_now
-from app.extensions import security
+from app.database import utc_now
 from app.validation import validate_plain_text
 
 
@@ -17,15 +16,6 @@ class LoginForm(SecurityLoginForm):
     """Logs a user in. There is no checkbox "remember me": all sessions have the same lifetime."""
 
     remember = None
-
-    def validate_email(self, field: Field) -> None:
-        """Look the user up, and end the transaction if there is none."""
-        # Flask-Security would look the user up in validate(), and then hash a password while the transaction holds
-        # SQLite's write lock (database.py).
-        self.ifield = field
-        self.user = security.datastore.find_user(email=field.data)
-        if self.user is None:
-            db.session.rollback()
 
 
 class RegisterForm(RegisterFormV2):

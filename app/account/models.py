@@ -100,14 +100,8 @@ class User(UserMixin, db.Model):
         return True
 
     def has_password(self, password: str) -> bool:
-        """Return whether `password` is correct.
-
-        Hashing is slow, so this ends the transaction first: other requests can write in the meantime (database.py).
-        """
-        password_hash = self.password
-        db.session.rollback()
-        is_correct = verify_password(password, password_hash)
-        return is_correct and self.password == password_hash  # the password may have been changed in the meantime
+        """Return whether `password` is correct."""
+        return verify_password(password, self.password)
 
     def verify_and_update_password(self, password: str) -> bool:
         """Return whether `password` is correct. If so, rehash it when the hash parameters have changed (auth.ARGON2).

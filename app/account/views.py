@@ -40,10 +40,10 @@ def tokens() -> ResponseReturnValue:
     plain_text = None
     if form.validate_on_submit():
         _, plain_text = ApiToken.issue(current_user, form.name.data)
-        db.session.commit()
         form = TokenForm(formdata=None)
-    tokens = ApiToken.for_user(current_user)
+    tokens = ApiToken.for_user(current_user)  # flushes the new token
     page = render_template("account/tokens.html", form=form, plain_text=plain_text, tokens=tokens)
+    db.session.commit()  # last: a page that cannot be rendered must not leave a token that nobody has seen
     return page, 422 if form.errors else 200
 
 

@@ -6,7 +6,7 @@ from flask_security import hash_password
 from app.account.models import USERNAME, User
 from app.admin.actions import make_admin
 from app.admin.views import bp
-from app.database import db
+from app.database import db, write_transaction
 from app.extensions import security
 
 
@@ -17,11 +17,17 @@ from app.extensions import security
 def admin(email: str, username: str | None, password: str | None) -> None:
     """Make the user with EMAIL an admin, and create the account if it does not exist."""
     email = _validate_email(email)
-    user = security.datastore.find_user(email=email)
-    if user is None:
-        user = _create_user(email, username, password)
-    make_admin(user)
-    db.session.commit()
+    is_new = security.datastore.find_user(email=email) is None
+    if is_new:
+        username = _validate_username(email, username)
+        db.session.rollback()  # a prompt must not keep a transaction open: locks of the database would wait for it
+        password_hash = hash_password(_read_password(email, password))
+    with write_transaction():
+        if is_new:
+            user = security.datastore.create_user(email=email, username=username, password=password_hash)
+        else:
+            user = security.datastore.find_user(email=email)
+        make_admin(user)
     click.echo(f"{email} (username: {user.username}) is an admin. Log in at /login, then open /admin.")
 
 
@@ -36,7 +42,7 @@ def _validate_email(email: str) -> str:
         ) from None
 
 
-def _create_user(email: str, username: str | None, password: str | None) -> User:
+def _validate_username(email: str, username: str | None) -> str:
     username = username or email.partition("@")[0]
     if not USERNAME.fullmatch(username) or User.by_username(username):
         raise _error(
@@ -44,6 +50,10 @@ def _create_user(email: str, username: str | None, password: str | None) -> User
             "Usernames are unique and have 3 to 30 characters: a-z, 0-9 and _.",
             f"flask admin {email} --username NAME",
         )
+    return username
+
+
+def _read_password(email: str, password: str | None) -> str:
     password = password or click.prompt("Password", hide_input=True, confirmation_prompt=True)
     problems, password = security.password_util.validate(password, True)
     if problems:
@@ -52,7 +62,7 @@ def _create_user(email: str, username: str | None, password: str | None) -> User
             "The password is too weak for an admin.",
             f"flask admin {email} (with a longer password)",
         )
-    return security.datastore.create_user(email=email, username=username, password=hash_password(password))
+    return password
 
 
 def _error(error: str, cause: str, fix: str) -> click.ClickException:

@@ -38,8 +38,8 @@ def find_users(text: str, before: int | None) -> Page:
 
 
 def find_posts(text: str, before: int | None) -> Page:
-    """Return a page of the posts whose body contains `text`, newest first, including hidden posts."""
-    return paginate(Post, before, Post.body.icontains(text, autoescape=True))
+    """Return a page of the posts that contain the words of `text`, newest first, including hidden posts."""
+    return Post.page(before, search=text)
 
 
 def statistics() -> dict[str, int]:

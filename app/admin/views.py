@@ -64,7 +64,7 @@ def change_user(target_id: int, action: str) -> ResponseReturnValue:
 
 @bp.get("/posts")
 def posts() -> ResponseReturnValue:
-    """List the posts that contain the query parameter `q`, newest first, including hidden posts."""
+    """List the posts that contain the words of the query parameter `q`, newest first, including hidden posts."""
     text = search_query()
     page = find_posts(text, page_cursor())
     return render_template("admin/posts.html", text=text, page=page)

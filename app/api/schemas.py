@@ -67,7 +67,7 @@ class SearchIn(PageIn):
     author = String(validate=Length(1, 30), metadata={"description": "A username."})
     search = String(
         validate=[Length(1, 100), validate_characters],
-        metadata={"description": "Text that the posts contain. Case is ignored."},
+        metadata={"description": "Words, or beginnings of words, that the posts contain. Case is ignored."},
     )
 
 

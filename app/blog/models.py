@@ -2,11 +2,12 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, Text, delete, func, select
+from sqlalchemy import CheckConstraint, ColumnElement, ForeignKey, Index, Text, delete, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.account.models import User
+from app.blog.search import matches, post_search
 from app.database import UTCDateTime, db, utc_now
 from app.pagination import PER_PAGE, Page, paginate
 from app.validation import FORBIDDEN_CHARACTERS, FORBIDDEN_CHARACTERS_MESSAGE
@@ -79,7 +80,7 @@ class Post(db.Model):
         """Return a page of the posts that are not hidden, newest first. It takes a single SQL statement.
 
         before: only posts with a lower id. author: only posts by this user. followed_by: only posts by this user and
-        by the users they follow. search: only posts that contain this text, ignoring case.
+        by the users they follow. search: only posts that contain these words (search.py).
         """
         conditions = [cls.hidden_at.is_(None)]
         if author:
@@ -87,9 +88,20 @@ class Post(db.Model):
         if followed_by:
             followed = select(Follow.followed_id).where(Follow.follower_id == followed_by.id)
             conditions.append(cls.author_id.in_(followed) | (cls.author_id == followed_by.id))
-        if search:
-            conditions.append(cls.body.icontains(search, autoescape=True))
-        return paginate(cls, before, *conditions, limit=limit)
+        return cls.page(before, *conditions, limit=limit, search=search)
+
+    @classmethod
+    def page(
+        cls, before: int | None, *conditions: ColumnElement, limit: int = PER_PAGE, search: str | None = None
+    ) -> Page:
+        """Return a page of the posts that match all `conditions` and contain the words of `search`, newest first."""
+        if not search:
+            return paginate(cls, before, *conditions, limit=limit)
+        condition = matches(search)
+        if condition is None:
+            return Page([], None)
+        conditions += (post_search.c.rowid == cls.id, condition)
+        return paginate(cls, before, *conditions, limit=limit, key=post_search.c.rowid)
 
     @classmethod
     def visible_or_404(cls, post_id: int, lock: bool = False) -> "Post":

@@ -83,7 +83,7 @@ def following() -> ResponseReturnValue:
 
 @bp.get("/search")
 def search() -> ResponseReturnValue:
-    """Show the posts that contain the query parameter `q`."""
+    """Show the posts that contain the words of the query parameter `q`."""
     text = search_query()
     page = Post.timeline(page_cursor(), search=text) if text else None
     return render_template("blog/search.html", text=text, page=page)

@@ -1,37 +1,28 @@
-"""Alembic's environment: runs migrations in one process at a time and in a single transaction.
+"""Alembic's environment: runs migrations in one process at a time, each in a transaction of its own.
 
 https://alembic.sqlalchemy.org/en/latest/tutorial.html
 """
 
 import logging
+from collections import Counter
 
 from alembic import context
 from flask import current_app
-from sqlalchemy import Connection, TypeDecorator
+from sqlalchemy import Connection, NullPool, TypeDecorator, create_engine
 
-LOCK_ID = 7_470_746_172  # an arbitrary number that nothing else in this database locks
+from app.database import WRITE_LOCK, configure_engine
+from app.migrations import locks
 
 logging.basicConfig(format="%(message)s")  # no effect if logging is configured already
 logging.getLogger("alembic").setLevel(logging.INFO)
 db = current_app.extensions["migrate"].db
-
-
-def prepare(connection: Connection) -> None:
-    """Take the migration lock and relax the timeouts of this connection.
-
-    A second process that migrates at the same time waits for the lock and then has nothing left to do. The lock and
-    the settings last until the connection is closed, even if this process is killed.
-    """
-    connection.detach()  # from the pool, so that the connection is closed at the end instead of being used again
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("SET statement_timeout = 0; SET lock_timeout = 0")  # migrations may take long
-        connection.exec_driver_sql(f"SELECT pg_advisory_lock({LOCK_ID})")
-        connection.commit()
-    else:
-        # SQLite alters a table by copying and dropping it. With foreign keys on, the drop would delete referring rows.
-        connection.connection.execute("PRAGMA foreign_keys = OFF")
-        # SQLite's own lock is enough (database.py begins with BEGIN IMMEDIATE), but another migration may take long.
-        connection.connection.execute("PRAGMA busy_timeout = 600000")  # milliseconds
+# Without a pool, the connections and their settings end with this run. Default of libpq's options: none, so statements
+# outside of transactions have no timeouts.
+arguments = {"connect_args": {"options": ""}} if db.engine.dialect.name == "postgresql" else {}
+engine = create_engine(db.engine.url, poolclass=NullPool, **arguments)
+configure_engine(engine)
+if engine.dialect.name == "postgresql":
+    locks.limit_lock_waits(engine)
 
 
 def render_item(kind, item, autogen_context):
@@ -41,14 +32,57 @@ def render_item(kind, item, autogen_context):
     return False  # Alembic's default
 
 
-with db.engine.connect() as connection:
-    prepare(connection)
-    context.configure(
-        connection=connection,
-        target_metadata=db.metadata,
-        transactional_ddl=True,  # Default on SQLite: False, which commits each step separately.
-        render_item=render_item,
-        **current_app.extensions["migrate"].configure_args,
-    )
-    with context.begin_transaction():
-        context.run_migrations()
+def include_name(name, kind, parents) -> bool:
+    """Leave out the tables and indexes of the full-text search, which no model describes (0004_search.py)."""
+    return not (name or "").startswith("post_search")
+
+
+def relax_sqlite(connection: Connection) -> None:
+    """Set the pragmas of migrations."""
+    # SQLite alters a table by copying and dropping it. With foreign keys on, the drop would delete referring rows.
+    connection.connection.execute("PRAGMA foreign_keys = OFF")
+    # Milliseconds. A migration waits for the write lock longer than a request: nothing has to wait for it meanwhile.
+    connection.connection.execute("PRAGMA busy_timeout = 600000")
+
+
+def dangling_references(connection: Connection) -> Counter:
+    """Return the number of rows that refer to a missing row, by table and referenced table."""
+    return Counter((row.table, row.parent) for row in connection.exec_driver_sql("PRAGMA foreign_key_check"))
+
+
+def run() -> None:
+    """Run the migrations on a connection of their own."""
+    with engine.connect().execution_options(**WRITE_LOCK) as connection:
+        callbacks = []
+        if engine.dialect.name == "sqlite":
+            relax_sqlite(connection)
+            before = dangling_references(connection)
+            connection.rollback()
+
+            def check_foreign_keys(ctx, step, **details):
+                """Raise MigrationError, before the commit, if the migration has left more dangling references."""
+                for (table, parent), number in (dangling_references(ctx.connection) - before).items():
+                    raise locks.MigrationError(
+                        f"Migration {step.up_revision_id} leaves {number} rows of {table} without their {parent}.",
+                        "It has deleted rows that others refer to. SQLite does not check this during a migration.",
+                        "correct the migration, which has been rolled back",
+                    )
+
+            callbacks.append(check_foreign_keys)
+        context.configure(
+            connection=connection,
+            target_metadata=db.metadata,
+            transactional_ddl=True,  # Default on SQLite: False, which commits each step separately.
+            # Default: False, which holds the locks of the first migration until the end of the last.
+            transaction_per_migration=True,
+            on_version_apply=callbacks,
+            render_item=render_item,
+            include_name=include_name,
+            **current_app.extensions["migrate"].configure_args,
+        )
+        with context.begin_transaction():
+            context.run_migrations()
+
+
+with locks.turn(engine):
+    locks.retry(engine, run)

@@ -1,9 +1,7 @@
 """Accounts: registration, login, logout, passwords and tokens, without user enumeration."""
 
 import re
-import sqlite3
 import time
-from contextlib import closing
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -16,7 +14,7 @@ from app.account import auth
 from app.account.models import LOCK_DURATION, MAX_FAILED_LOGINS, ApiToken, User
 from app.database import db, utc_now
 from app.extensions import security
-from tests.unit.app.helpers import PASSWORD, bodies, csrf_token, log_in, messages, only_sqlite, submit
+from tests.unit.app.helpers import PASSWORD, bodies, csrf_token, log_in, messages, submit
 
 NEW = {"username": "ann", "email": "ann@example.com", "password": PASSWORD, "password_confirm": PASSWORD}
 WRONG = ["The email address or the password is wrong."]
@@ -60,31 +58,6 @@ def only_link(mails) -> str:
     (mail,) = mails()
     (path,) = re.findall(r"http://localhost(/(?:reset|confirm)/\S+)", mail.get_content())
     return path
-
-
-@only_sqlite
-@pytest.mark.parametrize("email", ["ann@example.com", "nobody@example.com"])
-@pytest.mark.parametrize("password", [PASSWORD, "wrong"])
-def test_login_does_not_hold_the_write_lock_while_hashing(client, add_user, database, monkeypatch, email, password):
-    """A login does not hold SQLite's write lock while it hashes, whether the account exists or not."""
-    add_user("ann")
-    token, wrote, file = csrf_token(client, "/login"), [], database.removeprefix("sqlite:///")
-
-    def write_first(name):
-        real = getattr(security.pwd_context, name)
-
-        def hashing(*arguments, **named):
-            with closing(sqlite3.connect(file, timeout=0, isolation_level=None)) as other:
-                wrote.append(other.execute("UPDATE account SET login_count = 7").rowcount)
-            return real(*arguments, **named)
-
-        monkeypatch.setattr(security.pwd_context, name, hashing)
-
-    write_first("hash")
-    write_first("verify")
-    client.post("/login", data={"email": email, "password": password, "csrf_token": token})
-    assert wrote == [1]
-    assert is_logged_in(client) == (email == "ann@example.com" and password == PASSWORD)
 
 
 # --- Registration -----------------------------------------------------------------------------------------------------
