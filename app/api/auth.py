@@ -14,7 +14,7 @@ from werkzeug.exceptions import Unauthorized
 from app import rate_limits
 from app.account.models import ApiToken, User
 from app.database import SAFE_METHODS, db, utc_now
-from app.extensions import csrf
+from app.extensions import csrf, security
 from app.validation import FORBIDDEN_CHARACTERS
 
 LAST_USED_PRECISION = timedelta(minutes=10)  # of ApiToken.last_used_at; otherwise every read would be a write
@@ -105,11 +105,11 @@ def _user_by_password(name: str, password: str) -> User | None:
     Attempts are rate limited, and take the same time if the user does not exist.
     """
     user = _find_user(name.strip().lower())
-    account_limit, address_limit = rate_limits.LOGIN_LIMITS
-    rate_limits.hit(account_limit, rate_limits.account_key(user.email if user else name))
+    address_limit, account_limit = rate_limits.LOGIN_LIMITS
     rate_limits.hit(address_limit, rate_limits.client_address())
+    rate_limits.hit(account_limit, rate_limits.account_key(user.email if user else name))
     if user is None or user.password is None:
-        hash_password(password)
+        hash_password(security.password_util.normalize(password))
         return None
     if not user.has_password(password):
         user.track_failed_authn("password")
