@@ -106,7 +106,7 @@ class User(UserMixin, db.Model):
         """
         password_hash = self.password
         db.session.rollback()
-        is_correct = verify_password(password, password_hash)
+        is_correct = verify_password(security.password_util.normalize(password), password_hash)
         return is_correct and self.password == password_hash  # the password may have been changed in the meantime
 
     def verify_and_update_password(self, password: str) -> bool:
