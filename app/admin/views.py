@@ -55,7 +55,7 @@ def user(target_id: int) -> ResponseReturnValue:
 @bp.post(f"/users/{ID}/<action>")
 def change_user(target_id: int, action: str) -> ResponseReturnValue:
     """Apply one of USER_ACTIONS to a user."""
-    target = db.get_or_404(User, target_id)
+    target = db.get_or_404(User, target_id, with_for_update={"of": User})
     if target.id == current_user.id:
         abort(409, "You can't change your own account here. Otherwise, the last admin could lose access.")
     _apply(USER_ACTIONS, action, target, f"user {target.username}")
@@ -80,7 +80,7 @@ def post(target_id: int) -> ResponseReturnValue:
 @bp.post(f"/posts/{ID}/<action>")
 def change_post(target_id: int, action: str) -> ResponseReturnValue:
     """Apply one of POST_ACTIONS to a post."""
-    target = db.get_or_404(Post, target_id)
+    target = db.get_or_404(Post, target_id, with_for_update={"of": Post})
     _apply(POST_ACTIONS, action, target, f"post {target.id}")
     return redirect(url_for(".post", target_id=target.id), 303)
 
