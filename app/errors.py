@@ -9,7 +9,7 @@ from flask_login import AnonymousUserMixin
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
 from sqlalchemy.orm.exc import StaleDataError
-from werkzeug.exceptions import Conflict, HTTPException, ServiceUnavailable
+from werkzeug.exceptions import BadHost, Conflict, HTTPException, ServiceUnavailable
 
 from app.database import db
 
@@ -52,7 +52,7 @@ def http_error(error: HTTPException) -> Response:
     if request.path.startswith("/api/"):
         response.data = _json_body(_message(error)).data
         response.mimetype = "application/json"
-    else:
+    elif not isinstance(error, BadHost):  # without a valid host, no page of the app can be rendered: it contains URLs
         response.data = _error_page(error)
         response.mimetype = "text/html"
     return response

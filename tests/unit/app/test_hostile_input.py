@@ -167,7 +167,7 @@ def path_of(rule: Rule, **values: bytes) -> bytes:
 
     def replace(match: re.Match) -> bytes:
         name = match[1].rpartition(b":")[2].decode()
-        return values.get(name, EXISTING[name].encode())
+        return values.get(name, EXISTING.get(name, "x").encode())
 
     return re.sub(rb"<([^>]+)>", replace, rule.rule.encode())
 
