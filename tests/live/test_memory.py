@@ -49,9 +49,9 @@ def account(stack):
 
 
 def processes(stack) -> set[str]:
-    """The process ids in the web container. A worker that is killed is replaced by one with another id."""
-    lines = docker("top", stack.container("web"), "-e", "-o", "pid").stdout.splitlines()
-    return set(lines[1:])
+    """The processes of the server. A worker that is killed is replaced by one with another id."""
+    lines = docker("top", stack.container("web"), "-e", "-o", "pid,args").stdout.splitlines()
+    return {line for line in lines[1:] if "deploy/health" not in line}  # the container's health check
 
 
 def attack(stack, account, path: str, kind: str, body: bytes) -> list[int]:
@@ -100,5 +100,5 @@ def test_largest_bodies_kill_no_worker(stack, account, path):
     assert len(statuses) == ATTACKERS * len(BODIES)
     assert set(statuses) <= {401, 413, 415, 429}, Counter(statuses)
     assert list(seen) == [200] and seen[200] >= len(BODIES), seen
-    assert processes(stack) == before
+    assert processes(stack) >= before
     assert stack.inspect("web", "{{.State.OOMKilled}} {{.RestartCount}}") == "false 0"

@@ -210,7 +210,7 @@ def test_paths(site):
                     for method in rule.methods - {"HEAD", "OPTIONS"}:
                         yield f"{variable} {name}", rule, {"method": method, "path": path_of(rule, **{variable: value})}
 
-    site.assert_no_failure(requests(), at_least=1000)
+    site.assert_no_failure(requests(), at_least=900)
 
 
 @only_postgresql
@@ -317,7 +317,8 @@ def test_json(site):
             for method in sorted(rule.methods - {"HEAD", "OPTIONS"}):
                 for name, value in JSON_VALUES.items():
                     fields = b",".join(b'"%b":%b' % (field.encode(), value) for field in JSON_FIELDS)
-                    for body in (value, b"{" + fields + b"}"):
+                    bodies = (value, b"{" + fields + b"}") if rule.rule.startswith("/api/") else (value,)
+                    for body in bodies:
                         yield name, rule, {"method": method, "body": body, "kind": JSON, "headers": headers}
 
-    site.assert_no_failure(requests(), at_least=3000)
+    site.assert_no_failure(requests(), at_least=1500)
