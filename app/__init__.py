@@ -45,10 +45,10 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     config.init_app(app, overrides or {})
 
     request_parsing.init_app(app)
+    rate_limits.init_app(app)  # before the CSRF protection, which parses the form
     template_filters.init_app(app)
     extensions.init_app(app)
     account.init_app(app)
-    rate_limits.init_app(app)
     api.init_app(app)
     bundles.init_app(app)
     security_headers.init_app(app)

@@ -44,13 +44,17 @@ def from_environment(env: Mapping[str, str] = os.environ) -> dict[str, Any]:
         "SECRET_KEY_FALLBACKS": (env.get("SECRET_KEY_FALLBACKS") or "").replace(",", " ").split(),
         "SQLALCHEMY_DATABASE_URI": database_url(env.get("DATABASE_URL") or "sqlite:///app.db"),
         "MAX_CONTENT_LENGTH": parse_size(env.get("MAX_BODY_SIZE") or "10m"),
+        "MAX_JSON_SIZE": parse_size(env.get("MAX_JSON_SIZE") or "64k", "MAX_JSON_SIZE", "64k"),
         # Defaults: 500 kB and 1000 parts. The longest form of this app has 500 characters of text.
         "MAX_FORM_MEMORY_SIZE": parse_size("256k"),
         "MAX_FORM_PARTS": 100,
+        # Default: 3600 seconds, after which a form and the text in it are rejected. The token ends with the session.
+        "WTF_CSRF_TIME_LIMIT": None,
         "STATIC_ROOT": env.get("STATIC_ROOT"),
         "SMTP_URL": env.get("SMTP_URL"),
         "MAIL_FOLDER": Path(env.get("STATE_DIRECTORY") or "instance").resolve() / "mail",  # used without SMTP_URL
         "CORS_ORIGINS": (env.get("CORS_ORIGINS") or "").replace(",", " ").split(),
+        "ALLOWED_HOSTS": (env.get("ALLOWED_HOSTS") or "*").lower().replace(",", " ").split(),
         "RATE_LIMITS": parse_switch("RATE_LIMITS", env.get("RATE_LIMITS") or "on"),
         "REDIS_URL": env.get("REDIS_URL"),
         "PERMANENT_SESSION_LIFETIME": parse_seconds("SESSION_LIFETIME", env.get("SESSION_LIFETIME") or "1209600"),
@@ -90,7 +94,7 @@ def parse_seconds(name: str, text: str) -> timedelta:
     return timedelta(seconds=int(text))
 
 
-def parse_size(text: str) -> int | None:
+def parse_size(text: str, name: str = "MAX_BODY_SIZE", example: str = "10m") -> int | None:
     """Return the number of bytes of a size in Nginx's notation (`512`, `64k`, `10m`, `1g`), or None (no limit) for `0`.
 
     Raises ConfigError for other values. https://nginx.org/en/docs/syntax.html
@@ -98,9 +102,9 @@ def parse_size(text: str) -> int | None:
     match = re.fullmatch(r"([0-9]+)([kmg]?)", text.strip().lower())
     if not match:
         raise ConfigError(
-            f"MAX_BODY_SIZE is {text!r}, which is not a size.",
+            f"{name} is {text!r}, which is not a size.",
             "Without a limit, a single request could use up the memory of this machine.",
-            "MAX_BODY_SIZE=10m (a whole number with the suffix k, m or g)",
+            f"{name}={example} (a whole number with the suffix k, m or g)",
         )
     return int(match[1]) * SIZE_UNITS[match[2]] or None
 

@@ -8,7 +8,8 @@ from flask import Flask, Response, current_app, g, jsonify, render_template, req
 from flask_login import AnonymousUserMixin
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import SQLAlchemyError
-from werkzeug.exceptions import Conflict, HTTPException, InternalServerError, ServiceUnavailable
+from sqlalchemy.orm.exc import StaleDataError
+from werkzeug.exceptions import BadHost, Conflict, HTTPException, InternalServerError, ServiceUnavailable
 
 from app.database import db
 from app.database_errors import is_duplicate, is_unavailable, is_wrong_schema
@@ -18,7 +19,9 @@ EXPLANATIONS = {
     403: "You don't have permission to view this page.",
     404: "This page does not exist. It may have been moved or deleted, or the address is mistyped.",
     405: "This address does not support that kind of request.",
+    409: "This has been changed or deleted by another request. Go back and reload the page.",
     413: "The request is too large. Please send less data.",
+    415: "This page accepts forms only. Programs can use the API.",
     429: "You have sent too many requests.",
     500: "Something went wrong on our side. The error has been logged. Please try again in a moment.",
     503: "The database is not available at the moment. No saved data is lost. Please try again in a few seconds.",
@@ -45,6 +48,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(HTTPException, http_error)  # includes unhandled exceptions, which Flask turns into 500
     app.register_error_handler(HTTPError, invalid_input)
     app.register_error_handler(SQLAlchemyError, database_error)
+    app.register_error_handler(StaleDataError, changed_meanwhile)
     app.register_error_handler(InternalServerError, internal_error)
 
 
@@ -54,7 +58,7 @@ def http_error(error: HTTPException) -> Response:
     if request.path.startswith("/api/"):
         response.data = _json_body(_message(error)).data
         response.mimetype = "application/json"
-    else:
+    elif not isinstance(error, BadHost):  # without a valid host, no page of the app can be rendered: it contains URLs
         response.data = _error_page(error)
         response.mimetype = "text/html"
     return response
@@ -90,6 +94,12 @@ def _discard_transaction() -> None:
     session.modified = False
     # Where Flask-Login stores the current user. The page must not load the user, which could fail for the same reason.
     g._login_user = AnonymousUserMixin()
+
+
+def changed_meanwhile(error: StaleDataError) -> Response:
+    """Return 409 if the row that a request changes has been deleted by a concurrent request."""
+    db.session.rollback()
+    return http_error(Conflict())
 
 
 def invalid_input(error: HTTPError) -> tuple[Response, int]:
@@ -131,4 +141,10 @@ def _error_page(error: HTTPException) -> str:
         explanation += " Go back, reload the page and try again."
     if seconds := getattr(error, "retry_after", None):
         explanation += f" Please try again in {seconds} second{'s' if seconds > 1 else ''}."
-    return render_template("error.html", error=error, explanation=explanation)
+    return render_template("error.html", error=error, explanation=explanation, typed=_typed_text())
+
+
+def _typed_text() -> str:
+    """Return the text of a post whose form was rejected, for example because the session has ended."""
+    # Werkzeug's cached form. A form that is not parsed yet may be what was rejected.
+    return vars(request).get("form", {}).get("body", "")

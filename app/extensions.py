@@ -7,9 +7,11 @@ from flask_wtf import CSRFProtect
 
 from app import database
 from app.mail import Mail
+from app.passwords import Passwords
 
 csrf = CSRFProtect()
-security = Security(mail_util_cls=Mail)  # account/auth.py initializes it, because it needs the models
+# account/auth.py initializes it, because it needs the models.
+security = Security(mail_util_cls=Mail, password_util_cls=Passwords)
 
 
 def init_app(app: Flask) -> None:

@@ -7,7 +7,7 @@ import ipaddress
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flask import Flask, Response, current_app, g, request
 from flask_login import current_user
@@ -25,6 +25,7 @@ from app.rate_limit_storage import DatabaseStorage
 
 DEVICE = "device "  # prefix of the account keys of browsers with a device cookie
 REDIS_TIMEOUT = 1  # seconds; after that the hit is counted in the database
+EMAIL_MAX_LENGTH = 320  # characters; an address has at most 254 (RFC 5321), and spaces around it are ignored
 
 
 @dataclass(frozen=True)
@@ -56,14 +57,21 @@ def user_or_address() -> str:
 
 
 def submitted_account() -> str:
-    """Return the key of the account in the submitted form. Accounts that do not exist are counted the same way."""
-    json = request.get_json(silent=True)  # Flask-Security accepts forms and JSON
-    form = json if isinstance(json, dict) else request.form
-    return account_key(str(form.get("email") or ""))
+    """Return the key of the account in the submitted form. Accounts that do not exist are counted the same way.
+
+    A repeated field counts as its first value, which is the one that the forms read.
+    """
+    return account_key(request.form.get("email", ""))
+
+
+def own_account() -> str:
+    """Return the key of the authenticated user's account, whose password the form asks for."""
+    return account_key(current_user.email) if current_user.is_authenticated else client_address()
 
 
 def account_key(email: str) -> str:
     """Return the key of an account. Browsers with a device cookie are counted separately from other clients."""
+    email = email[:EMAIL_MAX_LENGTH]  # longer ones are no account's, but normalizing them takes time
     email = (uia_email_mapper(email) or email).strip().lower()
     if device := device_cookies.device_id(email):
         return DEVICE + device
@@ -83,33 +91,36 @@ def submitted_address() -> str | None:
     return unknown_browser_address(submitted_account()) if device_cookies.is_sent() else client_address()
 
 
-def mail_limits(name: str) -> tuple[Limit, Limit]:
-    """Return the limits of a form that sends mail: one per client address and one per account."""
+def mail_limits(name: str, per_account: str = "5/hour", per_address: str = "20/hour") -> tuple[Limit, Limit]:
+    """Return the limits of a form that sends mail: one per client address and one per account (the mailbox)."""
     return (
-        Limit(name, parse("20/hour"), client_address),
-        Limit(name, parse("5/hour"), submitted_account),
+        Limit(name, parse(per_address), client_address),
+        Limit(name, parse(per_account), submitted_account),
     )
 
 
-# Both limits have the same name and number, and the address is counted first: a response does not say which of them was
-# exceeded, and a client that has exceeded its own limit learns nothing about the account's.
+# The limit per address comes first: a request that exceeds it is refused before its form is parsed, and its client
+# learns nothing about the account's limit. Both have the same name and number, so that a response does not say which of
+# them was exceeded.
 LOGIN_LIMITS = (
     Limit("login", parse("10/minute"), submitted_address),
     Limit("login", parse("10/minute"), submitted_account),
 )
-PASSWORD_LIMIT = Limit("change", parse("10/minute"), user_or_address)
+# Guesses of the own password, with a stolen session for example, and guesses at the login page count together.
+PASSWORD_LIMITS = (replace(LOGIN_LIMITS[1], key=own_account),)
 WRITE_LIMIT = Limit("writes", parse("120/minute"), user_or_address)
 
-# The limits of Flask-Security's forms, by endpoint.
+# The limits of forms with passwords or mails, by endpoint.
 FORM_LIMITS = {
     "security.login": LOGIN_LIMITS,
-    "security.register": (Limit("register", parse("60/hour"), client_address),),
+    "security.register": mail_limits("register", per_account="10/hour", per_address="60/hour"),
     "security.forgot_password": mail_limits("forgot"),
     "security.send_confirmation": mail_limits("confirm"),
     "security.reset_password": (Limit("reset", parse("20/hour"), client_address),),
     "security.confirm_email": (Limit("confirmation", parse("10/minute"), client_address),),
-    "security.change_password": (PASSWORD_LIMIT,),
-    "security.verify": (PASSWORD_LIMIT,),
+    "security.change_password": PASSWORD_LIMITS,
+    "security.verify": PASSWORD_LIMITS,
+    "account.deactivate": PASSWORD_LIMITS,
 }
 # Blueprints whose forms count towards WRITE_LIMIT. api/blueprint.py counts writes itself, after authentication.
 PAGE_BLUEPRINTS = ("account", "admin", "blog")

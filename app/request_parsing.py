@@ -1,16 +1,19 @@
-"""Parsing of request bodies: forms and JSON."""
+"""Parsing of requests: which content types are accepted, and how large forms, JSON and numbers in URLs may be."""
 
 from urllib.parse import parse_qsl
 
-from flask import Flask, Request
+from flask import Flask, Request, abort, current_app, request
+from werkzeug.datastructures import Authorization
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
+from werkzeug.routing import IntegerConverter
+from werkzeug.utils import cached_property
 
 
 class FormParser(FormDataParser):
     """Werkzeug's form parser with two changes for URL-encoded forms.
 
-    The limits on the size and number of fields, which Werkzeug enforces for multipart forms only, apply to them too.
+    The limit on the number of fields, which Werkzeug enforces for multipart forms only, applies to them too.
     Bytes that are not valid UTF-8 become U+FFFD, as in multipart forms, so that validation.py can reject them. Werkzeug
     keeps such bytes as `%FF`, which cannot be told from typed text.
     """
@@ -22,12 +25,9 @@ class FormParser(FormDataParser):
         return stream, self.cls(self._parse_urlencoded(stream)), self.cls()
 
     def _parse_urlencoded(self, stream) -> list[tuple[str, str]]:
-        data = stream.read()
-        if len(data) > self.max_form_memory_size:
-            raise RequestEntityTooLarge()
         try:
             return parse_qsl(
-                data.decode(errors="replace"),
+                stream.read().decode(errors="replace"),
                 keep_blank_values=True,
                 errors="replace",
                 max_num_fields=self.max_form_parts,
@@ -37,9 +37,27 @@ class FormParser(FormDataParser):
 
 
 class AppRequest(Request):
-    """A request that uses FormParser and answers 400 to JSON that is nested too deeply."""
+    """A request with FormParser and limits for forms and JSON, on which malformed input is never an exception (500)."""
 
     form_data_parser_class = FormParser
+
+    @property
+    def max_content_length(self) -> int | None:
+        """The largest body that is read. Reading a larger one raises RequestEntityTooLarge before it is parsed.
+
+        A parsed body takes many times its size: JSON such as `{"":0},{"":0},…` 30 times. So MAX_BODY_SIZE, which
+        bounds what is received, is too much to parse. No form has files, so its limit includes everything.
+        """
+        parsed = current_app.config["MAX_JSON_SIZE" if self.is_json else "MAX_FORM_MEMORY_SIZE"]
+        return min((limit for limit in (parsed, super().max_content_length) if limit), default=None)
+
+    @cached_property
+    def authorization(self) -> Authorization | None:
+        """The credentials, or None. Werkzeug raises ValueError for HTTP Basic with bytes that are not ASCII."""
+        try:
+            return super().authorization
+        except ValueError:
+            return None
 
     def get_json(self, force: bool = False, silent: bool = False, cache: bool = True):
         """Return the parsed JSON body. Raises BadRequest if it is malformed or nested too deeply."""
@@ -51,6 +69,21 @@ class AppRequest(Request):
             raise BadRequest() from error
 
 
+class ShortInteger(IntegerConverter):
+    """The URL converter `int`, for a few ASCII digits. Python raises ValueError (500) for more than 4300."""
+
+    regex = "[0-9]{1,10}"  # the largest id has ten
+
+
 def init_app(app: Flask) -> None:
-    """Parse all requests with AppRequest."""
+    """Parse all requests with AppRequest, and accept JSON only below /api/."""
     app.request_class = AppRequest
+    app.url_map.converters["int"] = ShortInteger
+    app.before_request(_refuse_json_on_pages)
+
+
+def _refuse_json_on_pages() -> None:
+    # Flask-Security and Flask-WTF read JSON wherever they read a form, without the limits and types of forms.
+    is_page = request.routing_exception is None and not request.path.startswith("/api/")
+    if is_page and request.is_json and (request.content_length or request.method == "POST"):
+        abort(415)

@@ -124,12 +124,12 @@ def ip_address(value: str) -> str:
 
 
 def hosts(value: str) -> str:
-    """Host names separated by commas or spaces: `*`, `example.com`, `.example.com`."""
-    pattern = re.compile(r"\*|\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
+    """Host names separated by commas or spaces: `*`, `example.com`, `.example.com`, `example.com:8443`."""
+    pattern = re.compile(r"\*|\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*(:[0-9]{1,5})?")
     names = value.replace(",", " ").split()
     bad = [name for name in names if not pattern.fullmatch(name)]
     if bad:
-        return f"{bad[0]!r} is not a host name (without scheme, port and path)"
+        return f"{bad[0]!r} is not a host name (without scheme and path)"
     return "" if names else "it names no host"
 
 

@@ -303,8 +303,8 @@ SETTINGS = (
     Setting(
         "ALLOWED_HOSTS",
         NETWORK,
-        "Host names that are served, separated by commas; `.example.com` includes subdomains, `*` means any. Requests "
-        "for other hosts get 400.",
+        "Host names that are served, separated by commas; `.example.com` includes subdomains, `*` means any. With a "
+        "port, as in `example.com:8443`, the host is served on that port alone. Requests for other hosts get 400.",
         "example.com,.example.org",
         check.hosts,
         "*",
@@ -476,6 +476,15 @@ SETTINGS = (
         "3600",
         check.number(300, 365 * 24 * 3600),
         str(3 * 24 * 3600),
+    ),
+    Setting(
+        "MAX_JSON_SIZE",
+        SAMPLE,
+        "Maximum size of a JSON body, in bytes or with k, m or g. Larger ones get 413 before they are parsed, because "
+        "parsed JSON takes up to 30 times its size.",
+        "256k",
+        check.size(1024, 4 * 1024**3),
+        "64k",
     ),
     Setting(
         "REDIS_URL",

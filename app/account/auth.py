@@ -9,8 +9,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import tomllib
-from flask import Flask, request, session
+from flask import Flask, abort, current_app, g, request, session
+from flask.typing import ResponseReturnValue
 from flask_security import SQLAlchemyUserDatastore, hash_password, signals, uia_email_mapper
+from flask_security.utils import validate_redirect_url
+from sqlalchemy.exc import IntegrityError
+from werkzeug.sansio.utils import host_is_trusted
 
 from app import device_cookies
 from app.account import security_events, sessions
@@ -46,6 +50,9 @@ SETTINGS = {
     "USER_IDENTITY_ATTRIBUTES": [{"email": {"mapper": uia_email_mapper, "case_insensitive": False}}],
     "EMAIL_VALIDATOR_ARGS": {"check_deliverability": False},  # Default: True, which queries the DNS.
     "EMAIL_HTML": False,
+    # Rejects common passwords, and names, dates and keyboard patterns: fewer than a million guesses (score 0 and 1).
+    "PASSWORD_COMPLEXITY_CHECKER": "zxcvbn",
+    "ZXCVBN_MINIMUM_SCORE": 2,
     "PASSWORD_SCHEMES": ["argon2"],
     "PASSWORD_HASH_PASSLIB_OPTIONS": ARGON2,
     "PASSWORD_SINGLE_HASH": ["argon2"],  # Default: an additional HMAC, whose secret could never be changed.
@@ -64,6 +71,12 @@ SETTINGS = {
     "POST_CHANGE_VIEW": "/account",
 }
 
+# Views that send mails with links.
+MAIL_ENDPOINTS = {
+    f"security.{name}"
+    for name in ("register", "send_confirmation", "forgot_password", "reset_password", "change_password")
+}
+
 MESSAGES = tomllib.loads(Path(__file__).with_name("messages.toml").read_text())
 
 
@@ -75,7 +88,7 @@ def init_app(app: Flask) -> None:
         app.config.setdefault(f"SECURITY_MSG_{name}", message)
     app.config.update(SESSION_REFRESH_EACH_REQUEST=False)
 
-    datastore = SQLAlchemyUserDatastore(db, User, Role)
+    datastore = Datastore(db, User, Role)
     security.init_app(
         app,
         datastore,
@@ -92,12 +105,66 @@ def init_app(app: Flask) -> None:
         # Flask-Security passes SECRET_KEY first. itsdangerous signs with the last key, and accepts all.
         serializer.secret_keys.reverse()
     security.want_json(lambda request: False)  # these views only answer with HTML
+    # Flask-Security would look for tokens of its own in the JSON of every request.
+    app.login_manager.request_loader(lambda request: None)
+    app.before_request(refuse_malformed_next)
+    app.before_request(refuse_unlisted_hosts)
+    app.register_error_handler(IntegrityError, register_again)
 
     signals.user_authenticated.connect(start_session, app)
     sessions.init_app(app)
     signals.password_reset.connect(revoke_credentials, app)
     signals.password_changed.connect(record_change, app)
     signals.reset_password_instructions_sent.connect(equalize_timing, app)
+
+
+def refuse_malformed_next() -> None:
+    """Answer 400 to an address to continue at that cannot be parsed. Flask-Security would answer 500."""
+    if request.blueprint != "security":
+        return
+    for source in (request.args, request.form):
+        for address in source.getlist("next"):
+            try:
+                validate_redirect_url(address)
+            except ValueError:
+                abort(400, "The address to continue at is malformed.")
+
+
+def refuse_unlisted_hosts() -> None:
+    """Answer 400 to a form that sends mail if its host and port are not listed in ALLOWED_HOSTS.
+
+    Links in mails lead to the host and the port of the request. On every other page, the middleware checks the host
+    alone (deploy/middleware/allowed_hosts.py): a published port need not be listed to be served.
+    """
+    allowed = current_app.config["ALLOWED_HOSTS"]
+    if request.endpoint not in MAIL_ENDPOINTS or request.method != "POST" or "*" in allowed:
+        return
+    port = request.host.rpartition(":")[2] if not request.host.endswith("]") and ":" in request.host else ""
+    names = [name for name, _, listed in (entry.partition(":") for entry in allowed) if listed == port or not port]
+    if not any(host_is_trusted(request.host, [name]) for name in names):
+        abort(400, f"Mails with links to {request.host} are not sent: add it to ALLOWED_HOSTS.")
+
+
+class Datastore(SQLAlchemyUserDatastore):
+    """Flask-Security's queries."""
+
+    def create_user(self, **attributes) -> User:
+        """Add a user, now and not at the commit, which would be too late for register_again()."""
+        user = super().create_user(**attributes)
+        db.session.flush()
+        return user
+
+
+def register_again(error: IntegrityError) -> ResponseReturnValue:
+    """Run the view of a registration again, if a concurrent one has just taken the username or the email address.
+
+    The view now sees the other account. On SQLite, whose transactions wait for each other, this does not happen.
+    """
+    if request.endpoint != "security.register" or "is_second_run" in g:
+        raise error
+    g.is_second_run = True
+    db.session.rollback()
+    return current_app.view_functions[request.endpoint]()
 
 
 def start_session(app: Flask, user: User, **details) -> None:

@@ -12,6 +12,7 @@ from flask_security.forms import LoginForm as SecurityLoginForm
 from flask_security.forms import SendConfirmationForm as SecuritySendConfirmationForm
 from flask_security.forms import VerifyForm as SecurityVerifyForm
 from flask_security.recoverable import send_reset_password_instructions
+from flask_security.utils import get_message
 from flask_wtf import FlaskForm
 from wtforms import BooleanField, Field, PasswordField, SelectField, StringField, ValidationError
 from wtforms.fields.choices import SelectChoice
@@ -19,14 +20,25 @@ from wtforms.validators import DataRequired, InputRequired, Length
 
 from app.account.models import READ, USERNAME, WRITE, User, count_failed_login
 from app.database import utc_now
+from app.extensions import security
 from app.mail import NOBODY
 from app.validation import validate_plain_text
+
+# Names that would look official in a post, and the mailboxes of RFC 2142. `flask admin` can still create them.
+RESERVED_USERNAMES = frozenset(
+    "abuse admin administrator api billing contact help hostmaster info mail marketing moderator noc no_reply noreply "
+    "official owner postmaster root sales security staff support system team tripod usenet webmaster www".split()
+)
 
 
 class LoginForm(SecurityLoginForm):
     """Logs a user in. There is no checkbox "remember me": all sessions have the same lifetime."""
 
     remember = None
+
+    def validate_password(self, field: Field) -> None:
+        """Normalize the password, which Flask-Security does only if the account exists."""
+        field.data = security.password_util.normalize(field.data)
 
     def validate(self, **kwargs) -> bool:
         """Check the password, and count every refused attempt.
@@ -78,12 +90,6 @@ class SendConfirmationForm(SecuritySendConfirmationForm):
         return False
 
 
-class ChangePasswordForm(SecurityChangePasswordForm):
-    """Changes the password. Other sessions end; the API tokens are only revoked on request."""
-
-    revoke_tokens = BooleanField("Revoke all API tokens too")
-
-
 class RegisterForm(RegisterFormV2):
     """Creates an account. Usernames are public, so the form says if one is taken. Email addresses are not."""
 
@@ -98,7 +104,7 @@ class RegisterForm(RegisterFormV2):
         field.data = (field.data or "").strip().lower()
         if not USERNAME.fullmatch(field.data):
             raise ValidationError("A username has 3 to 30 characters: a–z, 0–9 and _.")
-        if User.by_username(field.data):
+        if field.data in RESERVED_USERNAMES or User.by_username(field.data):
             raise ValidationError("This username is taken. Please choose another one.")
 
     def to_dict(self, only_user: bool) -> dict:
@@ -106,6 +112,22 @@ class RegisterForm(RegisterFormV2):
         attributes = super().to_dict(only_user)
         attributes["confirmed_at"] = None if current_app.config["SMTP_URL"] else utc_now()
         return attributes
+
+
+class ChangePasswordForm(SecurityChangePasswordForm):
+    """Changes the user's own password. A wrong current password counts as a failed login.
+
+    Other sessions end; API tokens are only revoked on request.
+    """
+
+    revoke_tokens = BooleanField("Revoke all API tokens too")
+
+    def validate(self, **options) -> bool:
+        """Return whether the form is valid, and count a wrong password."""
+        is_valid = super().validate(**options)
+        if get_message("INVALID_PASSWORD")[0] in self.password.errors:
+            current_user.track_failed_authn("password")
+        return is_valid
 
 
 class DeactivateForm(FlaskForm):
@@ -118,8 +140,9 @@ class DeactivateForm(FlaskForm):
     )
 
     def validate_password(self, field: Field) -> None:
-        """Raises ValidationError if the password is wrong."""
+        """Raises ValidationError if the password is wrong, which counts as a failed login."""
         if not current_user.verify_and_update_password(field.data):
+            current_user.track_failed_authn("password")
             raise ValidationError("The password is wrong.")
 
 

@@ -123,7 +123,7 @@ class User(UserMixin, db.Model):
 
     def has_password(self, password: str) -> bool:
         """Return whether `password` is correct."""
-        return verify_password(password, self.password)
+        return verify_password(security.password_util.normalize(password), self.password)
 
     def verify_and_update_password(self, password: str) -> bool:
         """Return whether `password` is correct. If so, rehash it when the hash parameters have changed (auth.ARGON2).

@@ -76,9 +76,9 @@ def _read_password(email: str, password: str | None) -> str:
     problems, password = security.password_util.validate(password, True)
     if problems:
         raise _error(
-            f"{problems[0]}.",
-            "The password is too weak for an admin.",
-            f"flask admin {email} (with a longer password)",
+            problems[0],
+            "Admins, like all users, need a password that is hard to guess.",
+            f"flask admin {email} (with another password)",
         )
     return password
 

@@ -98,7 +98,7 @@ def post(target_id: int) -> ResponseReturnValue:
 @bp.post(f"/posts/{ID}/<action>")
 def change_post(target_id: int, action: str) -> ResponseReturnValue:
     """Apply one of POST_ACTIONS to a post."""
-    target = db.get_or_404(Post, target_id)
+    target = db.get_or_404(Post, target_id, with_for_update={"of": Post})
     _apply(POST_ACTIONS, action, target, f"post {target.id}")
     return redirect(url_for(".post", target_id=target.id), 303)
 

@@ -18,7 +18,7 @@ from werkzeug.exceptions import Forbidden, Unauthorized
 from app import rate_limits
 from app.account.models import READ, ApiToken, User, count_failed_login
 from app.database import SAFE_METHODS, db, utc_now
-from app.extensions import csrf
+from app.extensions import csrf, security
 from app.validation import FORBIDDEN_CHARACTERS
 
 LAST_USED_PRECISION = timedelta(minutes=10)  # of ApiToken.last_used_at; otherwise every read would be a write
@@ -132,7 +132,7 @@ def _user_by_password(name: str, password: str) -> User | None:
     rate_limits.hit_login(name)
     user = _find_user(name)
     if user is None or user.password is None:
-        hash_password(password)
+        hash_password(security.password_util.normalize(password))
         count_failed_login(user)
         return None
     if not user.has_password(password) or user.is_locked() or not user.active or user.confirmed_at is None:

@@ -13,7 +13,7 @@ from app.account.models import MAX_TOKEN_DAYS, READ, TOKEN_DAYS, WRITE
 from app.blog.models import BODY_MAX, clean_body
 from app.database import ID_MAX
 from app.pagination import PER_PAGE
-from app.validation import FORBIDDEN_CHARACTERS, FORBIDDEN_CHARACTERS_MESSAGE
+from app.validation import FORBIDDEN_CHARACTERS, FORBIDDEN_CHARACTERS_MESSAGE, is_visible
 
 UTC = {"description": "In UTC."}
 
@@ -33,6 +33,12 @@ def validate_characters(text: str) -> None:
     """Raise ValidationError if `text` contains characters that the database cannot store or search for."""
     if FORBIDDEN_CHARACTERS.search(text):
         raise ValidationError(FORBIDDEN_CHARACTERS_MESSAGE)
+
+
+def validate_visible(text: str) -> None:
+    """Raise ValidationError if `text` consists of characters that a reader cannot see."""
+    if not is_visible(text):
+        raise ValidationError("This text is empty.")
 
 
 class PostIn(Schema):
@@ -107,7 +113,7 @@ class UsersOut(PageOut):
 class TokenIn(Schema):
     """A new token."""
 
-    name = String(required=True, validate=[Length(1, 80), validate_characters])
+    name = String(required=True, validate=[Length(1, 80), validate_characters, validate_visible])
     scope = String(
         load_default=WRITE, validate=OneOf([READ, WRITE]), metadata={"description": "`write` includes `read`."}
     )

@@ -1,6 +1,6 @@
 """Posts and follows. The rules for the text of a post apply to the form, the API and the database."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import CheckConstraint, ColumnElement, ForeignKey, Index, Text, delete, func, select
 from sqlalchemy.exc import IntegrityError
@@ -10,9 +10,10 @@ from app.account.models import User
 from app.blog.search import matches, post_search
 from app.database import UTCDateTime, db, utc_now
 from app.pagination import PER_PAGE, Page, paginate
-from app.validation import FORBIDDEN_CHARACTERS, FORBIDDEN_CHARACTERS_MESSAGE
+from app.validation import FORBIDDEN_CHARACTERS, FORBIDDEN_CHARACTERS_MESSAGE, is_visible
 
 BODY_MAX = 500  # characters
+REPEAT_WINDOW = timedelta(seconds=10)  # in which a second post with the same text counts as a repeated request
 
 
 class Follow(db.Model):
@@ -111,6 +112,19 @@ class Post(db.Model):
             query = query.with_for_update(of=cls)
         return db.one_or_404(query)
 
+    @classmethod
+    def publish(cls, author: User, body: str) -> "Post":
+        """Add a post, and commit. A form that is submitted twice, by a double click for example, adds one post."""
+        # The lock on the author's row makes the second request wait for the first.
+        db.session.execute(select(User.id).where(User.id == author.id).with_for_update(key_share=True))
+        post = db.session.scalar(select(cls).where(cls.author_id == author.id).order_by(cls.id.desc()).limit(1))
+        is_repeated = post is not None and post.body == body and utc_now() - post.created_at < REPEAT_WINDOW
+        if not is_repeated:
+            post = cls(author_id=author.id, body=body)
+            db.session.add(post)
+        db.session.commit()
+        return post
+
     def edit(self, body: str) -> None:
         """Replace the text with `body`, which must be cleaned already."""
         self.body = body
@@ -126,7 +140,7 @@ def clean_body(text: str) -> str:
     if FORBIDDEN_CHARACTERS.search(text):
         raise ValueError(FORBIDDEN_CHARACTERS_MESSAGE)
     text = text.strip()
-    if not text:
+    if not is_visible(text):
         raise ValueError("Write something first.")
     if len(text) > BODY_MAX:
         raise ValueError(f"The text is {len(text)} characters long. The maximum is {BODY_MAX}.")

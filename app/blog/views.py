@@ -10,7 +10,7 @@ from markupsafe import Markup
 from app.account.models import User
 from app.blog.forms import PostForm
 from app.blog.models import Follow, Post
-from app.database import ID_MAX, db
+from app.database import ID_MAX, SAFE_METHODS, db
 from app.pagination import page_cursor, search_query
 
 bp = Blueprint("blog", __name__, template_folder="templates")
@@ -67,8 +67,7 @@ def create() -> ResponseReturnValue:
     form = PostForm()
     if not form.validate():
         return _home_page(form), 422
-    db.session.add(Post(body=form.body.data, author_id=current_user.id))
-    db.session.commit()
+    Post.publish(current_user, form.body.data)
     flash("Your post has been published.")
     return redirect(url_for(".index"), 303)  # 303 See Other: reloading the page does not submit the form again
 
@@ -163,7 +162,8 @@ def _home_page(form: PostForm | None) -> str:
 
 
 def _own_post(post_id: int) -> Post:
-    post = Post.visible_or_404(post_id)
+    # Locked for a write: otherwise, a request in another tab could delete the post between this query and the write.
+    post = Post.visible_or_404(post_id, lock=request.method not in SAFE_METHODS)
     if post.author_id != current_user.id:
         abort(403, "Only its author can change a post.")
     return post

@@ -45,6 +45,8 @@ ACCOUNT_TESTS = "tests/unit/app/test_accounts.py"
 ATTACKER = ACCOUNT_TESTS + " -k attacker"
 LAST_ADMIN = "tests/unit/app/test_admin.py -k concurrent_removal"
 EQUAL_WORK = "tests/unit/app/test_security_events.py -k logins_take"
+PARSING = "app/request_parsing.py"
+INPUT = "tests/unit/app/test_"
 
 MUTATIONS = (
     # --- requests and responses are the same on every server ---
@@ -530,6 +532,73 @@ MUTATIONS = (
     Mutation("cli/native.py", 'and processes.has_user(record["pid"], user.uid)', "", ROOT),
     Mutation("cli/native.py", 'console.capture(as_user(["find"', 'console.capture((["find"', ROOT),
     Mutation("cli/native.py", '("nginx", of_nginx)', '("nginx", values.keys())', ROOT),
+    # --- what the sample app accepts ---
+    Mutation(PARSING, '"MAX_JSON_SIZE" if self.is_json else ', "", INPUT + "request_parsing.py -k json_limit"),
+    Mutation(PARSING, "        abort(415)\n", "        pass\n", INPUT + "request_parsing.py -k accept_no_json"),
+    Mutation(PARSING, "[0-9]{1,10}", "[0-9]+", INPUT + "hostile_input.py -k paths"),
+    Mutation(
+        PARSING,
+        "return super().authorization\n        except ValueError",
+        "return super().authorization\n        except TypeError",
+        INPUT + "hostile_input.py -k credentials",
+    ),
+    Mutation("app/errors.py", "elif not isinstance(error, BadHost):", "else:", INPUT + "hostile_input.py -k headers"),
+    Mutation(
+        "app/account/auth.py",
+        "    app.before_request(refuse_malformed_next)\n",
+        "",
+        INPUT + "accounts.py -k address_to_continue",
+    ),
+    Mutation("app/account/auth.py", "if listed == port or not port", "if True", INPUT + "accounts.py -k mailed_links"),
+    Mutation(
+        "app/account/auth.py", "        db.session.flush()\n", "", INPUT + "accounts.py -k concurrent_registrations"
+    ),
+    Mutation(
+        "app/account/auth.py", '"ZXCVBN_MINIMUM_SCORE": 2', '"ZXCVBN_MINIMUM_SCORE": 1', INPUT + "accounts.py -k common"
+    ),
+    Mutation("app/passwords.py", "> MAX_SYMBOLS", "> 99", INPUT + "accounts.py -k hostile"),
+    Mutation("app/passwords.py", "password[: MAX_LENGTH + 1])[", "password)[", INPUT + "accounts.py -k too_long"),
+    Mutation(
+        "app/account/models.py",
+        "verify_password(security.password_util.normalize(password), ",
+        "verify_password(password, ",
+        INPUT + "accounts.py -k alike",
+    ),
+    Mutation(
+        "app/rate_limits.py",
+        '    "account.deactivate": PASSWORD_LIMITS,\n',
+        "",
+        INPUT + "rate_limits.py -k account_pages",
+    ),
+    Mutation(
+        "app/rate_limits.py",
+        'request.form.get("email", "")',
+        'str(request.form.getlist("email"))',
+        INPUT + "rate_limits.py -k repeated",
+    ),
+    Mutation(
+        "app/rate_limits.py",
+        'mail_limits("register", per_account="10/hour", ',
+        'mail_limits("register", per_account="60/hour", ',
+        INPUT + "rate_limits.py -k mail_limits_per_account",
+    ),
+    Mutation(
+        "app/config.py", '"WTF_CSRF_TIME_LIMIT": None', '"WTF_CSRF_TIME_LIMIT": 3600', INPUT + "forms.py -k open_for"
+    ),
+    Mutation(
+        "app/blog/views.py", "lock=request.method not in SAFE_METHODS", "lock=False", INPUT + "forms.py -k edited"
+    ),
+    Mutation("app/blog/models.py", "        if not is_repeated:\n", "        if True:\n", INPUT + "forms.py -k once"),
+    Mutation(
+        "app/blog/models.py",
+        ".with_for_update(key_share=True)",
+        "",
+        INPUT + "forms.py -k 'simultaneous and postgresql'",
+    ),
+    Mutation("app/validation.py", "\\u202a-\\u202e", "", INPUT + "blog.py -k forbidden_characters"),
+    Mutation(
+        "app/validation.py", "not INVISIBLE_TEXT.fullmatch(text)", "bool(text)", INPUT + "blog.py -k invalid_post"
+    ),
     # --- the process of the app ---
     Mutation(
         "deploy/app_process.py",

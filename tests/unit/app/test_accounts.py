@@ -1,20 +1,23 @@
 """Accounts: registration, login, logout, passwords and tokens, without user enumeration."""
 
+import base64
 import re
 import time
+import unicodedata
 from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
 from flask import session
 from flask_security import hash_password
+from sqlalchemy import NullPool, create_engine, text
 
 from app import create_app
 from app.account import auth
 from app.account.models import LOCK_DURATION, MAX_FAILED_LOGINS, ApiToken, User
 from app.database import db, utc_now
 from app.extensions import security
-from tests.unit.app.helpers import PASSWORD, bodies, csrf_token, log_in, messages, submit
+from tests.unit.app.helpers import PASSWORD, bodies, csrf_token, log_in, messages, only_postgresql, submit
 
 NEW = {"username": "ann", "email": "ann@example.com", "password": PASSWORD, "password_confirm": PASSWORD}
 WRONG = ["The email address or the password is wrong."]
@@ -93,6 +96,8 @@ def test_registration_creates_an_account(client, user, mails):
         ("username", "é_é", "3 to 30"),
         ("username", "<b>x</b>", "3 to 30"),
         ("username", "taken", "is taken"),
+        ("username", "Admin", "is taken"),
+        ("username", "support", "is taken"),
         ("email", "", "Enter your email"),
         ("email", "ann", "not a valid email"),
         ("email", "a\0@example.com", "not a valid email"),
@@ -107,6 +112,38 @@ def test_invalid_input_is_rejected_at_its_field(client, add_user, user, field, v
     page = submit(client, "/register", **NEW | {field: value})
     assert re.search(rf'id="{field}-error"[^>]*>[^<]*{message}', page.text), messages(page)
     assert user("ann") is None
+
+
+@only_postgresql
+@pytest.mark.parametrize("taken", [{"username": "ann"}, {"email": "ann@example.com"}], ids=["username", "email"])
+def test_concurrent_registrations(client, user, database, monkeypatch, taken):
+    """If another registration takes the name while this one hashes its password, the form reports it, as otherwise."""
+    columns = {"username": "other", "email": "other@example.com"} | taken
+    real, engine = security.pwd_context.hash, create_engine(database, poolclass=NullPool)
+
+    def take_name_first(*arguments, **named):
+        with engine.begin() as connection:
+            statement = (
+                "INSERT INTO account (email, username, active, fs_uniquifier, created_at, failed_logins) "
+                "VALUES (:email, :username, true, 'x', now(), 0) ON CONFLICT DO NOTHING"
+            )
+            connection.execute(text(statement), columns)
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(security.pwd_context, "hash", take_name_first)
+    response = submit(client, "/register", **NEW)
+    if "email" in taken:
+        assert (response.status_code, response.location) == (302, "/login")
+        assert user("ann") is None
+    else:
+        assert "This username is taken" in response.text
+
+
+def test_double_registration(client, app):
+    """A form that is sent twice creates one account, and the second answer is no error of the server."""
+    token = csrf_token(client, "/register")
+    statuses = [client.post("/register", data=NEW | {"csrf_token": token}).status_code for _ in range(2)]
+    assert statuses == [302, 200]
 
 
 def test_registration_does_not_reveal_accounts(app, client, add_user, mails, hashes):
@@ -415,6 +452,16 @@ def test_device_cookie_of_another_account(app, log_in_as, add_user):
     assert log_in(known, "ann@example.com").location == "/"
 
 
+@pytest.mark.parametrize("path", ["/account/deactivate", "/change"])
+def test_wrong_own_password_counts_as_failed_login(log_in_as, user, path):
+    """Wrong passwords on account pages lock the account as those at the login page do. The page stays usable."""
+    ann = log_in_as("ann")
+    fields = {"new_password": "a new horse", "new_password_confirm": "a new horse"} if path == "/change" else {}
+    for number in (1, 2):
+        assert messages(submit(ann, path, password="wrong", **fields)) == ["The password is wrong."]
+        assert user("ann")["failed_logins"] == number
+
+
 # --- Passwords --------------------------------------------------------------------------------------------------------
 
 
@@ -426,6 +473,63 @@ def test_password_hashes_meet_the_owasp_minimum(make_app, database):
     memory, time = (auth.ARGON2[f"argon2__{name}_cost"] for name in ("memory", "time"))
     assert hashed.startswith(f"$argon2id$v=19$m={memory},t={time},p=1$")
     assert memory >= 19 * 1024 and time >= 2
+
+
+@pytest.mark.parametrize("password", ["password", "12345678", "aaaaaaaa", "tripod12", "Passw0rd!", "ann@example.com"])
+def test_common_passwords_are_rejected(client, user, password):
+    """Passwords that are easy to guess are rejected: common ones, variants of them, and the own name."""
+    page = submit(client, "/register", **NEW | {"password": password, "password_confirm": password})
+    assert page.status_code == 200
+    assert re.search(r'id="password-error"', page.text), messages(page)
+    assert user("ann") is None
+
+
+@pytest.mark.parametrize("length", [1024, 1025])
+def test_password_has_a_maximum_length(client, user, length):
+    """A password of 1024 characters is accepted. A longer one is rejected with a message that names the maximum."""
+    password = ("long password " * 100)[:length]
+    page = submit(client, "/register", **NEW | {"password": password, "password_confirm": password})
+    assert (user("ann") is not None) == (length == 1024)
+    assert ("The maximum is 1024 characters" in page.text) == (length == 1025)
+
+
+@pytest.mark.parametrize(
+    "password",
+    ["blåbärsgrøt", "bla\u030aba\u0308rsgrøt", "пароль для всех", "a 🐎, a 🔋 and a 📎 " * 50, "correct horse " * 70],
+    ids=["composed", "decomposed", "Cyrillic", "emoji", "long"],
+)
+def test_passwords_work_alike_everywhere(app, client, mails, password):
+    """The login page, HTTP Basic, changing the password and closing the account accept the same password."""
+    written = {form: unicodedata.normalize(form, password) for form in ("NFC", "NFD")}
+    submit(client, "/register", **NEW | {"password": password, "password_confirm": password})
+    for typed in written.values():
+        assert log_in(app.test_client(), "ann@example.com", typed).location == "/"
+        basic = base64.b64encode(f"ann:{typed}".encode()).decode()
+        assert client.get("/api/v1/me", headers={"Authorization": f"Basic {basic}"}).status_code == 200
+    log_in(client, "ann@example.com", password)
+    fields = {"new_password": written["NFD"] + "!", "new_password_confirm": written["NFD"] + "!"}
+    assert submit(client, "/change", password=written["NFC"], **fields).location == "/account"
+    assert submit(client, "/account/deactivate", password=written["NFC"] + "!").location == "/"
+
+
+@pytest.mark.parametrize("email", ["ann@example.com", "nobody@example.com"])
+def test_password_that_is_too_long_is_wrong(app, log_in_as, email):
+    """A password of more than 4096 characters, which the hash function rejects, is a wrong password everywhere."""
+    ann, client = log_in_as("ann"), app.test_client()
+    assert messages(log_in(client, email, "x" * 5000)) == WRONG
+    assert client.get("/api/v1/me", auth=(email, "x" * 5000)).status_code == 401
+    assert submit(ann, "/account/deactivate", password="x" * 5000).status_code == 422
+    fields = {"new_password": "a new horse", "new_password_confirm": "a new horse"}
+    assert messages(submit(ann, "/change", password="x" * 5000, **fields)) == ["The password is wrong."]
+
+
+def test_hostile_password_is_checked_quickly(app):
+    """The check of a new password takes less than a second, whatever it is: zxcvbn tries all meanings of symbols."""
+    with app.app_context():
+        for password in ("4@8({[<3691!|105$+7%2z" * 40, "4@8({1!0$+7%2z369" * 4, "4836910572@({[" * 70):
+            start = time.perf_counter()
+            security.password_util.validate(password, True)
+            assert time.perf_counter() - start < 1
 
 
 def test_password_change_ends_other_sessions(app, log_in_as, mails):
@@ -530,6 +634,42 @@ def test_password_change_asks_about_tokens(app, log_in_as, revoke):
     submit(ann, "/change", **fields, **({"revoke_tokens": "y"} if revoke else {}))
     with app.app_context():
         assert (ApiToken.find(token) is None) is revoke
+
+
+@pytest.mark.parametrize(
+    ("allowed", "host", "status"),
+    [
+        ("*", "blog.example.com:4444", 200),
+        ("blog.example.com", "blog.example.com", 200),
+        ("blog.example.com", "BLOG.example.com:80", 200),
+        ("blog.example.com", "blog.example.com:4444", 400),
+        ("blog.example.com,blog.example.com:4444", "blog.example.com:4444", 200),
+        (".example.com", "blog.example.com:4444", 400),
+        (".example.com:4444", "blog.example.com:4444", 200),
+        ("blog.example.com", "evil.test", 400),
+    ],
+)
+@pytest.mark.parametrize("path", ["/reset", "/confirm", "/register"])
+def test_mailed_links_name_listed_ports_only(make_app, database, monkeypatch, allowed, host, status, path):
+    """A form that sends mail is 400 if the port in Host is not listed in ALLOWED_HOSTS: links would lead to it."""
+    monkeypatch.setenv("ALLOWED_HOSTS", allowed)
+    client = make_app(database).test_client()
+    options = {"base_url": f"http://{host}"}
+    form = {"csrf_token": csrf_token(client, path, **options), "email": "ann@example.com"}
+    response = client.post(path, data=form, **options)
+    assert response.status_code == status
+    assert ("ALLOWED_HOSTS" in response.text) == (status == 400)
+
+
+@pytest.mark.parametrize("path", ["/login", "/register", "/logout"])
+@pytest.mark.parametrize("address", ["http://[x", "//[", "\\\\[", "http://ex\u2100mple.com"])
+def test_malformed_address_to_continue_at(client, add_user, path, address):
+    """An address to continue at that cannot be parsed is 400, in the URL and in the form."""
+    add_user("ann")
+    fields = {"email": "ann@example.com", "password": PASSWORD, "csrf_token": csrf_token(client, "/login")}
+    assert client.get(path, query_string={"next": address}).status_code in (400, 405)
+    assert client.post(path, query_string={"next": address}, data=fields).status_code == 400
+    assert client.post(path, data=fields | {"next": address}).status_code == 400
 
 
 # --- Closing accounts -------------------------------------------------------------------------------------------------

@@ -189,7 +189,7 @@ def test_missing_and_unknown_fields(client, alice, data, field):
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"{", b'{"body": "\xff"}', b"[]", b'"text"', b"null", b"1", b"[" * 100_000, b'{"body": NaN x}'],
+    [b"", b"{", b'{"body": "\xff"}', b"[]", b'"text"', b"null", b"1", b"[" * 60_000, b'{"body": NaN x}'],
     ids=["empty", "broken", "not UTF-8", "list", "string", "null", "number", "deep", "not a number"],
 )
 def test_malformed_json(client, alice, data):

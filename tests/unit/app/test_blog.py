@@ -110,6 +110,7 @@ def test_text_is_escaped_and_keeps_its_newlines(client, publish):
     [
         ("", "Write something first."),
         (" \r\n\t ", "Write something first."),
+        ("\u200b \u2060\u3164\ufeff", "Write something first."),
         ("x" * (BODY_MAX + 1), "501 characters long"),
         ("nul \0 byte", "cannot be stored"),
         ("escape \x1b[31m", "cannot be stored"),
@@ -357,9 +358,9 @@ def test_message_is_shown_once(log_in_as):
     assert messages(ann.get("/")) == []
 
 
-@pytest.mark.parametrize("text", ["a\x00b", "a\x85b", "\x1f", "\ud800", "\ufffd", "\x7f"])
+@pytest.mark.parametrize("text", ["a\x00b", "a\x85b", "\x1f", "\ud800", "\ufffd", "\x7f", "a\u202eb", "a\u2066b"])
 def test_forbidden_characters(text):
-    """Control characters except newline and tab, lone surrogates and U+FFFD are rejected."""
+    """Control characters except newline and tab, lone surrogates, U+FFFD, and bidirectional controls are rejected."""
     with pytest.raises(ValueError, match="cannot be stored"):
         clean_body(text)
 

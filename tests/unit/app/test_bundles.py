@@ -36,7 +36,7 @@ def test_command_copies_all_files(app, tmp_path):
         result = app.test_cli_runner().invoke(args=["assets", str(tmp_path / "built")])
         assert result.exit_code == 0, result.output
     built = {str(file.relative_to(tmp_path / "built")) for file in (tmp_path / "built").rglob("*.*")}
-    assert built == {"css/site.css", "js/theme.js", "img/icon.svg", *VENDORED}
+    assert built == {"css/site.css", "js/forms.js", "js/theme.js", "img/icon.svg", *VENDORED}
 
 
 def test_vendored_files_have_no_source_map(app, tmp_path):

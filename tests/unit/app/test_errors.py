@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing
+from itertools import count
 
 import pytest
 from flask import abort
@@ -97,7 +98,8 @@ def test_full_database_is_503(app, database, publish):
     with app.app_context():
         pages = db.session.scalar(text("PRAGMA page_count"))
         db.session.execute(text(f"PRAGMA max_page_count = {pages}"))
-    while (answer := publish("post " * 50)).status_code == 303:
+    numbers = count()
+    while (answer := publish(f"{next(numbers)} " + "post " * 50)).status_code == 303:
         pass
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
     assert "The database is not available" in answer.text

@@ -3,6 +3,7 @@
 import threading
 import time
 from dataclasses import replace
+from urllib.parse import urlencode
 
 import pytest
 from limits import parse
@@ -226,16 +227,64 @@ def test_write_limit_of_forms_per_user(log_in_as, monkeypatch):
     assert bob.post("/", data={"csrf_token": token, "body": "x"}, **from_address(1)).status_code == 303
 
 
-@pytest.mark.parametrize(
-    ("path", "form", "allowed"),
-    [("/register", {"email": "x@example.com"}, 60), ("/reset", {"email": "alice@example.com"}, 5)],
-)
-def test_mail_limits(client, alice, path, form, allowed):
-    """Registrations and password resets that exceed the hourly limit are 429."""
-    form = form | {"csrf_token": csrf_token(client, path)}
-    statuses = [client.post(path, data=form).status_code for _ in range(allowed + 1)]
+@pytest.mark.parametrize(("path", "allowed"), [("/register", 10), ("/reset", 5), ("/confirm", 5)])
+@pytest.mark.parametrize("email", ["alice@example.com", "nobody@example.com"])
+def test_mail_limits_per_account(client, alice, path, allowed, email):
+    """Requests for mail to one address that exceed its hourly limit are 429, from any client and in any spelling."""
+    token = csrf_token(client, path)
+    spellings = [email, email.upper(), f" {email} ", email.replace("@", "＠"), email.replace("e", "ｅ")]
+    forms = [[("csrf_token", token), ("email", spelling)] for spelling in spellings]
+    forms += [[*forms[0], ("email", f"x{number}@example.com")] for number in range(allowed)]  # a repeated field
+    requests = [
+        {"data": urlencode(form), "content_type": "application/x-www-form-urlencoded", **from_address(number)}
+        for number, form in enumerate(forms[: allowed + 1])
+    ]
+    statuses = [client.post(path, **request).status_code for request in requests]
     assert 429 not in statuses[:-1]
     assert statuses[-1] == 429
+
+
+@pytest.mark.parametrize(("path", "allowed"), [("/register", 60), ("/reset", 20)])
+def test_mail_limits_per_address(client, path, allowed):
+    """Requests for mail to many addresses from one client that exceed the hourly limit are 429."""
+    form = {"csrf_token": csrf_token(client, path)}
+    statuses = [
+        client.post(path, data=form | {"email": f"x{number}@example.com"}).status_code for number in range(allowed + 1)
+    ]
+    assert 429 not in statuses[:-1]
+    assert statuses[-1] == 429
+
+
+@pytest.mark.parametrize("path", ["/account/deactivate", "/change"])
+def test_password_limit_of_account_pages(app, alice, path):
+    """With a stolen session, the own password is guessed ten times per minute at most, at the login page included."""
+    client, attacker = app.test_client(), app.test_client()
+    assert try_login(client, PASSWORD).status_code == 302
+    client.delete_cookie("device")
+    form = {"csrf_token": csrf_token(client, path), "password": "wrong"}
+    statuses = [client.post(path, data=form, **from_address(number)).status_code for number in range(11)]
+    assert 429 not in statuses[:-1]
+    assert statuses[-1] == 429
+    assert try_login(attacker, PASSWORD, **from_address(100)).status_code == 429
+
+
+@pytest.mark.parametrize("body", [{"csrf_token": "x", "email": "a@example.com"}, "x" * 300_000], ids=["form", "large"])
+def test_limits_are_counted_before_a_form_is_parsed(client, body):
+    """Requests without a CSRF token and requests that are too large count, too."""
+    statuses = [client.post("/login", data=body).status_code for _ in range(11)]
+    assert statuses[-1] == 429
+    assert set(statuses[:-1]) <= {400, 413}
+
+
+def test_login_limit_per_account_for_a_repeated_field(client, alice):
+    """An email field that is repeated with different values counts as the account that its first value names."""
+    statuses = []
+    for number in range(11):
+        fields = [("email", "alice@example.com"), ("email", f"x{number}@example.com"), ("password", "wrong")]
+        fields.append(("csrf_token", csrf_token(client, "/login")))
+        kind = {"content_type": "application/x-www-form-urlencoded"}
+        statuses.append(client.post("/login", data=urlencode(fields), **kind, **from_address(number)).status_code)
+    assert statuses == [200] * 10 + [429]
 
 
 def test_ipv6_networks_are_counted_as_one_client(app):

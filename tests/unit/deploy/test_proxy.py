@@ -181,6 +181,12 @@ def test_server_name_and_port(host, proto, name, port):
         ("a.test, b.test c.test", "c.test", True),
         ("a.test", "a.test, b.test", False),
         ("127.0.0.1", "127.0.0.1:8000", True),
+        ("example.com:8443", "example.com:8443", True),
+        ("example.com:8443", "example.com:4444", False),
+        ("example.com:8443", "example.com", False),
+        ("example.com:8443", "evil.test:8443", False),
+        (".example.com:8443", "www.example.com:8443", True),
+        ("example.com:8443,example.com", "example.com", True),
     ],
 )
 def test_only_allowed_hosts_are_served(allowed, host, served):

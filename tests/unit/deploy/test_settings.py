@@ -101,7 +101,9 @@ def test_declaration_is_complete(setting):
         ("HTTP_BIND", "[::1]"),
         ("ALLOWED_HOSTS", "example.com"),
         ("ALLOWED_HOSTS", ".example.com, a-b.example.org localhost 127.0.0.1"),
+        ("ALLOWED_HOSTS", "example.com:8443,.example.org:8080"),
         ("ALLOWED_HOSTS", "*"),
+        ("MAX_JSON_SIZE", "256k"),
         ("RATE_LIMITS", "off"),
         ("REDIS_URL", "rediss://:password@host:6380/1"),
         ("CORS_ORIGINS", "https://app.example.com, http://localhost:3000"),
@@ -225,7 +227,8 @@ def test_example_is_valid(setting):
             ("ALLOWED_HOSTS", value, "is not a host name")
             for value in (
                 "https://example.com",
-                "example.com:8080",
+                "example.com:",
+                "example.com:http",
                 "a/b",
                 "*.example.com",
                 "a..b",
