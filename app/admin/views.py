@@ -33,8 +33,8 @@ def admit_admins_only() -> ResponseReturnValue | None:
 
 @bp.get("")
 def index() -> ResponseReturnValue:
-    """Show statistics and the most recent admin actions."""
-    return render_template("admin/index.html", statistics=statistics(), actions=AdminAction.latest())
+    """Show statistics and the recorded admin actions, newest first."""
+    return render_template("admin/index.html", statistics=statistics(), page=AdminAction.page(page_cursor()))
 
 
 @bp.get("/users")
