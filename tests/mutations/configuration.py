@@ -414,9 +414,7 @@ MUTATIONS = (
     ),
     Mutation("app/blog/views.py", " and not session and", " and", "tests/unit/app/test_blog.py -k message"),
     Mutation("app/blog/views.py", " and not session.modified", "", "tests/unit/app/test_blog.py -k message"),
-    Mutation(
-        "app/errors.py", "    g._login_user = AnonymousUserMixin()\n", "", "tests/unit/app/test_errors.py -k full"
-    ),
+    Mutation("app/errors.py", "    g._login_user = AnonymousUserMixin()\n", "", COMMITS + " -k locked_database"),
     # --- container hardening ---
     Mutation("docker-compose.yml", "  read_only: true\n", "", "tests/config/test_containers.py"),
     Mutation("docker-compose.yml", "  cap_drop: [ALL]\n", "", "tests/config/test_containers.py"),
