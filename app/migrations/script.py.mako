@@ -1,5 +1,10 @@
 """${message}"""
 
+# The previous release works on this schema until the rollout is done, and after a rollback: only add, and give required
+# columns a server_default. Otherwise state the reason:
+# breaking = "drops post.title, which release 12 still reads"
+# Build indexes on large tables with op.get_context().autocommit_block() and postgresql_concurrently=True.
+
 import sqlalchemy as sa
 from alembic import op
 ${imports if imports else ""}

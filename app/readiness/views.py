@@ -7,6 +7,8 @@ from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.database import configure_engine, db
+from app.database_errors import is_wrong_schema
+from app.readiness.schema import is_outdated
 
 bp = Blueprint("readiness", __name__)
 
@@ -20,8 +22,12 @@ def readyz() -> tuple[dict, int, dict]:
     return body, 200 if is_ready else 503, {"Cache-Control": "no-store"}
 
 
+class NotMigrated(SQLAlchemyError):
+    """The migrations of this release have not run."""
+
+
 def check_database() -> None:
-    """Raise SQLAlchemyError unless the database responds and is migrated.
+    """Raise SQLAlchemyError unless the database responds, and NotMigrated unless it is migrated.
 
     The check opens its own connection: an exhausted connection pool does not make the app unready.
     """
@@ -29,7 +35,9 @@ def check_database() -> None:
     engine = create_engine(db.engine.url, poolclass=NullPool, connect_args=connect_args)
     configure_engine(engine)
     with engine.connect() as connection:
-        connection.execute(text("SELECT version_num FROM alembic_version")).one()
+        version = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    if version is None or is_outdated(version):
+        raise NotMigrated(f"the schema has version {version}")
 
 
 # Name → function that raises SQLAlchemyError if the dependency is down.
@@ -42,5 +50,5 @@ def _run_check(name: str, check: Callable[[], None]) -> str:
     except SQLAlchemyError as error:
         # The response does not include the reason, because it contains host and user names.
         current_app.logger.warning("not ready: %s: %s", name, error)
-        return "down"
+        return "not migrated" if isinstance(error, NotMigrated) or is_wrong_schema(error) else "down"
     return "ok"

@@ -4,8 +4,9 @@ Build the image from this folder, run the release command (migrations), start a 
 one, check it, promote it, and stop the old one. A failed release is rolled back automatically and the reason is
 printed.
 
-Migrations run before the handover, and the old container works with the new schema until it stops. A migration that is
-marked as breaking is therefore refused (docs/guides/release-and-roll-back.md).
+Migrations run before the handover, and the old container works with the new schema until it stops. A migration that
+drops, renames or requires something is therefore refused, unless it is marked as safe
+(docs/guides/release-and-roll-back.md).
 
 Only the web container is replaced. After changes in nginx/ or docker-compose.yml, run ./stack up.
 

@@ -23,6 +23,8 @@ RAW_OUTPUT = "deploy/raw_output.py"
 REQUEST_TIMEOUT = "deploy/middleware/request_timeout.py"
 TRUSTED_PROXIES = "deploy/middleware/trusted_proxies.py"
 UNIT = "tests/unit/deploy/test_"
+COMMITS = "tests/unit/app/test_commits.py"
+MIGRATIONS = "tests/unit/app/test_migrations.py"
 STOP = "tests/live/reliability/test_in_flight.py"
 APP_LOGGING = UNIT + "app_logging.py"
 CLI_ROLLOUT = "cli/rollout.py"
@@ -316,8 +318,12 @@ MUTATIONS = (
         UNIT + "handover.py",
     ),
     Mutation("deploy/smoke_check.py", "else answer.status < 500", "else True", UNIT + "smoke_check.py"),
+    Mutation("deploy/breaking_migrations.py", "if MARKER in [", "if False and [", UNIT + "breaking_migrations.py"),
     Mutation(
-        "deploy/breaking_migrations.py", "if MARKER in names and", "if False and", UNIT + "breaking_migrations.py"
+        "deploy/breaking_migrations.py",
+        "_found(tree) if mark is None else mark",
+        "mark",
+        UNIT + "breaking_migrations.py",
     ),
     # --- rollouts: ./stack switch and ./stack release ---
     Mutation(
@@ -418,9 +424,7 @@ MUTATIONS = (
     ),
     Mutation("app/blog/views.py", " and not session and", " and", "tests/unit/app/test_blog.py -k message"),
     Mutation("app/blog/views.py", " and not session.modified", "", "tests/unit/app/test_blog.py -k message"),
-    Mutation(
-        "app/errors.py", "    g._login_user = AnonymousUserMixin()\n", "", "tests/unit/app/test_errors.py -k full"
-    ),
+    Mutation("app/errors.py", "    g._login_user = AnonymousUserMixin()\n", "", COMMITS + " -k locked_database"),
     # --- container hardening ---
     Mutation("docker-compose.yml", "  read_only: true\n", "", "tests/config/test_containers.py"),
     Mutation("docker-compose.yml", "  cap_drop: [ALL]\n", "", "tests/config/test_containers.py"),
@@ -511,7 +515,6 @@ MUTATIONS = (
         "tests/unit/app/test_rate_limits.py -k reveal",
     ),
     Mutation("app/database.py", "synchronous = FULL", "synchronous = NORMAL", "tests/unit/app/test_database.py"),
-    Mutation("app/database.py", 'else "BEGIN IMMEDIATE"', 'else "BEGIN"', "tests/unit/app/test_database.py"),
     Mutation(
         "app/database_timeouts.py",
         "        _use_pooler(engine, parameters)\n",
@@ -598,6 +601,60 @@ MUTATIONS = (
     Mutation("app/validation.py", "\\u202a-\\u202e", "", INPUT + "blog.py -k forbidden_characters"),
     Mutation(
         "app/validation.py", "not INVISIBLE_TEXT.fullmatch(text)", "bool(text)", INPUT + "blog.py -k invalid_post"
+    ),
+    Mutation("app/database.py", '"BEGIN IMMEDIATE" if takes_lock else', "", "tests/unit/app/test_database.py"),
+    Mutation("app/database.py", 'options.get("write_lock") or (has_', "not has_request_context() or (has_", COMMITS),
+    Mutation("app/database.py", '{"expire_on_commit": False}', "{}", COMMITS),
+    Mutation("app/database.py", '{"security.confirm_email"}', "set()", COMMITS + " -k confirmation"),
+    Mutation(
+        "app/database.py",
+        'if options.get("isolation_level") == "AUTOCOMMIT"',
+        "if False",
+        "tests/unit/app/test_search.py -k wait",
+    ),
+    Mutation("app/database_errors.py", "or code & 0xFF in SQLITE_UNAVAILABLE", "or True", COMMITS + " -k schema"),
+    Mutation("app/errors.py", "    session.modified = False\n", "", COMMITS + " -k after_the_view"),
+    Mutation(
+        "app/errors.py",
+        "if is_unavailable(error.original_exception)",
+        "if False and is_unavailable(error.original_exception)",
+        COMMITS + " -k after_the_view",
+    ),
+    Mutation(
+        "app/rate_limits.py",
+        "    except SQLAlchemyError as error:",
+        "    except OSError as error:",
+        COMMITS + " -k call",
+    ),
+    Mutation("app/account/password_hashing.py", "    session.rollback()\n", "", COMMITS),
+    Mutation(
+        "app/account/password_hashing.py",
+        "        _require_same_passwords(users)\n        return password_hash",
+        "        return password_hash",
+        COMMITS + " -k winner",
+    ),
+    Mutation(
+        "app/admin/commands.py",
+        "        db.session.rollback()  # a prompt",
+        "        # a prompt",
+        COMMITS + " -k prompt",
+    ),
+    # --- the sample app's migrations and its search ---
+    Mutation("app/migrations/locks.py", "LOCK_TIMEOUT = 500", "LOCK_TIMEOUT = 60_000", MIGRATIONS + " -k no_request"),
+    Mutation("app/migrations/locks.py", "            fcntl.flock(folder, fcntl.LOCK_EX)\n", "", MIGRATIONS),
+    Mutation("app/migrations/env.py", "transaction_per_migration=True", "transaction_per_migration=False", MIGRATIONS),
+    Mutation("app/migrations/env.py", "callbacks.append(check_foreign_keys)", "pass", MIGRATIONS + " -k dangling"),
+    Mutation("app/migrations/env.py", "(ctx.connection) - before)", "(ctx.connection))", MIGRATIONS + " -k dangling"),
+    Mutation("app/migrations/env.py", "execution_options(**WRITE_LOCK)", "execution_options()", MIGRATIONS),
+    Mutation(
+        "app/migrations/versions/0004_search.py",
+        "    ON CONFLICT (rowid) DO NOTHING\n",
+        "",
+        "tests/unit/app/test_search.py -k killed",
+    ),
+    Mutation("app/blog/models.py", ", key=post_search.c.rowid)", ")", "tests/unit/app/test_search.py -k index"),
+    Mutation(
+        "app/readiness/views.py", "is None or is_outdated(version)", "is None", "tests/unit/app/test_readiness.py"
     ),
     # --- the process of the app ---
     Mutation(

@@ -11,6 +11,7 @@ from alembic import op
 
 revision = "0002"
 down_revision = "0001"
+breaking = "requires an author of each post, which the release before the accounts does not store"
 
 # Alembic does not reflect CHECK constraints when it copies a table on SQLite.
 POST_CHECKS = [sa.CheckConstraint("length(body) BETWEEN 1 AND 500", name=op.f("ck_post_body_length"))]

@@ -1,5 +1,6 @@
 """Admin pages: permissions, actions and their records, and the command `flask admin`."""
 
+import re
 import threading
 import time
 from datetime import timedelta
@@ -123,6 +124,18 @@ def test_admins_cannot_change_their_own_account(app, admin, action):
     assert submit(admin, f"/admin/users/2/{action}", "/admin/users").status_code == 409
     assert f"/admin/users/2/{action}" not in admin.get("/admin/users/2").text
     assert admin.get("/admin").status_code == 200
+
+
+def test_recorded_actions_are_paginated(app, admin):
+    """Every recorded action can be reached: the page of the newest ones links to the older ones."""
+    with app.app_context():
+        db.session.add_all(AdminAction(admin_id=2, action="hide", target=f"post {n}") for n in range(1, 61))
+        db.session.commit()
+    page = admin.get("/admin").text
+    assert "post 60" in page and "post 10<" not in page
+    (older,) = re.findall(r'rel="next" href="([^"]+)"', page)
+    page = admin.get(older).text
+    assert "post 10<" in page and "post 1<" in page and 'rel="next"' not in page
 
 
 def test_unknown_targets_and_actions(admin):
