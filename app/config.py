@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,19 @@ def init_app(app: Flask, overrides: Mapping[str, Any]) -> None:
     app.config.from_mapping(from_environment())
     app.config.from_mapping(overrides)
     _require_secret_key(app)
+    app.config.setdefault("WTF_CSRF_SECRET_KEY", signing_keys(app))  # Default: SECRET_KEY without the fallbacks.
+
+
+def signing_keys(app: Flask) -> list[str]:
+    """Return the keys that are accepted. itsdangerous signs with the last one, which is SECRET_KEY."""
+    return [*app.config["SECRET_KEY_FALLBACKS"], app.secret_key]
 
 
 def from_environment(env: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """Return Flask's configuration for the environment variables `env`. Raises ConfigError for invalid values."""
     return {
         "SECRET_KEY": env.get("SECRET_KEY"),
+        "SECRET_KEY_FALLBACKS": (env.get("SECRET_KEY_FALLBACKS") or "").replace(",", " ").split(),
         "SQLALCHEMY_DATABASE_URI": database_url(env.get("DATABASE_URL") or "sqlite:///app.db"),
         "MAX_CONTENT_LENGTH": parse_size(env.get("MAX_BODY_SIZE") or "10m"),
         # Defaults: 500 kB and 1000 parts. The longest form of this app has 500 characters of text.
@@ -45,6 +53,8 @@ def from_environment(env: Mapping[str, str] = os.environ) -> dict[str, Any]:
         "CORS_ORIGINS": (env.get("CORS_ORIGINS") or "").replace(",", " ").split(),
         "RATE_LIMITS": parse_switch("RATE_LIMITS", env.get("RATE_LIMITS") or "on"),
         "REDIS_URL": env.get("REDIS_URL"),
+        "PERMANENT_SESSION_LIFETIME": parse_seconds("SESSION_LIFETIME", env.get("SESSION_LIFETIME") or "1209600"),
+        "SESSION_IDLE_TIMEOUT": parse_seconds("SESSION_IDLE_TIMEOUT", env.get("SESSION_IDLE_TIMEOUT") or "259200"),
         "SECURITY_EMAIL_SENDER": env.get("MAIL_FROM") or "tripod@localhost",
     }
 
@@ -67,6 +77,17 @@ def parse_switch(name: str, text: str) -> bool:
             f"{name}=on (or remove it: the default is on)",
         )
     return text == "on"
+
+
+def parse_seconds(name: str, text: str) -> timedelta:
+    """Return a duration in seconds. Raises ConfigError unless `text` is a whole number above 0."""
+    if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) == 0:
+        raise ConfigError(
+            f"{name} is {text!r}, which is not a number of seconds.",
+            "Without it, a session that was stolen or left open would never end.",
+            f"{name}=86400 (a whole number above 0)",
+        )
+    return timedelta(seconds=int(text))
 
 
 def parse_size(text: str) -> int | None:

@@ -22,16 +22,20 @@ from app import device_cookies
 from app.database import SAFE_METHODS
 from app.rate_limit_storage import DatabaseStorage
 
+DEVICE = "device "  # prefix of the account keys of browsers with a device cookie
 REDIS_TIMEOUT = 1  # seconds; after that the hit is counted in the database
 
 
 @dataclass(frozen=True)
 class Limit:
-    """A number of hits per window for each value that `key` returns. A window starts with its first hit."""
+    """A number of hits per window for each value that `key` returns. A window starts with its first hit.
+
+    A request for which `key` returns None is not limited. `name` is public: clients see it in RateLimit-Policy.
+    """
 
     name: str
     item: RateLimitItem
-    key: Callable[[], str]
+    key: Callable[[], str | None]
 
 
 def client_address() -> str:
@@ -60,21 +64,39 @@ def submitted_account() -> str:
 def account_key(email: str) -> str:
     """Return the key of an account. Browsers with a device cookie are counted separately from other clients."""
     email = (uia_email_mapper(email) or email).strip().lower()
-    return device_cookies.device_id(email) or device_cookies.account_digest(email)
+    if device := device_cookies.device_id(email):
+        return DEVICE + device
+    return device_cookies.account_digest(email)
+
+
+def unknown_browser_address(account: str) -> str | None:
+    """Return the client's address, or None for a browser with a device cookie for the account with this key.
+
+    Clients that share the address, for example behind a proxy, could otherwise keep the owner from logging in.
+    """
+    return None if account.startswith(DEVICE) else client_address()
+
+
+def submitted_address() -> str | None:
+    """Return unknown_browser_address() for the submitted form, which is only parsed if it matters."""
+    return unknown_browser_address(submitted_account()) if device_cookies.is_sent() else client_address()
 
 
 def mail_limits(name: str) -> tuple[Limit, Limit]:
-    """Return the limits of a form that sends mail: one per account and one per client address."""
+    """Return the limits of a form that sends mail: one per client address and one per account."""
     return (
+        Limit(name, parse("20/hour"), client_address),
         Limit(name, parse("5/hour"), submitted_account),
-        Limit(f"{name}-address", parse("20/hour"), client_address),
     )
 
 
+# Both limits have the same name and number, and the address is counted first: a response does not say which of them was
+# exceeded, and a client that has exceeded its own limit learns nothing about the account's.
 LOGIN_LIMITS = (
-    Limit("account", parse("10/minute"), submitted_account),
-    Limit("address", parse("10/minute"), client_address),
+    Limit("login", parse("10/minute"), submitted_address),
+    Limit("login", parse("10/minute"), submitted_account),
 )
+PASSWORD_LIMIT = Limit("change", parse("10/minute"), user_or_address)
 WRITE_LIMIT = Limit("writes", parse("120/minute"), user_or_address)
 
 # The limits of Flask-Security's forms, by endpoint.
@@ -84,7 +106,9 @@ FORM_LIMITS = {
     "security.forgot_password": mail_limits("forgot"),
     "security.send_confirmation": mail_limits("confirm"),
     "security.reset_password": (Limit("reset", parse("20/hour"), client_address),),
-    "security.change_password": (Limit("change", parse("10/minute"), user_or_address),),
+    "security.confirm_email": (Limit("confirmation", parse("10/minute"), client_address),),
+    "security.change_password": (PASSWORD_LIMIT,),
+    "security.verify": (PASSWORD_LIMIT,),
 }
 # Blueprints whose forms count towards WRITE_LIMIT. api/blueprint.py counts writes itself, after authentication.
 PAGE_BLUEPRINTS = ("account", "admin", "blog")
@@ -111,12 +135,23 @@ def hit(limit: Limit, key: str | None = None) -> None:
     if not current_app.config["RATE_LIMITS"]:
         return
     key = key or limit.key()
+    if key is None:
+        return
     g.setdefault("rate_limit_hits", []).append((limit, key))
     allowed, window = _count(limit, key)
     seconds_left = max(1, math.ceil(window.reset_time - time.time()))
     g.rate_limit = limit, seconds_left, window.remaining
     if not allowed:
         raise TooManyRequests(retry_after=seconds_left)
+
+
+def hit_login(name: str) -> None:
+    """Count a login as `name`, an email address or a username, towards LOGIN_LIMITS."""
+    by_address, by_account = LOGIN_LIMITS
+    account = account_key(name)
+    if address := unknown_browser_address(account):
+        hit(by_address, address)
+    hit(by_account, account)
 
 
 def refund() -> None:

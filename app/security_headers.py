@@ -20,11 +20,23 @@ HEADERS = {
 
 
 class SessionInterface(SecureCookieSessionInterface):
-    """Flask's cookie sessions, with the attribute `Secure` if the request was sent over HTTPS."""
+    """Flask's cookie sessions. Over HTTPS, the cookie has the attribute `Secure` and the prefix `__Host-`."""
+
+    def get_cookie_name(self, app: Flask) -> str:
+        """Return the name of the session cookie."""
+        return cookie_name(super().get_cookie_name(app))
 
     def get_cookie_secure(self, app: Flask) -> bool:
         """Return whether the session cookie gets the attribute `Secure`."""
         return request.is_secure
+
+
+def cookie_name(name: str) -> str:
+    """Return the name of a cookie. Over HTTPS, its prefix keeps subdomains and plain HTTP from setting the cookie.
+
+    https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Set-Cookie#cookie_prefixes
+    """
+    return f"__Host-{name}" if request.is_secure else name
 
 
 def init_app(app: Flask) -> None:

@@ -244,5 +244,10 @@ def secret(value: str) -> str:
     return "" if len(value) >= 16 else f"it has only {len(value)} characters"
 
 
+def secrets(value: str) -> str:
+    """Secrets of at least 16 characters, separated by commas or spaces."""
+    return next(filter(None, map(secret, value.replace(",", " ").split())), "")
+
+
 on_or_off = one_of(lambda: ("on", "off"))
 port = number(1, 65535)

@@ -343,6 +343,13 @@ SETTINGS = (
         default_text="generated once and kept in `STATE_DIRECTORY`",
     ),
     Setting(
+        "SECRET_KEY_FALLBACKS",
+        DATA,
+        "Former values of `SECRET_KEY`, separated by commas. What they signed stays valid; nothing new is signed.",
+        "the-former-key-of-at-least-16-characters",
+        check.secrets,
+    ),
+    Setting(
         "LOG_LEVEL",
         LOGS,
         "Minimum level of log lines: " + ", ".join(f"`{level}`" for level in LOG_LEVELS) + ".",
@@ -453,6 +460,22 @@ SETTINGS = (
         "off",
         check.on_or_off,
         "on",
+    ),
+    Setting(
+        "SESSION_LIFETIME",
+        SAMPLE,
+        "Seconds after a login until its session ends.",
+        "86400",
+        check.number(3600, 365 * 24 * 3600),
+        str(14 * 24 * 3600),
+    ),
+    Setting(
+        "SESSION_IDLE_TIMEOUT",
+        SAMPLE,
+        "Seconds without a request until a session ends, with an accuracy of one minute.",
+        "3600",
+        check.number(300, 365 * 24 * 3600),
+        str(3 * 24 * 3600),
     ),
     Setting(
         "REDIS_URL",

@@ -8,10 +8,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import tomllib
-from flask import Flask, session
+from flask import Flask, request, session
 from flask_security import SQLAlchemyUserDatastore, hash_password, signals, uia_email_mapper
 
-from app.account.forms import LoginForm, RegisterForm
+from app import device_cookies
+from app.account import security_events, sessions
+from app.account.confirmation import confirm_email
+from app.account.forms import ChangePasswordForm, ForgotPasswordForm, LoginForm, RegisterForm, VerifyForm
 from app.account.models import Role, User
 from app.database import db, utc_now
 from app.extensions import security
@@ -39,7 +42,10 @@ SETTINGS = {
     "HASHING_SCHEMES": ["hex_sha256"],  # For mailed links. The default takes 0.3 s, which would reveal accounts.
     "EMAIL_SUBJECT_REGISTER": "Your account",
     "RESET_PASSWORD_WITHIN": timedelta(hours=2),
-    "FRESHNESS": timedelta(seconds=-1),  # Only pages with a password field ask for the password again.
+    # The API tokens ask for the password again, unless it was entered within this time. Pages with a password field ask
+    # always. Default: a day, and an hour more after each such page.
+    "FRESHNESS": timedelta(minutes=15),
+    "FRESHNESS_GRACE_PERIOD": timedelta(0),
     "API_ENABLED_METHODS": ["session"],  # Flask-Security's own tokens are not used.
     "CACHE_CONTROL": {"private": None, "no-store": None},  # The default results in the malformed `no-store=True`.
     "DATETIME_FACTORY": utc_now,
@@ -57,14 +63,28 @@ def init_app(app: Flask) -> None:
         app.config.setdefault(f"SECURITY_{name}", value)
     for name, message in MESSAGES.items():
         app.config.setdefault(f"SECURITY_MSG_{name}", message)
-    app.config.update(PERMANENT_SESSION_LIFETIME=timedelta(days=14), SESSION_REFRESH_EACH_REQUEST=False)
+    app.config.update(SESSION_REFRESH_EACH_REQUEST=False)
 
     datastore = SQLAlchemyUserDatastore(db, User, Role)
-    security.init_app(app, datastore, login_form=LoginForm, register_form=RegisterForm)
+    security.init_app(
+        app,
+        datastore,
+        login_form=LoginForm,
+        register_form=RegisterForm,
+        forgot_password_form=ForgotPasswordForm,
+        change_password_form=ChangePasswordForm,
+        verify_form=VerifyForm,
+    )
+    app.view_functions["security.confirm_email"] = confirm_email
+    for serializer in (security.reset_serializer, security.confirm_serializer):
+        # Flask-Security passes SECRET_KEY first. itsdangerous signs with the last key, and accepts all.
+        serializer.secret_keys.reverse()
     security.want_json(lambda request: False)  # these views only answer with HTML
 
     signals.user_authenticated.connect(start_session, app)
-    signals.password_reset.connect(unlock_account, app)
+    sessions.init_app(app)
+    signals.password_reset.connect(revoke_credentials, app)
+    signals.password_changed.connect(record_change, app)
     signals.reset_password_instructions_sent.connect(equalize_timing, app)
     signals.confirm_instructions_sent.connect(equalize_timing, app)
 
@@ -72,13 +92,28 @@ def init_app(app: Flask) -> None:
 def start_session(app: Flask, user: User, **details) -> None:
     """Start the session of a login with a new CSRF token (session fixation), and reset the failed logins."""
     session.pop("csrf_token", None)
-    session.permanent = True
     user.unlock()
 
 
-def unlock_account(app: Flask, user: User, **details) -> None:
-    """Unlock the account after a password reset, which only the owner of the mailbox can do."""
+def revoke_credentials(app: Flask, user: User, **details) -> None:
+    """After a password reset, end all sessions and revoke all tokens and device cookies.
+
+    Only the owner of the mailbox can reset the password. So this also unlocks the account and confirms the address.
+    """
     user.unlock()
+    user.confirmed_at = user.confirmed_at or utc_now()
+    user.revoke_tokens()
+    user.end_sessions()
+    device_cookies.renew(user)
+    security_events.record("password_reset", user)
+
+
+def record_change(app: Flask, user: User, **details) -> None:
+    """Record the change of a password, and revoke the tokens if the form says so."""
+    security_events.record("password_changed", user)
+    if "revoke_tokens" in request.form:
+        user.revoke_tokens()
+        security_events.record("tokens_revoked", user)
 
 
 def equalize_timing(app: Flask, **details) -> None:

@@ -2,12 +2,16 @@
 
 from flask import current_app
 from flask_security import RegisterFormV2, current_user
+from flask_security.forms import ChangePasswordForm as SecurityChangePasswordForm
+from flask_security.forms import ForgotPasswordForm as SecurityForgotPasswordForm
 from flask_security.forms import LoginForm as SecurityLoginForm
+from flask_security.forms import VerifyForm as SecurityVerifyForm
 from flask_wtf import FlaskForm
-from wtforms import Field, PasswordField, StringField, ValidationError
+from wtforms import BooleanField, Field, PasswordField, SelectField, StringField, ValidationError
+from wtforms.fields.choices import SelectChoice
 from wtforms.validators import DataRequired, InputRequired, Length
 
-from app.account.models import USERNAME, User
+from app.account.models import READ, USERNAME, WRITE, User, count_failed_login
 from app.database import db, utc_now
 from app.extensions import security
 from app.validation import validate_plain_text
@@ -26,6 +30,47 @@ class LoginForm(SecurityLoginForm):
         self.user = security.datastore.find_user(email=field.data)
         if self.user is None:
             db.session.rollback()
+
+    def validate(self, **kwargs) -> bool:
+        """Check the password, and count every refused attempt.
+
+        Flask-Security counts wrong passwords of existing accounts. Attempts without an account, and attempts with the
+        correct password of a closed, locked or unconfirmed account, are counted too, so that they take the same time.
+        """
+        if super().validate(**kwargs):
+            return True
+        has_hashed = self.ifield is not None and set(self.errors) <= {self.ifield.name}
+        if has_hashed and (self.user is None or self.user_authenticated):
+            count_failed_login(self.user)
+        return False
+
+
+class VerifyForm(SecurityVerifyForm):
+    """Asks for the password again. While the account is locked, the correct one is rejected too."""
+
+    def validate(self, **kwargs) -> bool:
+        """Check the password. Flask-Security counts wrong ones."""
+        if not super().validate(**kwargs):
+            return False
+        if self.user.is_locked():
+            self.password.errors.append("The password is wrong.")
+            return False
+        return True
+
+
+class ForgotPasswordForm(SecurityForgotPasswordForm):
+    """Requests a link to reset the password. The reset confirms the address, so it need not be confirmed already."""
+
+    def validate(self, **kwargs) -> bool:
+        """Look the user up."""
+        # Flask-Security's own method would reject accounts that are not confirmed.
+        return super(SecurityForgotPasswordForm, self).validate(**kwargs) and self.user.active
+
+
+class ChangePasswordForm(SecurityChangePasswordForm):
+    """Changes the password. Other sessions end; the API tokens are only revoked on request."""
+
+    revoke_tokens = BooleanField("Revoke all API tokens too")
 
 
 class RegisterForm(RegisterFormV2):
@@ -74,4 +119,15 @@ class TokenForm(FlaskForm):
         "Name",
         description="What the token is for, for example “backup script”.",
         validators=[validate_plain_text, DataRequired("Enter a name for the token."), Length(max=80)],
+    )
+    scope = SelectField(
+        "Permission",
+        choices=[SelectChoice(WRITE, "Read and write"), SelectChoice(READ, "Read only")],
+        default=WRITE,
+    )
+    days = SelectField(
+        "Expires after",
+        choices=[SelectChoice(days, f"{days} days") for days in (30, 90, 365)],
+        default=90,
+        coerce=int,
     )

@@ -4,9 +4,9 @@ import click
 from flask_security import hash_password
 
 from app.account.models import USERNAME, User
-from app.admin.actions import make_admin
+from app.admin.actions import activate, make_admin, unlock
 from app.admin.views import bp
-from app.database import db
+from app.database import db, utc_now
 from app.extensions import security
 
 
@@ -20,9 +20,27 @@ def admin(email: str, username: str | None, password: str | None) -> None:
     user = security.datastore.find_user(email=email)
     if user is None:
         user = _create_user(email, username, password)
+    changes = _open(user)
     make_admin(user)
     db.session.commit()
+    if changes:
+        click.echo(f"The account was {' and '.join(changes)} before; now it is open.")
     click.echo(f"{email} (username: {user.username}) is an admin. Log in at /login, then open /admin.")
+
+
+def _open(user: User) -> list[str]:
+    """Make sure that the user can log in: this command is the way back if no admin can. Return what prevented it."""
+    changes = []
+    if not user.active:
+        changes.append("closed")
+        activate(user)
+    if user.locked:
+        changes.append("locked")
+        unlock(user)
+    if user.confirmed_at is None:
+        changes.append("not confirmed")
+        user.confirmed_at = utc_now()
+    return changes
 
 
 def _validate_email(email: str) -> str:

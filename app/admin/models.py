@@ -1,7 +1,6 @@
 """The record of admin actions, and the queries of the admin pages."""
 
 from datetime import datetime, timedelta
-from typing import Self
 
 from sqlalchemy import ForeignKey, String, Text, func, or_, select
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -25,9 +24,9 @@ class AdminAction(db.Model):
     admin: Mapped[User] = relationship(lazy="joined", innerjoin=True)
 
     @classmethod
-    def latest(cls) -> list[Self]:
-        """Return the most recent actions."""
-        return paginate(cls, before=None).items
+    def page(cls, before: int | None = None) -> Page:
+        """Return a page of the actions, newest first."""
+        return paginate(cls, before)
 
 
 def find_users(text: str, before: int | None) -> Page:

@@ -1,11 +1,12 @@
 """Admin pages. Each action is a POST request, is recorded, and redirects to the page of its target."""
 
 from apiflask import APIBlueprint
-from flask import abort, current_app, flash, redirect, render_template, url_for
+from flask import Response, abort, current_app, flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 from flask_security import current_user
 
 from app.account.models import User
+from app.account.security_events import SecurityEvent
 from app.admin.actions import POST_ACTIONS, USER_ACTIONS, Action
 from app.admin.forms import ReasonForm
 from app.admin.models import AdminAction, find_posts, find_users, statistics
@@ -31,10 +32,23 @@ def admit_admins_only() -> ResponseReturnValue | None:
     return None
 
 
+@bp.after_request
+def forbid_storing(response: Response) -> Response:
+    """Keep account data out of the caches of browsers, also after a logout."""
+    response.headers["Cache-Control"] = "private, no-store"
+    return response
+
+
 @bp.get("")
 def index() -> ResponseReturnValue:
-    """Show statistics and the most recent admin actions."""
-    return render_template("admin/index.html", statistics=statistics(), actions=AdminAction.latest())
+    """Show statistics, and the admin actions, newest first."""
+    return render_template("admin/index.html", statistics=statistics(), page=AdminAction.page(page_cursor()))
+
+
+@bp.get("/events")
+def events() -> ResponseReturnValue:
+    """List the security events of all users, newest first."""
+    return render_template("admin/events.html", page=SecurityEvent.page(page_cursor()))
 
 
 @bp.get("/users")
@@ -55,9 +69,13 @@ def user(target_id: int) -> ResponseReturnValue:
 @bp.post(f"/users/{ID}/<action>")
 def change_user(target_id: int, action: str) -> ResponseReturnValue:
     """Apply one of USER_ACTIONS to a user."""
+    User.lock_admins()
     target = db.get_or_404(User, target_id)
     if target.id == current_user.id:
         abort(409, "You can't change your own account here. Otherwise, the last admin could lose access.")
+    if action in USER_ACTIONS and USER_ACTIONS[action].removes_admin and target.is_last_admin:
+        # Only possible if another admin has removed the current one since this request began.
+        abort(409, "This is the last admin. Make another user an admin first.")
     _apply(USER_ACTIONS, action, target, f"user {target.username}")
     return redirect(url_for(".user", target_id=target.id), 303)
 

@@ -16,12 +16,15 @@ bp = APIBlueprint("api", __name__, url_prefix="/api/v1", template_folder="templa
 csrf.exempt(bp)  # from Flask-WTF's check of all POST requests; auth.py checks requests with a session cookie
 bp.before_request(auth.authenticate)
 
+PRIVATE_PATHS = (f"{bp.url_prefix}/me", f"{bp.url_prefix}/tokens")  # account data, which nobody may store
+
 
 @bp.before_request
 def guard_writes() -> None:
-    """Require authentication for writes, and apply the rate limit."""
+    """Require authentication and the scope `write` for writes, and apply the rate limit."""
     if request.method not in SAFE_METHODS:
         auth.require_user()
+        auth.require_scope()
         rate_limits.hit(rate_limits.WRITE_LIMIT, f"user {g.user.id}")
 
 
@@ -33,6 +36,7 @@ def add_etag(response: Response) -> Response:
         response.make_conditional(request)
         response.cache_control.no_cache = True
         response.cache_control.private = True
+        response.cache_control.no_store = request.path.startswith(PRIVATE_PATHS)
     return response
 
 

@@ -19,6 +19,7 @@ COMMON_RESPONSES = {
 }
 WRITE_RESPONSES = {
     "400": "The CSRF token is missing (only with a session cookie)",
+    "403": "The token can only read",
     "413": "The request body is too large",
 }
 ERROR_CONTENT = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorOut"}}}}
@@ -63,7 +64,7 @@ def _complete_operation(method: str, operation: dict) -> None:
         responses["304"] = {"description": "Not modified (`If-None-Match`)"}
     else:
         for status, description in WRITE_RESPONSES.items():
-            responses[status] = {"description": description, **ERROR_CONTENT}
+            responses.setdefault(status, {"description": description, **ERROR_CONTENT})
         operation["security"] = [{scheme: []} for scheme in auth.ANY_SCHEME]  # see blueprint.guard_writes()
     if "requestBody" in operation:
         responses["415"] = {"description": "The content type is not `application/json`", **ERROR_CONTENT}

@@ -6,9 +6,10 @@ another one first. A view that returns a single resource must therefore be defin
 
 from apiflask import Schema
 from apiflask.fields import Boolean, DateTime, Integer, List, Nested, String
-from apiflask.validators import Length, Range
+from apiflask.validators import Length, OneOf, Range
 from marshmallow import ValidationError
 
+from app.account.models import MAX_TOKEN_DAYS, READ, TOKEN_DAYS, WRITE
 from app.blog.models import BODY_MAX, clean_body
 from app.database import ID_MAX
 from app.pagination import PER_PAGE
@@ -107,6 +108,14 @@ class TokenIn(Schema):
     """A new token."""
 
     name = String(required=True, validate=[Length(1, 80), validate_characters])
+    scope = String(
+        load_default=WRITE, validate=OneOf([READ, WRITE]), metadata={"description": "`write` includes `read`."}
+    )
+    days = Integer(
+        load_default=TOKEN_DAYS,
+        validate=Range(1, MAX_TOKEN_DAYS),
+        metadata={"description": "Days until the token expires."},
+    )
 
 
 class TokenOut(Schema):
@@ -114,12 +123,14 @@ class TokenOut(Schema):
 
     id = Integer()
     name = String()
+    scope = String(metadata={"description": "`read` or `write`."})
     created_at = DateTime(metadata=UTC)
+    expires_at = DateTime(allow_none=True, metadata=UTC)
     last_used_at = DateTime(allow_none=True, metadata=UTC)
     token = String(attribute="plain_text")
 
 
-class TokensOut(Schema):
-    """All tokens of a user, newest first."""
+class TokensOut(PageOut):
+    """A page of a user's tokens."""
 
-    tokens = List(Nested(TokenOut))
+    tokens = List(Nested(TokenOut), attribute="items")

@@ -157,7 +157,7 @@ def test_registration_does_not_reveal_accounts(app, client, add_user, mails, has
 
 
 def test_with_smtp_an_address_must_be_confirmed(make_app, database, mails, monkeypatch, tmp_path):
-    """If mail can be sent, a new user can only log in after opening the mailed link. Altered links do not work."""
+    """If mail can be sent, a new user can only log in with the mailed link and the password. Altered links fail."""
     app = make_app(database, SMTP_URL="smtp://mail.example.com")
     sent = []
     monkeypatch.setattr("app.mail.send", lambda url, message: sent.append(message))
@@ -167,8 +167,70 @@ def test_with_smtp_an_address_must_be_confirmed(make_app, database, mails, monke
     (link,) = re.findall(r"http://localhost(/confirm/\S+)", sent[0].get_content())
     client.get(link[:-3] + "xyz")
     assert not log_in(client, NEW["email"]).location
+    assert submit(client, link, password="wrong").status_code == 422
+    assert messages(log_in(client, NEW["email"])) == WRONG
+    assert submit(client, link, password=PASSWORD).location == "/"
+    assert is_logged_in(client)
     assert client.get(link).location == "/login"
-    assert log_in(client, NEW["email"]).location == "/"
+
+
+@pytest.fixture
+def smtp(make_app, database, monkeypatch):
+    """Return an app that confirms addresses, and a function that returns the links in the mails since its last call."""
+    sent = []
+    monkeypatch.setattr("app.mail.send", lambda url, message: sent.append(message.get_content()))
+
+    def links() -> list[str]:
+        found = [link for text in sent for link in re.findall(r"http://localhost(/(?:confirm|reset)/\S+)", text)]
+        sent.clear()
+        return found
+
+    return make_app(database, SMTP_URL="smtp://mail.example.com"), links
+
+
+def test_nobody_confirms_the_password_of_an_attacker(smtp):
+    """The owner of a mailbox cannot be made to confirm an account whose password somebody else chose.
+
+    An attacker registers with the owner's address. The links in all mails ask for the password. The reset gives the
+    account to the owner, and the attacker's password and links end.
+    """
+    app, links = smtp
+    attacker, owner = app.test_client(), app.test_client()
+    submit(attacker, "/register", **NEW | {"username": "evil"})
+    submit(owner, "/register", **NEW | {"password": "my own horse", "password_confirm": "my own horse"})
+    submit(owner, "/confirm", email=NEW["email"])
+    mailed = links()
+    assert len(mailed) == 3
+    for link in mailed:
+        assert submit(owner, link, password="my own horse").status_code == 422
+    assert log_in(attacker, NEW["email"]).location is None
+    submit(owner, "/reset", email=NEW["email"])
+    (reset,) = links()
+    assert submit(owner, reset, password="my own horse", password_confirm="my own horse").location == "/login"
+    for link in mailed:
+        assert attacker.get(link).location == "/confirm"
+    assert log_in(attacker, NEW["email"]).location is None
+    assert log_in(owner, NEW["email"], "my own horse").location == "/"
+
+
+def test_opening_a_confirmation_link_changes_nothing(smtp, user):
+    """Mail scanners open links: a GET does not confirm the address."""
+    app, links = smtp
+    client = app.test_client()
+    submit(client, "/register", **NEW)
+    (link,) = links()
+    assert client.get(link).status_code == 200
+    assert user("ann")["confirmed_at"] is None
+
+
+def test_guesses_with_a_confirmation_link_are_limited(smtp):
+    """With a confirmation link, ten passwords a minute can be tried."""
+    app, links = smtp
+    client = app.test_client()
+    submit(client, "/register", **NEW)
+    (link,) = links()
+    statuses = [submit(client, link, password="wrong").status_code for _ in range(11)]
+    assert statuses == [422] * 10 + [429]
 
 
 def test_resending_the_confirmation_does_not_reveal_accounts(make_app, database, monkeypatch):
@@ -465,6 +527,38 @@ def test_mailed_links_use_the_clients_host(app, add_user, mails):
     assert "https://blog.example.com/reset/" in mails()[0].get_content()
 
 
+def test_password_reset_revokes_all_credentials(app, log_in_as, mails):
+    """A reset by mail ends all sessions and revokes all tokens and device cookies of an intruder."""
+    intruder = log_in_as("ann")
+    with app.app_context():
+        _, token = ApiToken.issue(User.by_username("ann"), "x")
+        db.session.commit()
+    owner = app.test_client()
+    submit(owner, "/reset", email="ann@example.com")
+    submit(owner, only_link(mails), password="a new horse", password_confirm="a new horse")
+    assert not is_logged_in(intruder)
+    headers = {"Authorization": f"Bearer {token}"}
+    assert app.test_client().get("/api/v1/me", headers=headers).status_code == 401
+    with app.app_context():
+        User.by_username("ann").locked_until = utc_now() + LOCK_DURATION
+        db.session.commit()
+    assert log_in(intruder, "ann@example.com", "a new horse").location is None
+    assert log_in(owner, "ann@example.com", "a new horse").location == "/"
+
+
+@pytest.mark.parametrize("revoke", [False, True])
+def test_password_change_asks_about_tokens(app, log_in_as, revoke):
+    """The form of a password change asks whether to revoke the API tokens too."""
+    ann = log_in_as("ann")
+    with app.app_context():
+        _, token = ApiToken.issue(User.by_username("ann"), "x")
+        db.session.commit()
+    fields = {"password": PASSWORD, "new_password": "a new horse", "new_password_confirm": "a new horse"}
+    submit(ann, "/change", **fields, **({"revoke_tokens": "y"} if revoke else {}))
+    with app.app_context():
+        assert (ApiToken.find(token) is None) is revoke
+
+
 # --- Closing accounts -------------------------------------------------------------------------------------------------
 
 
@@ -493,6 +587,29 @@ def test_deactivation_ends_sessions(app, log_in_as):
         User.by_username("ann").active = False
         db.session.commit()
     assert not is_logged_in(ann)
+
+
+def test_reopening_an_account_brings_back_no_tokens(app, log_in_as):
+    """Tokens and sessions of a closed account stay invalid after it was reopened."""
+    ann, boss = log_in_as("ann"), log_in_as("boss", admin=True)
+    with app.app_context():
+        _, token = ApiToken.issue(User.by_username("ann"), "x")
+        db.session.commit()
+    for action in ("deactivate", "activate"):
+        submit(boss, f"/admin/users/1/{action}", "/admin/users/1")
+    assert not is_logged_in(ann)
+    with app.app_context():
+        assert User.by_username("ann").active
+        assert ApiToken.find(token) is None
+
+
+def test_last_admin_cannot_close_the_account(app, log_in_as):
+    """The last admin cannot close their account. If there is another admin, they can."""
+    boss = log_in_as("boss", admin=True)
+    assert submit(boss, "/account/deactivate", password=PASSWORD).status_code == 409
+    assert is_logged_in(boss)
+    log_in_as("other", admin=True)
+    assert submit(boss, "/account/deactivate", password=PASSWORD).location == "/"
 
 
 # --- Tokens -----------------------------------------------------------------------------------------------------------

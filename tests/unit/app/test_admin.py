@@ -1,16 +1,20 @@
 """Admin pages: permissions, actions and their records, and the command `flask admin`."""
 
+import threading
+import time
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
 from app.account.models import User
 from app.admin.models import AdminAction
 from app.blog.models import Post
 from app.database import db, utc_now
-from tests.unit.app.helpers import bodies, log_in, messages, submit
+from tests.unit.app.helpers import bodies, csrf_token, log_in, messages, only_postgresql, submit
 
-PAGES = ("/admin", "/admin/users", "/admin/users/1", "/admin/posts", "/admin/posts/1")
+LOCKED = utc_now() + timedelta(days=1)
+PAGES = ("/admin", "/admin/events", "/admin/users", "/admin/users/1", "/admin/posts", "/admin/posts/1")
 ACTIONS = ("/admin/users/1/deactivate", "/admin/users/1/make-admin", "/admin/posts/1/hide")
 
 
@@ -110,7 +114,7 @@ def test_admin_role_is_granted_and_revoked(app, admin):
         with app.app_context():
             assert db.session.get(User, 1).is_admin is outcome
     with app.app_context():
-        assert [action.action for action in AdminAction.latest()] == ["remove-admin", "make-admin", "make-admin"]
+        assert [action.action for action in AdminAction.page().items] == ["remove-admin", "make-admin", "make-admin"]
 
 
 @pytest.mark.parametrize("action", ["deactivate", "remove-admin"])
@@ -211,3 +215,83 @@ def test_command_rejects_invalid_arguments(app, add_user, arguments, message):
     assert len(result.output.strip().splitlines()) == 3
     with app.app_context():
         assert db.session.query(User).count() == 1
+
+
+@pytest.mark.parametrize("columns", [{"active": False}, {"confirmed_at": None}, {"locked_until": LOCKED}])
+def test_command_reopens_an_account(app, add_user, columns):
+    """The command is the way back if no admin can log in: it opens the account, and says what prevented logins."""
+    add_user("ann", **columns)
+    output = run(app, "ann@example.com").output
+    assert "now it is open" in output
+    client = app.test_client()
+    assert log_in(client, "ann@example.com").location == "/"
+    assert client.get("/admin").status_code == 200
+
+
+# --- the last admin ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("action", ["remove-admin", "deactivate"])
+def test_two_admins_cannot_remove_each_other(app, log_in_as, action):
+    """If two admins remove each other at the same time, one of them stays."""
+    admins = [log_in_as("first", admin=True), log_in_as("second", admin=True)]
+    paths = [f"/admin/users/{number}" for number in (2, 1)]
+    tokens = [csrf_token(admin, path) for admin, path in zip(admins, paths, strict=True)]
+    barrier, statuses = threading.Barrier(2), []
+
+    def remove(admin, path, token):
+        barrier.wait()
+        statuses.append(admin.post(f"{path}/{action}", data={"csrf_token": token}).status_code)
+
+    threads = [threading.Thread(target=remove, args=row) for row in zip(admins, paths, tokens, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    # 403 or 302: the second request began after the first one was finished.
+    assert sorted(statuses) in ([302, 303], [303, 403], [303, 409])
+    with app.app_context():
+        assert [user.is_admin and user.active for user in db.session.query(User)].count(True) == 1
+
+
+@only_postgresql
+def test_removal_waits_for_a_concurrent_removal(app, log_in_as):
+    """A removal that has begun before another one was committed sees its result: the last admin stays."""
+    first, second = log_in_as("first", admin=True), log_in_as("second", admin=True)
+    tokens = csrf_token(first, "/admin/users/2"), csrf_token(second, "/admin/users/1")
+    entered, lock = threading.Event(), User.lock_admins
+    statuses = {}
+
+    def remove(name, admin, path, token):
+        statuses[name] = admin.post(f"{path}/remove-admin", data={"csrf_token": token}).status_code
+
+    def lock_and_start_other():
+        lock()
+        if not entered.is_set():
+            entered.set()
+            thread.start()
+            deadline = time.monotonic() + 10
+            while time.monotonic() < deadline:
+                with db.engine.connect() as connection:
+                    if connection.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")):
+                        return
+            pytest.fail("The other removal did not wait.")
+
+    thread = threading.Thread(target=remove, args=("second", second, "/admin/users/1", tokens[1]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(User, "lock_admins", staticmethod(lock_and_start_other))
+        remove("first", first, "/admin/users/2", tokens[0])
+        thread.join()
+    assert statuses == {"first": 303, "second": 409}
+
+
+def test_actions_are_paginated(app, admin):
+    """The overview has pages with all admin actions."""
+    with app.app_context():
+        rows = [AdminAction(admin_id=2, action="hide", target=f"post {number}") for number in range(60)]
+        db.session.add_all(rows)
+        db.session.commit()
+    page = admin.get("/admin").text
+    assert "hide post 59<" in page and "hide post 9<" not in page
+    older = page.split('rel="next" href="')[1].split('"')[0]
+    assert "hide post 9<" in admin.get(older).text

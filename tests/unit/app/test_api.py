@@ -9,6 +9,7 @@ import pytest
 from app.api import posts
 from app.blog.models import Post
 from app.database import db, utc_now
+from tests.unit.app.helpers import PASSWORD
 
 POSTS = "/api/v1/posts"
 USERS = "/api/v1/users"
@@ -298,7 +299,7 @@ def test_responses_are_private(client, alice, write):
     """Shared caches must not store responses. A new token must not be stored at all."""
     write("one", alice)
     assert client.get(POSTS, headers=alice).headers["Cache-Control"] == "no-cache, private"
-    token = client.post("/api/v1/tokens", json={"name": "new"}, headers=alice)
+    token = client.post("/api/v1/tokens", json={"name": "new"}, auth=("alice", PASSWORD))
     assert "no-store" in token.headers["Cache-Control"]
 
 

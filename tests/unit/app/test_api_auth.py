@@ -8,6 +8,7 @@ from app.database import db, utc_now
 from tests.unit.app.helpers import PASSWORD, csrf_token, log_in
 
 ME, POSTS, TOKENS = "/api/v1/me", "/api/v1/posts", "/api/v1/tokens"
+ALICE = ("alice", PASSWORD)
 
 
 def test_anonymous_requests_are_401(client):
@@ -72,7 +73,7 @@ def test_token_is_accepted_while_others_write(client, app, alice, monkeypatch):
 
 def test_token_lifecycle(client, alice):
     """A token is shown once, listed without its plain text, authenticates requests, and is revoked immediately."""
-    made = client.post(TOKENS, json={"name": "backup"}, headers=alice)
+    made = client.post(TOKENS, json={"name": "backup"}, auth=ALICE)
     assert made.status_code == 201
     headers = {"Authorization": f"Bearer {made.json['token']}"}
     assert client.get(ME, headers=headers).json["username"] == "alice"
@@ -86,7 +87,7 @@ def test_token_lifecycle(client, alice):
 
 def test_tokens_of_other_users(client, alice, bob):
     """Reading or revoking another user's token is 404."""
-    location = client.post(TOKENS, json={"name": "mine"}, headers=alice).location
+    location = client.post(TOKENS, json={"name": "mine"}, auth=ALICE).location
     assert client.get(location, headers=bob).status_code == 404
     assert client.delete(location, headers=bob).status_code == 404
     assert client.get(location, headers=alice).status_code == 200
@@ -94,8 +95,8 @@ def test_tokens_of_other_users(client, alice, bob):
 
 def test_token_names_are_unique(client, app, alice):
     """A second token with the same name is 409, so a retried request creates no second token."""
-    assert client.post(TOKENS, json={"name": "x"}, headers=alice).status_code == 201
-    assert client.post(TOKENS, json={"name": "x"}, headers=alice).status_code == 409
+    assert client.post(TOKENS, json={"name": "x"}, auth=ALICE).status_code == 201
+    assert client.post(TOKENS, json={"name": "x"}, auth=ALICE).status_code == 409
     with app.app_context():
         assert db.session.query(ApiToken).filter_by(name="x").count() == 1
 

@@ -103,8 +103,8 @@ def test_login_limit_per_address(client, app, add_api_user):
     assert {answer.status_code for answer in answers[:10]} == {200}
     assert answers[10].status_code == 429
     assert 1 <= int(answers[10].headers["Retry-After"]) <= 60
-    assert answers[10].headers["RateLimit-Policy"] == '"address";q=10;w=60'
-    assert answers[10].headers["RateLimit"].startswith('"address";r=0;t=')
+    assert answers[10].headers["RateLimit-Policy"] == '"login";q=10;w=60'
+    assert answers[10].headers["RateLimit"].startswith('"login";r=0;t=')
     assert try_login(client, **from_address(1)).status_code == 200
 
 
@@ -130,6 +130,34 @@ def test_attackers_do_not_lock_out_the_owner(app, alice, monkeypatch):
         assert User.by_username("alice").locked
     assert try_login(attacker, PASSWORD, **from_address(100)).status_code == 429
     assert try_login(owner, PASSWORD, **from_address(101)).status_code in (302, 303)
+
+
+def test_neighbors_do_not_lock_out_the_owner(app, alice):
+    """While other clients with the same address exceed the limit, the owner can log in with a device cookie."""
+    owner, neighbor = app.test_client(), app.test_client()
+    assert try_login(owner, PASSWORD).status_code == 302
+    owner.delete_cookie("session")
+    statuses = [try_login(neighbor, email=f"somebody{number}@example.com").status_code for number in range(11)]
+    assert statuses[-1] == 429
+    assert try_login(neighbor, PASSWORD).status_code == 429
+    assert try_login(owner, PASSWORD).status_code == 302
+
+
+def test_limits_do_not_reveal_which_username_has_which_email(client, alice, bob):
+    """After the limit of an email address is exceeded, its username gets the same responses as other usernames.
+
+    The responses of both limits have the same name and number.
+    """
+    for number in range(10):
+        client.get(ME, auth=("alice@example.com", "x"), **from_address(number))
+    answers = [client.get(ME, auth=(name, "x"), **from_address(100)) for name in ("alice", "bob", "nobody")]
+    assert [answer.status_code for answer in answers] == [401] * 3
+    assert len({answer.headers["RateLimit"] for answer in answers}) == 1
+    by_account = client.get(ME, auth=("alice@example.com", "x"), **from_address(100))
+    for _ in range(10):
+        by_address = client.get(ME, auth=(f"user{_}", "x"), **from_address(100))
+    assert by_account.status_code == by_address.status_code == 429
+    assert by_account.headers["RateLimit-Policy"] == by_address.headers["RateLimit-Policy"]
 
 
 def test_login_limit_with_a_device_cookie(app, alice):

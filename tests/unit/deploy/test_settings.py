@@ -119,6 +119,9 @@ def test_declaration_is_complete(setting):
         ("SMTP_URL", "smtps://user%40example.com:p%3Ass@mail.example.com:465"),
         ("MAIL_FROM", "no-reply+x@example.com"),
         ("SECRET_KEY", "0123456789abcdef"),
+        ("SECRET_KEY_FALLBACKS", "0123456789abcdef,fedcba9876543210"),
+        ("SESSION_LIFETIME", "3600"),
+        ("SESSION_IDLE_TIMEOUT", "31536000"),
         ("LOG_LEVEL", "critical"),
         ("STATE_DIRECTORY", "/x"),
         ("RELEASE_COMMAND", "a && b"),
@@ -204,6 +207,9 @@ def test_example_is_valid(setting):
         *(("HTTP_BIND", value, "is not an IP address") for value in ("localhost", "1.2.3", "127.0.0.1:80")),
         *(("HTTP_BIND", value, "stands in brackets") for value in ("::1", "[127.0.0.1]")),
         *(("RATE_LIMITS", value, "is not one of: on, off") for value in ("yes", "0", "On")),
+        ("SECRET_KEY_FALLBACKS", "0123456789abcdef, short", "only 5 characters"),
+        *(("SESSION_LIFETIME", value, "not between 3600 and") for value in ("0", "3599", "31536001")),
+        ("SESSION_IDLE_TIMEOUT", "3d", "is not a whole number"),
         *(("REDIS_URL", value, "does not start with redis://") for value in ("host:6379", "http://host", "redis://")),
         *(
             ("CORS_ORIGINS", value, "is not an origin")
