@@ -15,6 +15,7 @@ from flask import Flask, current_app
 from flask_security import MailUtil
 
 TIMEOUT = 10  # seconds to wait for the mail server
+NOBODY = "nobody@localhost.invalid"  # mails to this address are composed, but not delivered
 DEFAULT_PORTS = {"smtp": 587, "smtps": 465}
 
 log = logging.getLogger(__name__)
@@ -50,7 +51,10 @@ def compose(sender: str, recipient: str, subject: str, body: str) -> EmailMessag
 
 def deliver(app: Flask, message: EmailMessage) -> None:
     """Deliver `message` in a background thread, so that the response time does not reveal whether a mail is sent."""
-    task = (send, url) if (url := app.config["SMTP_URL"]) else (save, Path(app.config["MAIL_FOLDER"]))
+    if message["To"] == NOBODY:
+        task = (discard,)
+    else:
+        task = (send, url) if (url := app.config["SMTP_URL"]) else (save, Path(app.config["MAIL_FOLDER"]))
     # Not a daemon, so that a process that stops waits for it. By default a thread is what its creator is.
     thread = Thread(target=_log_errors, args=(*task, message), daemon=False)
     thread.start()
@@ -76,6 +80,10 @@ def send(url: str, message: EmailMessage) -> None:
         if server.username:
             smtp.login(unquote(server.username), unquote(server.password or ""))
         smtp.send_message(message)
+
+
+def discard(message: EmailMessage) -> None:
+    """Do not deliver `message`."""
 
 
 def save(folder: Path, message: EmailMessage) -> None:

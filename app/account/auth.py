@@ -1,7 +1,8 @@
 """Configuration of Flask-Security: its settings, its messages, and additional steps at login.
 
 Whether an email address has an account is not revealed by responses or by timing (no user enumeration): the texts are
-the same, and every path hashes exactly one password. Only mails, which the owner of the address reads, differ.
+the same, and every path hashes as many passwords, and runs the same SQL statements. Only mails, which the owner of the
+address reads, differ.
 """
 
 from datetime import timedelta
@@ -14,10 +15,18 @@ from flask_security import SQLAlchemyUserDatastore, hash_password, signals, uia_
 from app import device_cookies
 from app.account import security_events, sessions
 from app.account.confirmation import confirm_email
-from app.account.forms import ChangePasswordForm, ForgotPasswordForm, LoginForm, RegisterForm, VerifyForm
+from app.account.forms import (
+    ChangePasswordForm,
+    ForgotPasswordForm,
+    LoginForm,
+    RegisterForm,
+    SendConfirmationForm,
+    VerifyForm,
+)
 from app.account.models import Role, User
 from app.database import db, utc_now
 from app.extensions import security
+from app.mail import NOBODY
 
 # OWASP's recommended minimum. The library's default of 64 MiB per hash, multiplied by the threads of a server, would
 # exceed the memory of a small machine.
@@ -72,6 +81,7 @@ def init_app(app: Flask) -> None:
         login_form=LoginForm,
         register_form=RegisterForm,
         forgot_password_form=ForgotPasswordForm,
+        send_confirmation_form=SendConfirmationForm,
         change_password_form=ChangePasswordForm,
         verify_form=VerifyForm,
     )
@@ -86,7 +96,6 @@ def init_app(app: Flask) -> None:
     signals.password_reset.connect(revoke_credentials, app)
     signals.password_changed.connect(record_change, app)
     signals.reset_password_instructions_sent.connect(equalize_timing, app)
-    signals.confirm_instructions_sent.connect(equalize_timing, app)
 
 
 def start_session(app: Flask, user: User, **details) -> None:
@@ -116,6 +125,7 @@ def record_change(app: Flask, user: User, **details) -> None:
         security_events.record("tokens_revoked", user)
 
 
-def equalize_timing(app: Flask, **details) -> None:
-    """Hash a password, as Flask-Security does for addresses without an account."""
-    hash_password("equal response time")
+def equalize_timing(app: Flask, user: User, **details) -> None:
+    """Hash a password, as Flask-Security's view of password resets does for addresses without an account."""
+    if user.email != NOBODY:
+        hash_password("equal response time")

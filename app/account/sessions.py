@@ -12,6 +12,7 @@ from flask_security import password_changed, user_authenticated
 from flask_security.utils import set_request_attr
 from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import joinedload
 
 from app import device_cookies
 from app.account import security_events
@@ -35,7 +36,8 @@ def init_app(app: Flask) -> None:
 def load_user(uniquifier: str) -> User | None:
     """Return the user of the session cookie, or None if the session has ended. It takes a single SQL statement."""
     query = select(LoginSession).where(LoginSession.id == session.get(KEY, ""), _is_alive())
-    login_session = db.session.scalar(query)
+    query = query.options(joinedload(LoginSession.user).joinedload(User.roles))  # for the menu of every page
+    login_session = db.session.scalars(query).unique().one_or_none()
     if login_session is None:
         return None
     user = login_session.user

@@ -37,7 +37,8 @@ SCHEMES = {
         "type": "apiKey",
         "in": "cookie",
         "name": "session",
-        "description": "The session cookie of the pages. Writes also require the header `X-CSRFToken`.",
+        "description": "The session cookie of the pages, `__Host-session` over HTTPS. Writes also require the header "
+        "`X-CSRFToken`.",
     },
 }
 ANY_SCHEME = list(SCHEMES)  # for the OpenAPI description of views that require authentication

@@ -37,6 +37,12 @@ PAGES = "nginx/conf.d/page-cache-rules.conf"
 CACHE = "tests/live/test_cache.py"
 PROCESS = "tests/live/conformance/test_app_process.py"
 WEBSOCKETS = "tests/live/test_websockets.py"
+SESSIONS = "app/account/sessions.py"
+SESSION_TESTS = "tests/unit/app/test_sessions.py"
+ACCOUNT_TESTS = "tests/unit/app/test_accounts.py"
+ATTACKER = ACCOUNT_TESTS + " -k attacker"
+LAST_ADMIN = "tests/unit/app/test_admin.py -k concurrent_removal"
+EQUAL_WORK = "tests/unit/app/test_security_events.py -k logins_take"
 
 MUTATIONS = (
     # --- requests and responses are the same on every server ---
@@ -466,6 +472,40 @@ MUTATIONS = (
     Mutation(UNITS[1], "\nMemoryDenyWriteExecute=yes\n", "\n", RESTRICTIONS),
     *(Mutation(unit, "StartLimitBurst=5\n", "", "tests/config/test_targets.py -k gives_up") for unit in UNITS),
     # --- the sample app's database ---
+    # --- accounts of the sample app ---
+    Mutation(SESSIONS, "if session_id and end(user, session_id):", "if session_id:", SESSION_TESTS + " -k copies"),
+    Mutation(
+        SESSIONS,
+        "    started = LoginSession.created_at > now -",
+        "    started = LoginSession.last_seen_at > now -",
+        SESSION_TESTS + " -k expire",
+    ),
+    Mutation("app/device_cookies.py", " and version == _version(user)", "", SESSION_TESTS + " -k device_cookies"),
+    Mutation(
+        "app/account/auth.py", "        serializer.secret_keys.reverse()", "        pass", SESSION_TESTS + " -k key"
+    ),
+    Mutation("app/account/auth.py", "= confirm_email\n", '= app.view_functions["security.confirm_email"]\n', ATTACKER),
+    Mutation(
+        "app/account/models.py",
+        "        self.active = False\n        self.revoke_tokens()\n",
+        "        self.active = False\n",
+        ACCOUNT_TESTS + " -k reopening",
+    ),
+    Mutation("app/account/models.py", "cls.expires_at > now,", "cls.id > 0,", "tests/unit/app/test_tokens.py"),
+    Mutation("app/account/models.py", "IN SHARE ROW EXCLUSIVE MODE", "IN ACCESS SHARE MODE", LAST_ADMIN),
+    Mutation("app/account/forms.py", "            count_failed_login(self.user)\n", "            pass\n", EQUAL_WORK),
+    Mutation(
+        "app/rate_limits.py",
+        "return None if account.startswith(DEVICE) else client_address()",
+        "return client_address()",
+        "tests/unit/app/test_rate_limits.py -k neighbors",
+    ),
+    Mutation(
+        "app/api/auth.py",
+        "    rate_limits.hit_login(name)\n    user = _find_user(name)\n",
+        "    user = _find_user(name)\n    rate_limits.hit_login(user.email if user else name)\n",
+        "tests/unit/app/test_rate_limits.py -k reveal",
+    ),
     Mutation("app/database.py", "synchronous = FULL", "synchronous = NORMAL", "tests/unit/app/test_database.py"),
     Mutation("app/database.py", 'else "BEGIN IMMEDIATE"', 'else "BEGIN"', "tests/unit/app/test_database.py"),
     Mutation(

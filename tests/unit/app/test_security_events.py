@@ -4,10 +4,12 @@ import logging
 from datetime import timedelta
 
 import pytest
+from flask import template_rendered
 from sqlalchemy import event, select
 
 from app.account.security_events import RETENTION, SecurityEvent
 from app.database import db
+from app.extensions import security
 from tests.unit.app.helpers import PASSWORD, csrf_token, log_in, submit
 
 ANN = "ann@example.com"
@@ -136,9 +138,14 @@ def test_old_events_are_deleted(app, add_user, client, events):
 
 
 @pytest.fixture
-def work(app):
-    """Return a list of the SQL statements (their first words) and commits."""
+def work(app, monkeypatch):
+    """Return a list of the SQL statements (their first words), commits and password hashes."""
     found = []
+    for name in ("hash", "verify"):
+        real = getattr(security.pwd_context, name)
+        monkeypatch.setattr(
+            security.pwd_context, name, lambda *a, real=real, **k: found.append("HASH") or real(*a, **k)
+        )
 
     def on_statement(connection, cursor, statement, *arguments):
         found.append(" ".join(statement.split()[:3]))
@@ -192,3 +199,26 @@ def test_failed_basic_logins_take_the_same_work(app, add_api_user, work):
         assert app.test_client().get("/api/v1/me", auth=(name, "wrong"), **options).status_code == 401
         found[name] = tuple(work)
     assert found["ann"] == found["nobody"]
+
+
+@pytest.mark.parametrize(("path", "columns"), [("/reset", {}), ("/confirm", {"confirmed_at": None})])
+def test_mails_take_the_same_work(app, add_user, work, mails, path, columns):
+    """A form that sends mail runs the same statements and renders the same templates for an unknown address."""
+    add_user("ann", **columns)
+    found, rendered = {}, []
+
+    def on_render(sender, template, **details):
+        rendered.append(template.name)
+
+    template_rendered.connect(on_render, app)
+    for number, name in enumerate(("ann", "nobody")):
+        client = app.test_client()
+        client.environ_base["REMOTE_ADDR"] = f"192.0.2.{number}"
+        token = csrf_token(client, path)
+        work.clear()
+        rendered.clear()
+        client.post(path, data={"csrf_token": token, "email": f"{name}@example.com"})
+        found[name] = (list(work), list(rendered))
+    assert found["ann"] == found["nobody"]
+    assert len(rendered) == 2
+    assert [mail["To"] for mail in mails()] == [ANN]
