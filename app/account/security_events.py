@@ -8,19 +8,15 @@ at once are also mailed.
 import ipaddress
 import logging
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from flask import current_app, has_request_context, render_template, request
-from flask_login import current_user
+from flask_login import UserMixin, current_user
 from sqlalchemy import ForeignKey, Index, String, delete, insert
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app import mail
 from app.database import UTCDateTime, db, utc_now
 from app.pagination import Page, paginate
-
-if TYPE_CHECKING:
-    from app.account.models import User
 
 RETENTION = timedelta(days=90)
 
@@ -59,7 +55,7 @@ class SecurityEvent(db.Model):
     detail: Mapped[str | None] = mapped_column(String(200))
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=utc_now)
 
-    user: Mapped["User | None"] = relationship(lazy="joined")
+    user = relationship("User", lazy="joined")
 
     @property
     def text(self) -> str:
@@ -67,12 +63,12 @@ class SecurityEvent(db.Model):
         return EVENTS.get(self.event, self.event)
 
     @classmethod
-    def page(cls, before: int | None, user: "User | None" = None) -> Page:
+    def page(cls, before: int | None, user: UserMixin | None = None) -> Page:
         """Return a page of the events, newest first, of all users or of one."""
         return paginate(cls, before, *([] if user is None else [cls.user_id == user.id]))
 
 
-def record(event: str, user: "User", detail: str | None = None, notify: bool = False) -> None:
+def record(event: str, user: UserMixin, detail: str | None = None, notify: bool = False) -> None:
     """Log an event and add its row to the transaction. notify: also mail it to the user.
 
     What an operator does on the command line is not mailed: links in mails lead to the host of a request.
@@ -117,7 +113,7 @@ def client_address() -> str | None:
         return None
 
 
-def _mail(event: str, user: "User", detail: str | None) -> None:
+def _mail(event: str, user: UserMixin, detail: str | None) -> None:
     address = client_address()
     body = render_template(
         "account/security_notice.txt", user=user, text=EVENTS[event], detail=detail, address=address, time=utc_now()
