@@ -178,7 +178,7 @@ class User(UserMixin, db.Model):
 
     @property
     def is_last_admin(self) -> bool:
-        """Whether no other admin can log in. Call lock_admins() first, and load the user after it."""
+        """Whether no other admin can log in. Call lock_admins() first."""
         others = (
             select(func.count())
             .select_from(User)

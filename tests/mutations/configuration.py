@@ -493,6 +493,12 @@ MUTATIONS = (
     ),
     Mutation("app/account/models.py", "cls.expires_at > now,", "cls.id > 0,", "tests/unit/app/test_tokens.py"),
     Mutation("app/account/models.py", "IN SHARE ROW EXCLUSIVE MODE", "IN ACCESS SHARE MODE", LAST_ADMIN),
+    Mutation(
+        "app/admin/views.py",
+        '    db.session.refresh(current_user._get_current_object(), ["roles", "active"])\n',
+        "",
+        LAST_ADMIN,
+    ),
     Mutation("app/account/forms.py", "            count_failed_login(self.user)\n", "            pass\n", EQUAL_WORK),
     Mutation(
         "app/rate_limits.py",
