@@ -197,4 +197,5 @@ def record_change(app: Flask, user: User, **details) -> None:
 def equalize_timing(app: Flask, user: User, **details) -> None:
     """Hash a password, as Flask-Security's view of password resets does for addresses without an account."""
     if user.email != NOBODY:
+        db.session.rollback()  # no transaction is open while a password is hashed
         hash_password("equal response time")

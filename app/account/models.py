@@ -172,7 +172,7 @@ class User(UserMixin, db.Model):
 
     @property
     def is_last_admin(self) -> bool:
-        """Whether no other admin can log in. Call lock_admins() first, and load the user after it."""
+        """Whether no other admin can log in. Call lock_admins() first."""
         others = (
             select(func.count())
             .select_from(User)
@@ -284,9 +284,10 @@ def count_failed_login(user: User | None) -> None:
     security_events.store("login_failed", user_id or None, username)
     if failures >= MAX_FAILED_LOGINS:
         db.session.refresh(user)
+        if not user.locked:  # else an attacker who goes on could fill the owner's mailbox
+            security_events.record("account_locked", user, notify=True)
         user.failed_logins = 0
         user.locked_until = utc_now() + LOCK_DURATION
-        security_events.record("account_locked", user, notify=True)
     db.session.commit()
 
 

@@ -16,13 +16,11 @@ class Action:
     """An action on a target (a user or a post).
 
     is_available: whether the page of the target offers the action. Applying an unavailable action changes nothing.
-    removes_admin: whether the action must not be applied to the last admin.
     """
 
     label: str
     apply: Callable[[Any], None]
     is_available: Callable[[Any], bool]
-    removes_admin: bool = False
 
 
 def deactivate(user: User) -> None:
@@ -77,12 +75,12 @@ def restore(post: Post) -> None:
 
 
 USER_ACTIONS = {
-    "deactivate": Action("Deactivate", deactivate, lambda user: user.active, removes_admin=True),
+    "deactivate": Action("Deactivate", deactivate, lambda user: user.active),
     "activate": Action("Activate", activate, lambda user: not user.active),
     "unlock": Action("Unlock", unlock, lambda user: user.locked),
     "end-sessions": Action("End sessions", end_sessions, lambda user: user.active),
     "make-admin": Action("Make admin", make_admin, lambda user: not user.is_admin),
-    "remove-admin": Action("Remove admin role", remove_admin, lambda user: user.is_admin, removes_admin=True),
+    "remove-admin": Action("Remove admin role", remove_admin, lambda user: user.is_admin),
 }
 
 POST_ACTIONS = {

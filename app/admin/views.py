@@ -70,12 +70,13 @@ def user(target_id: int) -> ResponseReturnValue:
 def change_user(target_id: int, action: str) -> ResponseReturnValue:
     """Apply one of USER_ACTIONS to a user."""
     User.lock_admins()
+    # Another admin may have removed the current one since admit_admins_only(), or the two remove each other.
+    db.session.refresh(current_user._get_current_object(), ["roles", "active"])
+    if not (current_user.is_admin and current_user.active):
+        abort(403, "Only admins may view this page.")
     target = db.get_or_404(User, target_id)
     if target.id == current_user.id:
         abort(409, "You can't change your own account here. Otherwise, the last admin could lose access.")
-    if action in USER_ACTIONS and USER_ACTIONS[action].removes_admin and target.is_last_admin:
-        # Only possible if another admin has removed the current one since this request began.
-        abort(409, "This is the last admin. Make another user an admin first.")
     _apply(USER_ACTIONS, action, target, f"user {target.username}")
     return redirect(url_for(".user", target_id=target.id), 303)
 

@@ -501,6 +501,12 @@ MUTATIONS = (
     ),
     Mutation("app/account/models.py", "cls.expires_at > now,", "cls.id > 0,", "tests/unit/app/test_tokens.py"),
     Mutation("app/account/models.py", "IN SHARE ROW EXCLUSIVE MODE", "IN ACCESS SHARE MODE", LAST_ADMIN),
+    Mutation(
+        "app/admin/views.py",
+        '    db.session.refresh(current_user._get_current_object(), ["roles", "active"])\n',
+        "",
+        LAST_ADMIN,
+    ),
     Mutation("app/account/forms.py", "            count_failed_login(self.user)\n", "            pass\n", EQUAL_WORK),
     Mutation(
         "app/rate_limits.py",
@@ -655,6 +661,12 @@ MUTATIONS = (
     Mutation("app/blog/models.py", ", key=post_search.c.rowid)", ")", "tests/unit/app/test_search.py -k index"),
     Mutation(
         "app/readiness/views.py", "is None or is_outdated(version)", "is None", "tests/unit/app/test_readiness.py"
+    ),
+    Mutation(
+        "app/database_timeouts.py",
+        "        _use_pooler(engine, parameters)\n",
+        '        parameters.pop("options")\n',
+        "tests/unit/app/test_database.py -k pooler",
     ),
     # --- the process of the app ---
     Mutation(

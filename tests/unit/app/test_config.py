@@ -1,5 +1,7 @@
 """Configuration: environment variables become Flask's configuration, or an error with a fix."""
 
+from datetime import timedelta
+
 import pytest
 
 from app import create_app
@@ -93,3 +95,30 @@ def test_invalid_sizes_are_rejected(text):
     """A size that Nginx does not accept is rejected. The message contains the variable and an example."""
     with pytest.raises(ConfigError, match=r"(?s)MAX_BODY_SIZE is .*MAX_BODY_SIZE=10m"):
         parse_size(text)
+
+
+def test_ends_of_sessions_are_settings():
+    """SESSION_LIFETIME and SESSION_IDLE_TIMEOUT are seconds. The defaults are 14 days and 3 days."""
+    default = from_environment({})
+    assert default["PERMANENT_SESSION_LIFETIME"] == timedelta(days=14)
+    assert default["SESSION_IDLE_TIMEOUT"] == timedelta(days=3)
+    config = from_environment({"SESSION_LIFETIME": "7200", "SESSION_IDLE_TIMEOUT": "600"})
+    assert config["PERMANENT_SESSION_LIFETIME"] == timedelta(hours=2)
+    assert config["SESSION_IDLE_TIMEOUT"] == timedelta(minutes=10)
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "3d", "1.5", "x"])
+def test_invalid_end_of_sessions(value):
+    """A duration that is no whole number above 0 is an error: a session would never end, or end at once."""
+    with pytest.raises(ConfigError, match=f"SESSION_LIFETIME is '{value}'"):
+        from_environment({"SESSION_LIFETIME": value})
+
+
+def test_former_keys_are_a_list():
+    """SECRET_KEY_FALLBACKS is separated by commas or spaces, and empty by default."""
+    assert from_environment({})["SECRET_KEY_FALLBACKS"] == []
+    assert from_environment({"SECRET_KEY_FALLBACKS": "one, two three"})["SECRET_KEY_FALLBACKS"] == [
+        "one",
+        "two",
+        "three",
+    ]

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from contextlib import closing, suppress
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -20,10 +20,10 @@ from flask_migrate import check, downgrade, upgrade
 from sqlalchemy import MetaData, Table, inspect, text
 from sqlalchemy.exc import IntegrityError
 
-from app.account.models import User
+from app.account.models import ApiToken, User
 from app.blog.models import Follow, Post
 from app.config import database_url
-from app.database import SQLITE_PRAGMAS, db
+from app.database import SQLITE_PRAGMAS, db, utc_now
 from tests.support.ports import free_port
 from tests.support.wsgi import CLEAN, python
 from tests.unit.app.helpers import only_postgresql, only_sqlite
@@ -158,6 +158,29 @@ def test_posts_survive_the_migration_to_accounts(make_app, empty_database):
             assert (post.author.username, post.author.active, post.author.password) == ("anonymous", False, None)
             db.session.remove()
             downgrade(revision="0001")
+
+
+def test_tokens_of_the_previous_release_stay_valid(make_app, empty_database):
+    """Existing tokens stay valid for a year. The previous release can still create tokens after the migration."""
+    app = make_app(empty_database)
+    old = {"user_id": 1, "created_at": datetime(2020, 1, 1, tzinfo=timezone.utc)}
+    with app.app_context():
+        upgrade(revision="0003")
+        with db.engine.begin() as connection:
+            table = Table("api_token", MetaData(), autoload_with=connection)
+            ann = {"email": "ann@example.com", "username": "ann", "active": True, "fs_uniquifier": "x"}
+            account = Table("account", MetaData(), autoload_with=connection)
+            connection.execute(account.insert().values(id=1, failed_logins=0, created_at=old["created_at"], **ann))
+            connection.execute(table.insert().values(name="old", digest="1", **old))
+        upgrade()
+        with db.engine.begin() as connection:
+            connection.execute(table.insert().values(name="during the upgrade", digest="2", **old))
+        before, during = db.session.query(ApiToken).order_by(ApiToken.id)
+        assert (before.scope, during.scope, during.expires_at) == ("write", "write", None)
+        assert timedelta(days=364) < before.expires_at - utc_now() < timedelta(days=366)
+        db.session.remove()
+        downgrade(revision="0003")
+        upgrade()
 
 
 def test_migration_of_an_empty_database_adds_no_user(make_app, empty_database):
