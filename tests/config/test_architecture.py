@@ -15,7 +15,7 @@ from tests.support.repository import tracked
 LAYERS = {
     "runtime": """
         deploy.errors  deploy.setting_checks  deploy.resources  deploy.assets  deploy.host_header  deploy.raw_output
-        deploy.worker_process  deploy.network  deploy.websocket_paths
+        deploy.certificates  deploy.worker_process  deploy.network  deploy.websocket_paths
         deploy.settings
         deploy.app_process  deploy.state  deploy.logs  deploy.heartbeat  deploy.snapshot  deploy.breaking_migrations
         deploy.own_requests
