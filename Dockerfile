@@ -14,7 +14,7 @@
 # docker-compose.yml sets to APP_DIR. Nothing else here depends on the app.
 #
 # Apt and pip use the package sources of the base image. Two build secrets let builds work behind a company proxy and
-# leave nothing in a layer: pip_conf (pip's configuration) and ca_bundle (CA certificates). Both may be empty.
+# may be empty: pip_conf (pip's configuration), which is in no layer, and ca_bundle (CA certificates), which are in `web`.
 
 ARG BASE_IMAGE=debian:trixie-slim
 ARG APP=""

@@ -29,7 +29,7 @@ LAYERS = {
         cli.dotenv  cli.folders  cli.git  cli.ports  cli.postgres  cli.sudo
         cli.apt  cli.build_inputs  cli.venv
         cli.compose  cli.engine
-        cli.base_image  cli.nginx  cli.project  cli.tool_images
+        cli.base_image  cli.nginx  cli.packages  cli.project  cli.tool_images
         cli.native
         cli.local_tests
         cli.deployment  cli.rollout  cli.doctor  cli.heroku

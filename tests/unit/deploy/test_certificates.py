@@ -16,6 +16,7 @@ import pytest
 
 from deploy import app_process, certificates
 from deploy.errors import StackError
+from tests.support.certificates import make_ca, make_company
 from tests.support.ports import free_port
 
 pytestmark = pytest.mark.needs("openssl")
@@ -28,37 +29,13 @@ CLIENTS = {
 }
 
 
-def openssl(folder: Path, *arguments: str) -> None:
-    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
-
-
 @pytest.fixture(scope="module")
 def company() -> Iterator[Path]:
     """A folder with a company's CA, and with key and certificate of its server `localhost`."""
-    with tempfile.TemporaryDirectory(prefix="ca-") as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory(prefix="ca-") as folder:
         os.chmod(folder, 0o755)
-        new = ("req", "-newkey", "rsa:2048", "-nodes", "-sha256")
-        openssl(
-            folder,
-            *new,
-            "-x509",
-            "-days",
-            "2",
-            "-subj",
-            "/CN=Company",
-            "-addext",
-            "keyUsage=critical,keyCertSign",
-            "-keyout",
-            "ca.key",
-            "-out",
-            "ca.pem",
-        )
-        openssl(folder, *new, "-subj", "/CN=localhost", "-keyout", "key.pem", "-out", "request.pem")
-        (folder / "names").write_text("subjectAltName=DNS:localhost\n")
-        sign = ("x509", "-req", "-days", "2", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial")
-        openssl(folder, *sign, "-extfile", "names", "-in", "request.pem", "-out", "cert.pem")
-        yield folder
+        make_company(Path(folder))
+        yield Path(folder)
 
 
 def bundle(*names: Path) -> str:
@@ -70,9 +47,7 @@ def system(company, tmp_path, monkeypatch) -> Path:
     """The system's certificates as update-ca-certificates writes them, with those of `certificates.add`."""
     (tmp_path / "local").mkdir()
     other = tmp_path / "other.pem"
-    openssl(
-        tmp_path, "req", "-newkey", "rsa:2048", "-nodes", "-x509", "-subj", "/CN=Other", "-keyout", "k", "-out", other
-    )
+    make_ca(tmp_path, "other")
     file = tmp_path / "system.pem"
     file.write_text(other.read_text())
     added = certificates.add(company / "ca.pem", file, tmp_path / "local")
