@@ -14,7 +14,7 @@
 # docker-compose.yml sets to APP_DIR. Nothing else here depends on the app.
 #
 # Apt and pip use the package sources of the base image. Two build secrets let builds work behind a company proxy and
-# leave nothing in a layer: pip_conf (pip's configuration) and ca_bundle (CA certificates). Both may be empty.
+# may be empty: pip_conf (pip's configuration), which is in no layer, and ca_bundle (CA certificates), which are in `web`.
 
 ARG BASE_IMAGE=debian:trixie-slim
 ARG APP=""
@@ -24,6 +24,11 @@ ARG APP=""
 # any container may be the first.
 FROM ${BASE_IMAGE} AS base
 ENV DEBIAN_FRONTEND=noninteractive LANG=C.UTF-8
+# The base image's own packages: it may be older than Debian's last security fix. All other layers are newer than this
+# one, so that ./stack doctor takes the date of the file for the age of all packages. ./stack release --upgrade builds
+# it again.
+RUN --mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=cache,target=/var/lib/apt,sharing=locked \
+    apt-get update && apt-get upgrade --yes --no-install-recommends && touch /etc/packages-updated
 RUN groupadd --gid 10001 tripod \
  && for user in 10001:tripod 10002:tripod-nginx 10003:postgres; do \
         useradd --uid "${user%:*}" --gid tripod --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin \
@@ -42,14 +47,14 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=cache,t
 
 # --- build: compilers, headers, pip and pipenv ------------------------------------------------------------------------
 FROM python AS build
-ARG PIPENV_VERSION=2026.10.3
 RUN --mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=cache,target=/var/lib/apt,sharing=locked \
     apt-get update && apt-get install --yes --no-install-recommends \
         apache2-dev build-essential ca-certificates python3-dev python3-venv
+COPY build-tools.txt /opt/
 RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
     --mount=type=secret,id=ca_bundle,target=/run/secrets/ca_bundle \
-    python3 -m venv /opt/tools && /opt/tools/bin/pip install --quiet "pipenv==${PIPENV_VERSION}"
+    python3 -m venv /opt/tools && /opt/tools/bin/pip install --quiet --require-hashes -r /opt/build-tools.txt
 
 # --- lock: check that Pipfile.lock matches Pipfile, and export it with hashes -----------------------------------------
 FROM build AS lock
@@ -147,6 +152,11 @@ COPY --from=app /srv .
 ARG RELEASE=dev
 ENV RELEASE=${RELEASE}
 LABEL org.opencontainers.image.title="Tripod web" org.opencontainers.image.version=${RELEASE}
+# A company's CA, for the app's own connections: deploy/app_process.py names the bundle to its libraries. BuildKit does
+# not notice that a secret has changed; the digest, which ./stack sets, makes it build this layer again.
+ARG CA_BUNDLE_DIGEST=""
+RUN --mount=type=secret,id=ca_bundle,target=/run/secrets/ca_bundle \
+    python3 -m deploy.certificates /run/secrets/ca_bundle && update-ca-certificates
 USER tripod
 # The graceful stop of every server: deploy/servers/mod_wsgi/run translates it to SIGWINCH for Apache.
 STOPSIGNAL SIGTERM

@@ -36,6 +36,24 @@ def ensure(name, assume_yes=False):
         _make(name, error, assume_yes)
 
 
+def update(config):
+    """Pull the base image again, if it came from a registry. One that ./stack has made stays.
+
+    In both cases the build updates its packages (stage `base` of the Dockerfile).
+    """
+    name = config["services"]["web"]["build"]["args"]["BASE_IMAGE"]
+    inspect = ["docker", "image", "inspect", "--format", "{{len .RepoDigests}}", name]
+    if console.capture(inspect).stdout.strip() in ("", "0"):
+        return
+    pull = ["docker", "pull", name]
+    try:
+        console.run(
+            f"pulling {name}", pull, fix=" ".join(pull), timeout=PULL_LIMIT, first_output_timeout=PULL_FIRST_OUTPUT
+        )
+    except StackError as error:
+        say(f"  Pull failed, so the existing image is used: {error.cause.splitlines()[-1]}")
+
+
 def _make(name, pull_error, assume_yes):
     """Make the image from the packages of the mirror that the host's apt uses."""
     lines = mirror_lines(apt.read_sources(), engine.read_os_release())

@@ -4,6 +4,7 @@ Compose reads them as environment variables. Variables that the shell or `.env` 
 """
 
 import configparser
+import hashlib
 import os
 import re
 from pathlib import Path
@@ -23,6 +24,7 @@ def environment(environ=os.environ):
     inputs = {
         "RELEASE": release_name(),
         "CA_BUNDLE": bundle,
+        "CA_BUNDLE_DIGEST": _digest(environ.get("CA_BUNDLE") or dotenv.values(environ).get("CA_BUNDLE") or bundle),
         "PIP_CONF": _save("pip.conf", pip_conf(pip_settings(_pip_files(environ), environ), bundle)),
         **proxy.both_spellings(environ),
     }
@@ -84,6 +86,12 @@ def _bundle_text(environ):
     bundle = Path(override) if override else SYSTEM_BUNDLE
     has_local = override or any(LOCAL_CAS.rglob("*.crt"))
     return bundle.read_text() if has_local and bundle.is_file() else ""
+
+
+def _digest(bundle):
+    """Return a digest of the CA certificates: unlike the content of a build secret, it is part of the build cache."""
+    path = console.ROOT / bundle  # as Compose, which reads relative paths from the folder of docker-compose.yml
+    return hashlib.sha256(path.read_bytes()).hexdigest() if bundle and path.is_file() else ""
 
 
 def _save(name, text):

@@ -6,6 +6,8 @@ import sys
 import tempfile
 from collections.abc import MutableMapping
 
+from deploy import certificates
+
 # Variables that configure one server alone and would override what the stack sets for every server. Platforms set some
 # themselves: Heroku sets GUNICORN_CMD_ARGS. https://docs.gunicorn.org/en/stable/settings.html,
 # https://uwsgi-docs.readthedocs.io/en/latest/Configuration.html#environment-variables
@@ -27,6 +29,16 @@ def require_home(environ: MutableMapping[str, str]) -> None:
     home = environ.get("HOME", "")
     if not (os.path.isdir(home) and os.access(home, os.W_OK)):
         environ["HOME"] = tempfile.gettempdir()
+
+
+def require_certificates(environ: MutableMapping[str, str]) -> None:
+    """Name the system's CA certificates to libraries that bring their own, which lack a company's CA.
+
+    OpenSSL reads the first variable (urllib, smtplib, httpx, libpq with sslrootcert=system), requests the second one.
+    """
+    if certificates.SYSTEM.exists():
+        for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
+            environ[name] = environ.get(name) or str(certificates.SYSTEM)
 
 
 def remember(environ: MutableMapping[str, str]) -> None:

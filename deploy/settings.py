@@ -438,7 +438,7 @@ SETTINGS = (
     Setting(
         "CA_BUNDLE",
         IMAGES,
-        "CA certificates for builds, a build secret.",
+        "CA certificates for builds, a build secret, and for the app's own connections, in addition to Debian's.",
         "/etc/ssl/certs/ca-certificates.crt",
         check.anything,
         "/dev/null",

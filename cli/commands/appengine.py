@@ -29,7 +29,7 @@ def add_arguments(parser):
 def run(args):
     """Write the files."""
     folder = ROOT / ".appengine"
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)  # of secrets
     _make_secret_key(folder / "secret_key")
     _check_database_url(folder / "database_url")
     (ROOT / "requirements.txt").write_text(requirements.locked(uwsgi=args.server == "uwsgi"))
@@ -51,7 +51,7 @@ def _check_database_url(file):
         raise StackError(
             f"The file {file.relative_to(ROOT)} does not exist.",
             "It contains the URL of the database. Files are not persistent on App Engine, so SQLite cannot be used.",
-            f"echo '{example}' > {file.relative_to(ROOT)}",
+            f"(umask 077; echo '{example}' > {file.relative_to(ROOT)})",
             EXIT_CONFIG,
         )
 

@@ -1,4 +1,4 @@
-"""Lock the packages of the Pipfile, with their hashes, in Pipfile.lock.
+"""Lock the packages of the Pipfile, with their hashes, in Pipfile.lock, and pipenv's own in build-tools.txt.
 
 Run this after every edit of the Pipfile: builds reject a lock file that does not fit the Pipfile.
 
@@ -21,6 +21,15 @@ from deploy.errors import StackError
 GROUP = "Develop"
 IMAGE = "lock"
 FILES = ("Pipfile", "Pipfile.lock")
+TOOLS_REPORT = "tools.json"
+RESOLVE_TOOLS = [
+    *("/opt/tools/bin/pip", "install", "--quiet", "--dry-run", "--ignore-installed"),
+    *("--only-binary=:all:", "--report=-", "pipenv"),
+]
+TOOLS_HEADER = (
+    "# pipenv, which checks and exports Pipfile.lock when images are built, and all that it needs. "
+    "Written by ./stack lock.\n"
+)
 CERTIFICATES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 
 
@@ -45,15 +54,38 @@ def run(args):
                 "The output of pipenv above shows the reason. Pipfile.lock is unchanged.",
                 "./stack lock   (after correcting the Pipfile, or the settings of the package index: pip.conf)",
             )
-        draft = Path(folder, "Pipfile.lock")
-        text = without_index(draft.read_text())
-    target = ROOT / "Pipfile.lock"
-    new = target.with_suffix(".new")
-    new.write_text(text)
-    new.replace(target)
+        resolve = ["sh", "-c", f"exec {' '.join(RESOLVE_TOOLS)} > {TOOLS_REPORT}"]
+        if tool_images.run(config["services"][IMAGE]["image"], _options(folder), resolve):
+            raise StackError(
+                "The build tools could not be locked.",
+                "The output of pip above shows the reason. Pipfile.lock and build-tools.txt are unchanged.",
+                "./stack lock   (after correcting the settings of the package index: pip.conf)",
+            )
+        text = without_index(Path(folder, "Pipfile.lock").read_text())
+        _replace("build-tools.txt", tools(Path(folder, TOOLS_REPORT).read_text()))
+    _replace("Pipfile.lock", text)
     locked = json.loads(text)
     say(f"Pipfile.lock: {len(locked['default'])} packages, and {len(locked['develop'])} for development.")
     return 0
+
+
+def _replace(name, text):
+    new = ROOT / f"{name}.new"
+    new.write_text(text)
+    new.replace(ROOT / name)
+
+
+def tools(report):
+    """The text of build-tools.txt: what pip's installation report lists, with hashes.
+
+    https://pip.pypa.io/en/stable/reference/installation-report/
+    """
+    lines = [
+        f"{one['metadata']['name']}=={one['metadata']['version']} "
+        f"--hash=sha256:{one['download_info']['archive_info']['hashes']['sha256']}\n"
+        for one in json.loads(report)["install"]
+    ]
+    return TOOLS_HEADER + "".join(sorted(lines))
 
 
 def without_index(text):

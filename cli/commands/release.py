@@ -8,15 +8,20 @@ Migrations run before the handover, and the old container works with the new sch
 drops, renames or requires something is therefore refused, unless it is marked as safe
 (docs/guides/release-and-roll-back.md).
 
+--upgrade builds all images again on Debian's newest packages, which contain the security fixes, and prints which
+packages changed. ./stack doctor reports when that is due.
+
 Only the web container is replaced. After changes in nginx/ or docker-compose.yml, run ./stack up.
 
 Examples:
   ./stack release                      build and release this folder
+  ./stack release --upgrade            release on Debian's newest packages
   ./stack release --no-build           release the existing image, for example one that was pulled
   ./stack release --try /search        also require that /search does not answer with a 5xx
 """
 
-from cli import base_image, build_inputs, compose, project, rollout
+from cli import base_image, build_inputs, compose, packages, project, rollout
+from cli.console import say
 
 GROUP = "Release"
 
@@ -24,7 +29,9 @@ GROUP = "Release"
 def add_arguments(parser):
     """Add the options of `release`."""
     rollout.add_arguments(parser)
-    parser.add_argument("--no-build", action="store_true", help="skip the build and release the existing image")
+    build = parser.add_mutually_exclusive_group()
+    build.add_argument("--no-build", action="store_true", help="skip the build and release the existing image")
+    build.add_argument("--upgrade", action="store_true", help="build without a cache, on Debian's newest packages")
 
 
 def run(args):
@@ -37,11 +44,16 @@ def run(args):
     plan = rollout.RolloutPlan(
         title=f"the release of {build_inputs.release_name()}",
         image=config["services"]["web"]["image"],
-        build=not args.no_build,
+        build=not (args.no_build or args.upgrade),
         allow_breaking=args.allow_breaking,
         ready_within=args.ready_within,
         smoke_paths=args.smoke_paths,
     )
     with rollout.exclusive():
-        rollout.roll_out(config["name"], rollout.repair(config["name"]), plan)
+        old = rollout.repair(config["name"])
+        if args.upgrade:
+            packages.rebuild(config, plan.env, fix="./stack release --upgrade")
+        rollout.roll_out(config["name"], old, plan)
+    if args.upgrade:
+        say("  The images of the other services are new too. To replace their containers: ./stack up")
     return 0

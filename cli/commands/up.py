@@ -10,6 +10,9 @@ the running containers are kept.
 their own in .stack. Without --native, plain processes are started only on a machine that never had an engine and on
 which none can be installed.
 
+--upgrade builds all images again on Debian's newest packages and prints which packages changed. It replaces all
+containers; `./stack release --upgrade` before it replaces web without a failed request.
+
 Examples:
   ./stack up                   start the stack
   ./stack up --server uwsgi    switch the WSGI server
@@ -20,7 +23,7 @@ Examples:
 import textwrap
 import time
 
-from cli import base_image, compose, console, engine, native, project, rollout, sudo
+from cli import base_image, compose, console, engine, native, packages, project, rollout, sudo
 from cli.console import say
 from deploy.errors import StackError
 from deploy.settings import load_settings, server_names
@@ -34,6 +37,7 @@ def add_arguments(parser):
     parser.add_argument("--server", metavar="NAME", help=f"WSGI server: {', '.join(server_names())}")
     parser.add_argument("--yes", action="store_true", help="install what is missing without a question")
     parser.add_argument("--native", action="store_true", help="run plain processes, without Docker")
+    parser.add_argument("--upgrade", action="store_true", help="build without a cache, on Debian's newest packages")
     parser.add_argument(
         "--prepare", action="store_true", help="with --native: install and build only, for systemd units"
     )
@@ -64,6 +68,12 @@ def run(args):
 
 
 def _start_native(args):
+    if args.upgrade:
+        raise StackError(
+            "Plain processes have no image whose packages could be upgraded.",
+            "They use the packages of this host.",
+            sudo.shell_line("apt-get update && apt-get upgrade"),
+        )
     if args.prepare:
         native.prepare(args.server, args.yes)
         return 0
@@ -92,7 +102,10 @@ def _start_containers(args):
     base_image.ensure_for(config, args.yes)
     # Nothing of the running stack has been changed so far.
     env = {**compose.environment(), **settings}
-    console.run("building the images", compose.command("build"), env=env, fix="./stack up")
+    if args.upgrade:
+        packages.rebuild(config, env, fix="./stack up --upgrade")
+    else:
+        console.run("building the images", compose.command("build"), env=env, fix="./stack up")
     _hand_over_first(config, args.server)
     _start_services(config["name"], env)
     url = compose.url(config["name"])

@@ -12,6 +12,7 @@ CHECKS = {}  # name → function, in the order of the report
 
 MIN_OPEN_FILES = 8192  # two for each of Nginx's 4,096 connections (nginx/nginx.conf)
 MIN_CERTIFICATE_DAYS = 14
+MAX_PACKAGE_DAYS = 30
 POSTGRES_MAX_CONNECTIONS = 100  # PostgreSQL's default
 MIN_REQUESTS = 20  # in the access log, to judge the proxies by
 
@@ -106,6 +107,19 @@ def migrations(facts):
     if status:
         raise Failure(f"the last run exited with status {status}", "./stack logs migrate")
     return "the last run succeeded"
+
+
+@check("packages")
+def packages(facts):
+    """The Debian packages of the images are not so old that security fixes are likely to be missing."""
+    updated = min(facts.in_container[service]["packages_updated"] for service in ("nginx", "web"))
+    days = int((facts.now - updated) // 86400)
+    fix = "./stack release --upgrade && ./stack up"
+    if not updated:
+        raise Doubt("the images were built before their packages had a date", fix)
+    if days > MAX_PACKAGE_DAYS:
+        raise Doubt(f"Debian's packages in the images are {days} days old: security fixes since then are missing", fix)
+    return f"Debian's packages in the images are {days} days old"
 
 
 # --- requests ---------------------------------------------------------------------------------------------------------

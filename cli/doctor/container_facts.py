@@ -22,6 +22,14 @@ def folder(path):
     return {"owner": status.st_uid, "free": space.free, "size": space.total}
 
 
+def packages_updated():
+    """When the packages of the image were updated, in seconds since 1970; 0 in images of older versions."""
+    try:
+        return os.stat("/etc/packages-updated").st_mtime
+    except OSError:
+        return 0
+
+
 def connect_error(path):
     """Why this container cannot connect to the socket; empty if it can."""
     import socket
@@ -52,6 +60,7 @@ print(
             "database": database.partition(":")[0],
             "somaxconn": int(read("/proc/sys/net/core/somaxconn") or 0),
             "uid": os.getuid(),
+            "packages_updated": packages_updated(),
             "open_files": os.sysconf("SC_OPEN_MAX"),
             "memory": int(
                 read("/sys/fs/cgroup/memory.current") or read("/sys/fs/cgroup/memory/memory.usage_in_bytes") or 0

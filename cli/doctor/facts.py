@@ -47,6 +47,7 @@ class Facts:
     clock_is_behind: bool = False
     certificate_days: float | None = None
     certificate_error: str = ""
+    now: float = field(default_factory=time.time)
 
 
 def gather(config, url, public_url):

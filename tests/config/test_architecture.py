@@ -15,7 +15,7 @@ from tests.support.repository import tracked
 LAYERS = {
     "runtime": """
         deploy.errors  deploy.setting_checks  deploy.resources  deploy.assets  deploy.host_header  deploy.raw_output
-        deploy.worker_process  deploy.network  deploy.websocket_paths
+        deploy.certificates  deploy.worker_process  deploy.network  deploy.websocket_paths
         deploy.settings
         deploy.app_process  deploy.state  deploy.logs  deploy.heartbeat  deploy.snapshot  deploy.breaking_migrations
         deploy.own_requests
@@ -29,7 +29,7 @@ LAYERS = {
         cli.dotenv  cli.folders  cli.git  cli.ports  cli.postgres  cli.sudo
         cli.apt  cli.build_inputs  cli.venv
         cli.compose  cli.engine
-        cli.base_image  cli.nginx  cli.project  cli.tool_images
+        cli.base_image  cli.nginx  cli.packages  cli.project  cli.tool_images
         cli.native
         cli.local_tests
         cli.deployment  cli.rollout  cli.doctor  cli.heroku

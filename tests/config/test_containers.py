@@ -221,3 +221,17 @@ def test_compose_lint_accepts_the_services():
     done = tool("compose-lint", "--format", "json", "docker-compose.yml")
     findings = [one for one in json.loads(done.stdout)["findings"] if one["service"] in HARDENED]
     assert {one["rule_id"] for one in findings} == set(ACCEPTED_FINDINGS), findings
+
+
+def test_base_image_needs_no_ca_certificates():
+    """Each stage from which a container connects to other hosts by TLS, or in which pip does, installs the CAs itself.
+
+    debian:trixie-slim of a registry has none.
+    """
+    text = (ROOT / "Dockerfile").read_text()
+    stages = dict(re.findall(r"^FROM \S+ AS (\S+)\n(.*?)(?=^FROM |\Z)", text, re.MULTILINE | re.DOTALL))
+    assert {name for name, stage in stages.items() if re.search(r"\bca-certificates\b", stage)} == {
+        "build",
+        "web",
+        "smoke",
+    }

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from cli import main
+from cli.doctor.checks import MAX_PACKAGE_DAYS
 from deploy.settings import ROOT
 from tests.support.repository import tool
 
@@ -47,6 +48,15 @@ def test_only_the_tests_run_without_variables():
     conditions = {name: job.get("if", "") for name, job in DELIVER["jobs"].items()}
     assert conditions.pop("test") == ""
     assert all(re.search(r"vars\.\w+ != ''", condition) for condition in conditions.values())
+
+
+def test_images_are_built_every_week():
+    """Main is built and released once a week, on Debian's newest packages: before ./stack doctor warns about them."""
+    (schedule,) = DELIVER[True]["schedule"]  # YAML 1.1 reads `on` as true
+    minute, hour, day_of_month, month, day_of_week = schedule["cron"].split()
+    assert (day_of_month, month) == ("*", "*") and all(field.isdigit() for field in (minute, hour, day_of_week))
+    assert MAX_PACKAGE_DAYS > 7
+    assert not [job["if"] for job in DELIVER["jobs"].values() if "event_name" in job.get("if", "")]
 
 
 def test_commands_exist():

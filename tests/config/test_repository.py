@@ -113,9 +113,21 @@ def test_every_locked_package_has_hashes():
     assert [
         name for name, entry in packages.items() if not entry.get("hashes") or entry.get("version", "")[:2] != "=="
     ] == []
-    files = (ROOT / "deploy/servers").glob("*/requirements.txt")
+    files = [*(ROOT / "deploy/servers").glob("*/requirements.txt"), ROOT / "build-tools.txt"]
     pinned = [line for file in files for line in re.findall(r"^\w.*", file.read_text(), re.M)]
     assert all(re.fullmatch(r"\S+==\S+( --hash=sha256:[0-9a-f]{64})+", line) for line in pinned)
+
+
+def test_images_are_built_from_hashed_packages_alone():
+    """pip checks the hash of every package that it installs into an image, pipenv's own included.
+
+    Only a custom app's requirements.txt may come without hashes.
+    """
+    dockerfile = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
+    installs = re.findall(r"/pip (?:--python \S+ )?install .*?(?=&&|;|\n)", dockerfile)
+    assert len(installs) == 7
+    unchecked = [line.split()[-1] for line in installs if "--require-hashes" not in line]
+    assert unchecked == ["requirements.txt"]
 
 
 def test_env_file_is_not_in_the_build_context():

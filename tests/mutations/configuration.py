@@ -39,6 +39,8 @@ PAGES = "nginx/conf.d/page-cache-rules.conf"
 CACHE = "tests/live/test_cache.py"
 DOTENV = "tests/unit/cli/test_dotenv.py"
 ROOT = "tests/unit/cli/test_native_privileges.py"
+CERTIFICATES = "tests/unit/deploy/test_certificates.py"
+REPOSITORY = "tests/config/test_repository.py"
 PROCESS = "tests/live/conformance/test_app_process.py"
 WEBSOCKETS = "tests/live/test_websockets.py"
 SESSIONS = "app/account/sessions.py"
@@ -533,6 +535,12 @@ MUTATIONS = (
     Mutation("cli/dotenv.py", 'if escape == "$":', "if False:", DOTENV),
     Mutation("deploy/settings.py", 'environ.get(name, "").strip("/")', "False", "tests/unit/cli/test_project.py"),
     Mutation("cli/doctor/facts.py", "return errors.errors", "return []", "tests/unit/cli/test_doctor.py"),
+    # --- supply: CA certificates, hashes, Debian's packages ---
+    Mutation("deploy/app_process.py", '("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")', '("SSL_CERT_FILE",)', CERTIFICATES),
+    Mutation("deploy/certificates.py", "if key not in known:", "if True:", CERTIFICATES),
+    Mutation("Dockerfile", "--quiet --require-hashes -r /opt/build", "--quiet -r /opt/build", REPOSITORY),
+    Mutation("cli/packages.py", "if old != new:", "if old and old != new:", "tests/unit/cli/test_packages.py"),
+    Mutation("cli/doctor/checks.py", "days > MAX_PACKAGE_DAYS", "False", "tests/unit/cli/test_doctor.py"),
     # --- plain processes that root starts ---
     Mutation("cli/folders.py", "os.fchown(folder, ROOT_USER, user.gid)", "os.fchown(folder, user.uid, user.gid)", ROOT),
     Mutation("cli/folders.py", "for entry in path.iterdir() if was_of_user else ():", "for entry in ():", ROOT),

@@ -1,5 +1,7 @@
 """./stack appengine: the files that it writes for the upload."""
 
+import os
+
 import pytest
 
 from cli import console, main, requirements, venv
@@ -29,7 +31,18 @@ def test_missing_database_url_is_a_configuration_error(folder, capsys):
     assert main.main(["appengine"]) == EXIT_CONFIG
     printed = capsys.readouterr().err
     assert printed.startswith("error: The file .appengine/database_url does not exist.\ncause: ")
-    assert "fix:   echo 'postgresql://" in printed and not (folder / "commands").exists()
+    assert "fix:   (umask 077; echo 'postgresql://" in printed and not (folder / "commands").exists()
+
+
+def test_secrets_are_private(folder):
+    """Whatever the umask, other users can read neither the secret key nor what is put beside it."""
+    before = os.umask(0)
+    try:
+        main.main(["appengine"])
+    finally:
+        os.umask(before)
+    modes = [(folder / name).stat().st_mode & 0o777 for name in (".appengine", ".appengine/secret_key")]
+    assert modes == [0o700, 0o600]
 
 
 @pytest.mark.parametrize(("options", "uwsgi"), [([], False), (["--server", "uwsgi"], True)])

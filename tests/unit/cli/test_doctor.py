@@ -3,6 +3,7 @@
 import argparse
 import copy
 import json
+import time
 
 import pytest
 
@@ -39,6 +40,7 @@ def healthy() -> Facts:
         "somaxconn": 4096,
         "open_files": 20000,
         "uid": 10001,
+        "packages_updated": time.time() - 29 * 86400,
         "memory": GIB // 8,
         "oom_kills": 0,
         "connect_error": "",
@@ -91,6 +93,7 @@ FAILURES = {
     "clock": lambda f: setattr(f, "clock_is_behind", True),
 }
 DOUBTS = {
+    "packages": lambda f: f.in_container["nginx"].update(packages_updated=f.now - 32 * 86400),
     "restarts": lambda f: f.inspected["web"].update(RestartCount=2),
     "allowed hosts": lambda f: f.in_container["web"]["settings"].update(ALLOWED_HOSTS="*"),
     "clock": lambda f: setattr(f, "clock_is_synchronized", False),

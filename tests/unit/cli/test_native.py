@@ -35,7 +35,9 @@ def _fail_to_install(monkeypatch, error):
 
 
 def _args(**options):
-    return argparse.Namespace(**{"server": None, "native": False, "prepare": False, "yes": False, **options})
+    return argparse.Namespace(
+        **{"server": None, "native": False, "prepare": False, "upgrade": False, "yes": False, **options}
+    )
 
 
 def test_machine_without_any_engine_runs_plain_processes(started, capsys):
