@@ -200,3 +200,11 @@ def test_nginx_uses_the_settings():
     assert done.stdout.count("proxy_read_timeout 16s;") == 1
     assert "worker_shutdown_timeout {values['SHUTDOWN_GRACE']}s" in (ROOT / "nginx/start").read_text()
     assert settings()["MAX_BODY_SIZE"] == "10m"
+
+
+@pytest.mark.needs("nginx")
+def test_clients_may_pause_for_a_minute():
+    """Nginx waits 60 s for the next part of a request, and for a client that reads a response."""
+    shown = tool(ROOT / "nginx/start", "-T").stdout
+    for directive in ("client_header_timeout", "client_body_timeout", "send_timeout"):
+        assert re.findall(rf"\b{directive} (\w+);", shown) == ["60s"], directive
