@@ -1,9 +1,9 @@
-"""A mail server that greets its clients after 3 s, and prints the recipient of each mail that it has accepted."""
+"""A mail server that greets its clients after 2 s, and prints the recipient of each mail that it has accepted."""
 
 import socketserver
 import time
 
-GREETS_AFTER = 3  # seconds
+GREETS_AFTER = 2  # seconds
 
 
 class Session(socketserver.StreamRequestHandler):

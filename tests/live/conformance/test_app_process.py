@@ -75,6 +75,19 @@ def test_process_is_the_same_without_nginx(own_fleet, without_nginx):
         assert different <= OWN | SETTINGS_WITHOUT_NGINX, (name, different)
 
 
+def test_app_starts_processes(own_fleet):
+    """An app starts Python by sys.executable, and processes by every method of multiprocessing, on every server."""
+    found = own_fleet.on_each(lambda server: json.loads(server.get("/start-processes")))
+    expected = {"sys.executable": [3, "42 probe:application\n", ""], "fork": 2, "spawn": 2, "forkserver": 2}
+    assert found == {server.name: expected for server in own_fleet.servers}
+
+
+def test_python_is_the_same(stacks):
+    """Text files with any name, asyncio and nested calls work in the threads of every server."""
+    found = on_each(stacks, lambda stack: json.loads(fetch(stack, "/use-python").body))
+    assert found == dict.fromkeys(stacks, ["gr\u00fc\u00dfe", 42, 1, 900])
+
+
 def test_options_of_one_server_have_no_effect(own_fleet):
     """Options for one server in the environment neither reach the app nor change how the stack runs it."""
     for report in reports(own_fleet).values():
@@ -83,17 +96,18 @@ def test_options_of_one_server_have_no_effect(own_fleet):
 
 
 def test_threads_of_a_request_are_finished(own_fleet, without_nginx):
-    """A thread that a request has started is finished before the process stops, on every server, with and without Nginx
-    in front.
+    """A thread that a request has started is finished before the process stops, and Python's exit handlers run, on
+    every server, with and without Nginx in front.
     """
 
-    def stop(stack: Stack) -> bool:
+    def stop(stack: Stack) -> list[bool]:
+        fetch(stack, "/at-exit/exited")
         fetch(stack, "/background/finished")
         web = stack.container("web")
         docker("stop", web)
-        file = docker("cp", f"{web}:/var/lib/tripod/finished", "-", check=False).stdout
+        files = [docker("cp", f"{web}:/var/lib/tripod/{name}", "-", check=False) for name in ("finished", "exited")]
         stack.up()
-        return "done" in file
+        return ["done" in file.stdout for file in files]
 
     stacks = {server.name: server.stack for server in own_fleet.servers} | without_nginx
-    assert on_each(stacks, stop) == dict.fromkeys(stacks, True)
+    assert on_each(stacks, stop) == dict.fromkeys(stacks, [True, True])
