@@ -25,7 +25,7 @@ EXTREMES = [
         "MAX_BODY_SIZE": "1k",
     },
     {"LOG_LEVEL": "warning", "MAX_REQUESTS": "999999999", "WEB_THREADS": "256", "REQUEST_TIMEOUT": "3600"},
-    {"LOG_LEVEL": "critical", "SHUTDOWN_GRACE": str(MAX_SHUTDOWN_GRACE), "REQUEST_TIMEOUT": "1"},
+    {"LOG_LEVEL": "CRITICAL", "SHUTDOWN_GRACE": str(MAX_SHUTDOWN_GRACE), "REQUEST_TIMEOUT": "1"},
 ]
 with_extreme_settings = pytest.mark.parametrize(
     "environ", EXTREMES, ids=["defaults", "port", "small", "large", "grace"]
