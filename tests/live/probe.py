@@ -416,6 +416,18 @@ def _start_processes(environ, start):
     return _send(start, json.dumps(report).encode())
 
 
+def _terminate_process(environ, start):
+    """Return the exit status of a process that the app terminates. The delay lets each thread accept a request."""
+    time.sleep(0.3)
+    child = subprocess.Popen(["sleep", "60"])
+    child.terminate()
+    try:
+        return _send(start, str(child.wait(1)).encode())
+    except subprocess.TimeoutExpired:
+        child.kill()
+        return _send(start, b"alive")
+
+
 async def _double(number):
     await asyncio.sleep(0.01)
     return 2 * number
@@ -515,6 +527,7 @@ ROUTES = {
     "stream": _stream,
     "take-descriptors": _take_descriptors,
     "ten-parts": _ten_parts,
+    "terminate-process": _terminate_process,
     "threads": _threads,
     "use-python": _use_python,
     "with-body-204": _with_body("204 No Content"),

@@ -498,6 +498,12 @@ MUTATIONS = (
     ),
     Mutation("deploy/app_process.py", '    sys.argv[:] = ["deploy/start"]\n', "", PROCESS),
     Mutation("deploy/app_process.py", "    sys.executable = ", "    _ = ", PROCESS),
+    Mutation(
+        "deploy/middleware/background_threads.py",
+        "        signal.pthread_sigmask(signal.SIG_SETMASK, ())\n",
+        "",
+        PROCESS + " -k terminates",
+    ),
     Mutation("deploy/app_process.py", '    locale.setlocale(locale.LC_ALL, "C")\n', "", PROCESS),
     Mutation("deploy/middleware/background_threads.py", "_daemonic = False", "_daemonic = True", PROCESS),
     Mutation(

@@ -1,6 +1,7 @@
 """The process that an app lives in is the same on every server, and its threads are finished at a stop."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -13,6 +14,7 @@ OWN = {"HOSTNAME", "WSGI_SERVER", "SOCKET", "SECRET_KEY"}
 SETTINGS_WITHOUT_NGINX = {
     "ALLOWED_METHODS",
     "APACHE_FRONT",
+    "BACKLOG",
     "KEEP_ALIVE",
     "PORT",
     "REQUEST_TIMEOUT",
@@ -72,7 +74,7 @@ def test_process_is_the_same_without_nginx(own_fleet, without_nginx):
         environ, expected = report.pop("environ"), behind["environ"]
         assert report == {key: value for key, value in behind.items() if key != "environ"}, name
         different = {key for key in environ.keys() | expected.keys() if environ.get(key) != expected.get(key)}
-        assert different <= OWN | SETTINGS_WITHOUT_NGINX, (name, different)
+        assert different <= OWN | SETTINGS_WITHOUT_NGINX | FOR_ONE_SERVER.keys(), (name, different)
 
 
 def test_app_starts_processes(own_fleet):
@@ -80,6 +82,17 @@ def test_app_starts_processes(own_fleet):
     found = own_fleet.on_each(lambda server: json.loads(server.get("/start-processes")))
     expected = {"sys.executable": [3, "42 probe:application\n", ""], "fork": 2, "spawn": 2, "forkserver": 2}
     assert found == {server.name: expected for server in own_fleet.servers}
+
+
+def test_app_terminates_processes(stacks):
+    """A process that any thread of a server starts ends on SIGTERM."""
+
+    def terminate(stack: Stack) -> set[bytes]:
+        with ThreadPoolExecutor() as pool:
+            responses = list(pool.map(lambda _: fetch(stack, "/terminate-process"), range(4)))
+        return {response.body for response in responses}
+
+    assert on_each(stacks, terminate) == dict.fromkeys(stacks, {b"-15"})
 
 
 def test_python_is_the_same(stacks):
