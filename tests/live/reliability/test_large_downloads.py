@@ -101,6 +101,7 @@ def beside_downloads(stack: Stack, is_long: bool) -> tuple[list[load.Answer], li
         assert not any(task.done() for task in downloads), "the downloads were too short for this test"
         for task in downloads:
             task.cancel()
+        await asyncio.gather(*downloads, return_exceptions=True)
         return answers, []
 
     return asyncio.run(run())
