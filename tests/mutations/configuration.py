@@ -499,6 +499,12 @@ MUTATIONS = (
     Mutation("deploy/app_process.py", '    sys.argv[:] = ["deploy/start"]\n', "", PROCESS),
     Mutation("deploy/app_process.py", "    sys.executable = ", "    _ = ", PROCESS),
     Mutation(
+        "deploy/start",
+        "    heartbeat.reset(settings)\n",
+        "",
+        "tests/live/conformance/test_without_nginx.py -k restart",
+    ),
+    Mutation(
         "deploy/middleware/background_threads.py",
         "        signal.pthread_sigmask(signal.SIG_SETMASK, ())\n",
         "",

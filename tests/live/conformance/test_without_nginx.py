@@ -9,7 +9,7 @@ from deploy import network
 from tests.live.conformance.cases import post, request
 from tests.live.conformance.everywhere import KEEP_ALIVE, METHODS, fetch, on_each
 from tests.live.conformance.wire import Connection
-from tests.live.stack import Stack
+from tests.live.stack import Stack, docker
 
 OVER_IPV6 = "import urllib.request as r; print(r.urlopen('http://[::1]:8080/ready').status)"
 
@@ -66,3 +66,15 @@ def test_ipv6(without_nginx):
         return stack.compose("exec", "-T", "web", "python3", "-c", OVER_IPV6).stdout.strip()
 
     assert on_each(without_nginx, over_ipv6) == dict.fromkeys(without_nginx, "200")
+
+
+def test_restart_after_a_long_stop(without_nginx):
+    """A container that starts after a long stop becomes healthy: its health check ignores the last heartbeat before."""
+
+    def restart(stack: Stack) -> bytes:
+        stack.compose("exec", "-T", "web", "sh", "-c", "touch -d '1 hour ago' /run/tripod/*.heartbeat")
+        docker("restart", stack.container("web"))
+        stack.up()
+        return fetch(stack, "/ready").body
+
+    assert on_each(without_nginx, restart) == dict.fromkeys(without_nginx, b'"ready"')
