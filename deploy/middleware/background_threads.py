@@ -19,9 +19,11 @@ import threading
 
 def wrap(app, settings):
     def with_waited_threads(environ, start_response):
-        # Inherited by new threads, without an effect on this one. The public attribute cannot be set once it runs.
-        threading.current_thread()._daemonic = False
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        thread = threading.current_thread()
+        if thread.daemon:  # before its first request
+            # Inherited by new threads, without an effect on this one. The public attribute cannot be set once it runs.
+            thread._daemonic = False
+            signal.pthread_sigmask(signal.SIG_SETMASK, ())
         return app(environ, start_response)
 
     return with_waited_threads

@@ -506,7 +506,7 @@ MUTATIONS = (
     ),
     Mutation(
         "deploy/middleware/background_threads.py",
-        "        signal.pthread_sigmask(signal.SIG_SETMASK, ())\n",
+        "            signal.pthread_sigmask(signal.SIG_SETMASK, ())\n",
         "",
         PROCESS + " -k terminates",
     ),
