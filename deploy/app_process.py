@@ -49,7 +49,7 @@ def remember(environ: MutableMapping[str, str]) -> None:
 
 
 def restore(environ: MutableMapping[str, str] = os.environ) -> None:
-    """Undo what the server and its `run` changed: variables, sys.argv, sys.path and the locale.
+    """Undo what the server and its `run` changed: variables, sys.executable, sys.argv, sys.path and the locale.
 
     Called before the app is imported.
     """
@@ -58,8 +58,11 @@ def restore(environ: MutableMapping[str, str] = os.environ) -> None:
     for name in set(environ) - set(names):
         del environ[name]
     environ["HOME"] = environ.pop(_HOME)
+    # uWSGI names itself, which subprocesses and multiprocessing would start instead of Python.
+    sys.executable = os.path.join(sys.prefix, "bin", "python3")
     # The server's own arguments mean nothing to an app that parses its command line.
     sys.argv[:] = ["deploy/start"]
+    sys.orig_argv = [sys.executable, *sys.argv]
     # Servers put the folder of their own script, or relative names of the working directory, in front.
     root, of_server = os.getcwd(), ("", ".", os.path.join(sys.prefix, "bin"))
     sys.path[:] = [root, *(path for path in sys.path if path != root and path not in of_server)]

@@ -28,6 +28,12 @@ def one_of(choices: Callable[[], Iterable[str]]) -> Check:
     return check
 
 
+def one_of_in_any_case(choices: Callable[[], Iterable[str]]) -> Check:
+    """One of the texts that `choices` returns, which are in small letters."""
+    check = one_of(choices)
+    return lambda value: check(value.lower()) and check(value)
+
+
 def number(low: int, high: int) -> Check:
     """A whole number from `low` to `high`, in ASCII digits."""
 

@@ -352,9 +352,9 @@ SETTINGS = (
     Setting(
         "LOG_LEVEL",
         LOGS,
-        "Minimum level of log lines: " + ", ".join(f"`{level}`" for level in LOG_LEVELS) + ".",
+        "Minimum level of log lines: " + ", ".join(f"`{level}`" for level in LOG_LEVELS) + ", in any case.",
         "debug",
-        check.one_of(lambda: LOG_LEVELS),
+        check.one_of_in_any_case(lambda: LOG_LEVELS),
         "info",
     ),
     Setting(

@@ -33,8 +33,11 @@ def wrap(app, settings):
     )
 
     def static_files(environ, start_response):
-        if environ["PATH_INFO"].startswith(PREFIX):  # Nginx and Apache find files below double slashes too
+        if environ["PATH_INFO"].startswith(PREFIX):
+            # Nginx and Apache find files below double slashes too, and do not serve hidden files.
             environ["PATH_INFO"] = re.sub("//+", "/", environ["PATH_INFO"])
+            if "/." in environ["PATH_INFO"]:
+                return plain_response(start_response, "404 Not Found")
         return files(environ, start_response)
 
     return static_files

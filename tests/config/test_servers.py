@@ -25,7 +25,7 @@ EXTREMES = [
         "MAX_BODY_SIZE": "1k",
     },
     {"LOG_LEVEL": "warning", "MAX_REQUESTS": "999999999", "WEB_THREADS": "256", "REQUEST_TIMEOUT": "3600"},
-    {"LOG_LEVEL": "critical", "SHUTDOWN_GRACE": str(MAX_SHUTDOWN_GRACE), "REQUEST_TIMEOUT": "1"},
+    {"LOG_LEVEL": "CRITICAL", "SHUTDOWN_GRACE": str(MAX_SHUTDOWN_GRACE), "REQUEST_TIMEOUT": "1"},
 ]
 with_extreme_settings = pytest.mark.parametrize(
     "environ", EXTREMES, ids=["defaults", "port", "small", "large", "grace"]
@@ -200,3 +200,11 @@ def test_nginx_uses_the_settings():
     assert done.stdout.count("proxy_read_timeout 16s;") == 1
     assert "worker_shutdown_timeout {values['SHUTDOWN_GRACE']}s" in (ROOT / "nginx/start").read_text()
     assert settings()["MAX_BODY_SIZE"] == "10m"
+
+
+@pytest.mark.needs("nginx")
+def test_clients_may_pause_for_a_minute():
+    """Nginx waits 60 s for the next part of a request, and for a client that reads a response."""
+    shown = tool(ROOT / "nginx/start", "-T").stdout
+    for directive in ("client_header_timeout", "client_body_timeout", "send_timeout"):
+        assert re.findall(rf"\b{directive} (\w+);", shown) == ["60s"], directive

@@ -6,6 +6,7 @@ run a single process.
 """
 
 import asyncio
+import atexit
 import ctypes
 import faulthandler
 import hashlib
@@ -13,6 +14,7 @@ import itertools
 import json
 import locale
 import logging
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -20,6 +22,7 @@ import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ProcessPoolExecutor
 from urllib.parse import parse_qs
 
 JSON = [("Content-Type", "application/json")]
@@ -378,7 +381,7 @@ def _report_process(environ, start):
         pass  # fails unless HOME is writable
     report = {
         "environ": dict(os.environ),
-        "argv": sys.argv,
+        "argv": [sys.executable, sys.argv, sys.orig_argv],
         "path": sys.path,
         "flags": str(sys.flags),
         "prefix": [sys.prefix, sys.exec_prefix],
@@ -394,9 +397,55 @@ def _report_process(environ, start):
         "switch interval": sys.getswitchinterval(),
         "warnings": sys.warnoptions,
         "nice": os.nice(0),
+        "stack size": threading.stack_size(),
+        "time zone": time.tzname,
+        "streams": [stream.encoding for stream in (sys.stdin, sys.stdout, sys.stderr)],
         "main module": getattr(sys.modules["__main__"], "__name__", ""),
     }
     return _send(start, json.dumps(report).encode())
+
+
+def _start_processes(environ, start):
+    """Report what processes return that the app starts in the usual ways."""
+    script = "import os, sys; print(6 * 7, os.environ['WSGI_APP']); sys.exit(3)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    report = {"sys.executable": [done.returncode, done.stdout, done.stderr]}
+    for method in multiprocessing.get_all_start_methods():
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context(method)) as pool:
+            report[method] = pool.submit(abs, -2).result(timeout=10)
+    return _send(start, json.dumps(report).encode())
+
+
+def _terminate_process(environ, start):
+    """Return the exit status of a process that the app terminates. The delay lets each thread accept a request."""
+    time.sleep(0.3)
+    child = subprocess.Popen(["sleep", "60"])
+    child.terminate()
+    try:
+        return _send(start, str(child.wait(1)).encode())
+    except subprocess.TimeoutExpired:
+        child.kill()
+        return _send(start, b"alive")
+
+
+async def _double(number):
+    await asyncio.sleep(0.01)
+    return 2 * number
+
+
+def _use_python(environ, start):
+    """Report what an app gets from Python that depends on threads, the locale and the stack."""
+    name = os.path.join(os.environ["STATE_DIRECTORY"], "\u00fcber \u65e5\u672c.txt")
+    with open(name, "w") as file:
+        file.write("gr\u00fc\u00dfe")
+    with open(name) as file:
+        text = file.read()
+    nested = json.loads("[" * 900 + "]" * 900)
+    return _send(start, json.dumps([text, asyncio.run(_double(21)), len(nested), _depth(900)]).encode())
+
+
+def _depth(left):
+    return 1 + _depth(left - 1) if left else 0
 
 
 def _background(environ, start):
@@ -405,11 +454,21 @@ def _background(environ, start):
 
     def work():
         time.sleep(2)
-        with open(os.path.join(os.environ["STATE_DIRECTORY"], word), "w") as file:
-            file.write("done")
+        _write_state(word)
 
     threading.Thread(target=work).start()
     return _send(start, b'"started"')
+
+
+def _at_exit(environ, start):
+    """Write the path's last segment into a file of the state directory when Python exits."""
+    atexit.register(_write_state, environ["PATH_INFO"].rpartition("/")[2])
+    return _send(start, b'"registered"')
+
+
+def _write_state(word):
+    with open(os.path.join(os.environ["STATE_DIRECTORY"], word), "w") as file:
+        file.write("done")
 
 
 REPORTED = (
@@ -431,6 +490,7 @@ _page_status = [""]
 
 
 ROUTES = {
+    "at-exit": _at_exit,
     "background": _background,
     "become": _set_page_status,
     "big": _big,
@@ -463,10 +523,13 @@ ROUTES = {
     "sleep": _sleep,
     "spin": _spin,
     "split-header": _split_header,
+    "start-processes": _start_processes,
     "stream": _stream,
     "take-descriptors": _take_descriptors,
     "ten-parts": _ten_parts,
+    "terminate-process": _terminate_process,
     "threads": _threads,
+    "use-python": _use_python,
     "with-body-204": _with_body("204 No Content"),
     "with-body-304": _with_body("304 Not Modified"),
     "write": _write,

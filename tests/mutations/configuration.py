@@ -42,6 +42,7 @@ ROOT = "tests/unit/cli/test_native_privileges.py"
 CERTIFICATES = "tests/unit/deploy/test_certificates.py"
 REPOSITORY = "tests/config/test_repository.py"
 PROCESS = "tests/live/conformance/test_app_process.py"
+SETTINGS = "tests/live/conformance/test_settings.py"
 WEBSOCKETS = "tests/live/test_websockets.py"
 SESSIONS = "app/account/sessions.py"
 SESSION_TESTS = "tests/unit/app/test_sessions.py"
@@ -374,6 +375,26 @@ MUTATIONS = (
     Mutation(NORMALIZE, 'if environ["REQUEST_METHOD"] not in methods:', "if False:", UNIT + "request_target.py"),
     Mutation("nginx/nginx.conf", "merge_slashes off;", "", "tests/live/conformance/test_requests.py -k path"),
     Mutation("deploy/network.py", "except OSError:", "except KeyError:", UNIT + "request_target.py"),
+    Mutation("nginx/snippets/refuse.conf", "^(${METHOD_PATTERN})$", "^(GET|POST)$", SETTINGS + " -k methods"),
+    Mutation("nginx/settings.conf.template", "keepalive_timeout ${KEEP_ALIVE}s;", "", SETTINGS + " -k keep_alive"),
+    Mutation("nginx/start", 'addresses.append("[::]")', "pass", SETTINGS + " -k ipv6"),
+    Mutation(
+        "nginx/conf.d/limits.conf", "send_timeout 60s;", "send_timeout 10s;", "tests/config/test_servers.py -k pause"
+    ),
+    Mutation(
+        "deploy/servers/mod_wsgi/httpd.conf",
+        "KeepAliveTimeout ${KEEP_ALIVE}",
+        "",
+        "tests/live/conformance/test_without_nginx.py -k keep_alive",
+    ),
+    Mutation(
+        "nginx/nginx.conf",
+        "            proxy_max_temp_file_size 0;\n",
+        "",
+        "tests/live/reliability/test_full_disk.py -k downloads",
+    ),
+    Mutation("app/mail.py", "daemon=False", "daemon=True", "tests/live/test_mail_at_stop.py"),
+    Mutation("deploy/mime.types", " json map", " json", "tests/live/test_static_types.py -k media_type"),
     Mutation("deploy/assets.py", " and not _is_sibling(path)", "", UNIT + "assets.py"),
     Mutation("deploy/assets.py", "        _remove_outdated_siblings(file, target)\n", "", UNIT + "assets.py"),
     Mutation("deploy/mime.types", " js mjs", " js", UNIT + "assets.py"),
@@ -684,6 +705,19 @@ MUTATIONS = (
         PROCESS,
     ),
     Mutation("deploy/app_process.py", '    sys.argv[:] = ["deploy/start"]\n', "", PROCESS),
+    Mutation("deploy/app_process.py", "    sys.executable = ", "    _ = ", PROCESS),
+    Mutation(
+        "deploy/start",
+        "    heartbeat.reset(settings)\n",
+        "",
+        "tests/live/conformance/test_without_nginx.py -k restart",
+    ),
+    Mutation(
+        "deploy/middleware/background_threads.py",
+        "            signal.pthread_sigmask(signal.SIG_SETMASK, ())\n",
+        "",
+        PROCESS + " -k terminates",
+    ),
     Mutation("deploy/app_process.py", '    locale.setlocale(locale.LC_ALL, "C")\n', "", PROCESS),
     Mutation("deploy/middleware/background_threads.py", "_daemonic = False", "_daemonic = True", PROCESS),
     Mutation(

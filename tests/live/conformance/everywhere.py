@@ -5,22 +5,27 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from deploy import network
 from deploy.settings import server_names
 from tests.live.conformance.cases import request
 from tests.live.conformance.wire import Connection, Response, Silence
 from tests.live.stack import Stack
 
+KEEP_ALIVE = 2  # seconds
+METHODS = ("GET", "HEAD", "POST", "REPORT")
 RECOVERS_WITHIN = 20  # seconds from the death of the only worker process until another one answers
 
 
 def stacks_without_nginx() -> dict[str, Stack]:
     """The probe on each server without Nginx, and on Apache alone, in one process. Requests are soon stuck."""
     settings = {"WEB_CONCURRENCY": "1", "RELEASE_COMMAND": "true", "REQUEST_TIMEOUT": "2"}
+    settings |= {"KEEP_ALIVE": str(KEEP_ALIVE), "ALLOWED_METHODS": ",".join(METHODS)}
+    files = ["probe.yml", "ipv6-loopback.yml"] if network.has_ipv6() else ["probe.yml"]
     stacks = {
-        f"{name} without Nginx": Stack("without-nginx.yml", "probe.yml", WSGI_SERVER=name, **settings)
+        f"{name} without Nginx": Stack("without-nginx.yml", *files, WSGI_SERVER=name, **settings)
         for name in server_names()
     }
-    return stacks | {"Apache alone": Stack("../../deploy/targets/apache/compose.yml", "probe.yml", **settings)}
+    return stacks | {"Apache alone": Stack("../../deploy/targets/apache/compose.yml", *files, **settings)}
 
 
 def on_each(stacks: dict[str, Stack], function: Callable[[Stack], Any]) -> dict[str, Any]:

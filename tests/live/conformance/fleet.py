@@ -68,11 +68,11 @@ class Observation:
 class Server:
     """A stack that runs the probe on one WSGI server."""
 
-    def __init__(self, name: str, **env: str):
+    def __init__(self, name: str, *files: str, **env: str):
         self.name = name
         # One process, so that /seen returns all requests.
         settings = {"WSGI_SERVER": name, "WEB_CONCURRENCY": "1", "RELEASE_COMMAND": "true"} | env
-        self.stack = Stack("probe.yml", **settings)
+        self.stack = Stack("probe.yml", *files, **settings)
 
         self._control = http.client.HTTPConnection("127.0.0.1", self.stack.port, timeout=10)
 
@@ -110,10 +110,10 @@ class Server:
 
 
 class Fleet:
-    """All servers. Every call is made on all of them in parallel."""
+    """All servers. Every call is made on all of them in parallel. `files` are further Compose files in tests/live."""
 
-    def __init__(self, **env: str):
-        self.servers = [Server(name, **env) for name in server_names()]
+    def __init__(self, *files: str, **env: str):
+        self.servers = [Server(name, *files, **env) for name in server_names()]
         self._pool = ThreadPoolExecutor(len(self.servers))
 
     def on_each(self, function: Callable[[Server], Any]) -> dict[str, Any]:

@@ -1,14 +1,25 @@
 """The process that an app lives in is the same on every server, and its threads are finished at a stop."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.live.conformance.everywhere import fetch, on_each
 from tests.live.conformance.fleet import Fleet
-from tests.live.stack import docker
+from tests.live.stack import Stack, docker
 
 # Of each container: not compared.
 OWN = {"HOSTNAME", "WSGI_SERVER", "SOCKET", "SECRET_KEY"}
+SETTINGS_WITHOUT_NGINX = {
+    "ALLOWED_METHODS",
+    "APACHE_FRONT",
+    "BACKLOG",
+    "KEEP_ALIVE",
+    "PORT",
+    "REQUEST_TIMEOUT",
+    "TRUSTED_PROXIES",
+}
 FOR_ONE_SERVER = {
     "GUNICORN_CMD_ARGS": "--bind=0.0.0.0:8000 --workers=1",
     "FORWARDED_ALLOW_IPS": "*",
@@ -55,6 +66,41 @@ def test_process_is_the_same(own_fleet):
     assert differences == []
 
 
+def test_process_is_the_same_without_nginx(own_fleet, without_nginx):
+    """On a PORT, and on Apache alone, the process is the same as behind Nginx; only settings differ."""
+    behind = next(iter(reports(own_fleet).values()))
+    found = on_each(without_nginx, lambda stack: json.loads(fetch(stack, "/report-process").body))
+    for name, report in found.items():
+        environ, expected = report.pop("environ"), behind["environ"]
+        assert report == {key: value for key, value in behind.items() if key != "environ"}, name
+        different = {key for key in environ.keys() | expected.keys() if environ.get(key) != expected.get(key)}
+        assert different <= OWN | SETTINGS_WITHOUT_NGINX | FOR_ONE_SERVER.keys(), (name, different)
+
+
+def test_app_starts_processes(own_fleet):
+    """An app starts Python by sys.executable, and processes by every method of multiprocessing, on every server."""
+    found = own_fleet.on_each(lambda server: json.loads(server.get("/start-processes")))
+    expected = {"sys.executable": [3, "42 probe:application\n", ""], "fork": 2, "spawn": 2, "forkserver": 2}
+    assert found == {server.name: expected for server in own_fleet.servers}
+
+
+def test_app_terminates_processes(stacks):
+    """A process that any thread of a server starts ends on SIGTERM."""
+
+    def terminate(stack: Stack) -> set[bytes]:
+        with ThreadPoolExecutor() as pool:
+            responses = list(pool.map(lambda _: fetch(stack, "/terminate-process"), range(4)))
+        return {response.body for response in responses}
+
+    assert on_each(stacks, terminate) == dict.fromkeys(stacks, {b"-15"})
+
+
+def test_python_is_the_same(stacks):
+    """Text files with any name, asyncio and nested calls work in the threads of every server."""
+    found = on_each(stacks, lambda stack: json.loads(fetch(stack, "/use-python").body))
+    assert found == dict.fromkeys(stacks, ["gr\u00fc\u00dfe", 42, 1, 900])
+
+
 def test_options_of_one_server_have_no_effect(own_fleet):
     """Options for one server in the environment neither reach the app nor change how the stack runs it."""
     for report in reports(own_fleet).values():
@@ -62,28 +108,19 @@ def test_options_of_one_server_have_no_effect(own_fleet):
         assert report["environ"]["WEB_CONCURRENCY"] == "1"
 
 
-def test_threads_of_a_request_are_finished(own_fleet):
-    """A thread that a request has started is finished before the process stops, on every server."""
+def test_threads_of_a_request_are_finished(own_fleet, without_nginx):
+    """A thread that a request has started is finished before the process stops, and Python's exit handlers run, on
+    every server, with and without Nginx in front.
+    """
 
-    def stop(server) -> str:
-        server.get("/background/finished")
-        web = server.stack.container("web")
+    def stop(stack: Stack) -> list[bool]:
+        fetch(stack, "/at-exit/exited")
+        fetch(stack, "/background/finished")
+        web = stack.container("web")
         docker("stop", web)
-        volume = f"{server.stack.project}_state"
-        image = docker("inspect", "--format", "{{.Image}}", web).stdout.strip()
-        done = docker(
-            "run",
-            "--rm",
-            "--label",
-            "com.docker.compose.project=",
-            "--volume",
-            f"{volume}:/state",
-            image,
-            "cat",
-            "/state/finished",
-            check=False,
-        )
-        server.stack.up()
-        return done.stdout
+        files = [docker("cp", f"{web}:/var/lib/tripod/{name}", "-", check=False) for name in ("finished", "exited")]
+        stack.up()
+        return ["done" in file.stdout for file in files]
 
-    assert own_fleet.on_each(stop) == {server.name: "done" for server in own_fleet.servers}
+    stacks = {server.name: server.stack for server in own_fleet.servers} | without_nginx
+    assert on_each(stacks, stop) == dict.fromkeys(stacks, [True, True])

@@ -1,5 +1,6 @@
 """Settings have the same effect on every server: workers, threads, timeouts, hosts, proxies. So have faults."""
 
+import http.client
 import ipaddress
 import json
 import time
@@ -7,11 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.live.conformance.cases import request
+from deploy import network
+from tests.live.conformance.cases import post, request
 from tests.live.conformance.fleet import Fleet, differences
 from tests.live.conformance.wire import Connection, ask
 
 WORKERS, THREADS, TIMEOUT = 2, 3, 2
+KEEP_ALIVE, STREAM_TIMEOUT = 2, 4
+LONGEST_PAUSE = 2  # seconds, in short-pauses.conf
+METHODS = ("GET", "POST", "PROPFIND", "REPORT", "VERSION-CONTROL")
 # Lines of X-Forwarded-For → REMOTE_ADDR; empty for the address of the connection.
 FORWARDED = {
     ("203.0.113.7",): "203.0.113.7",
@@ -34,10 +39,15 @@ BACK_WITHIN = 15  # seconds after a worker has died
 @pytest.fixture(scope="module")
 def tuned():
     """The probe behind every server, with settings other than the defaults."""
+    files = ["short-pauses.yml", "ipv6.yml"] if network.has_ipv6() else ["short-pauses.yml"]
     fleet = Fleet(
+        *files,
         WEB_CONCURRENCY=str(WORKERS),
         WEB_THREADS=str(THREADS),
         REQUEST_TIMEOUT=str(TIMEOUT),
+        STREAM_TIMEOUT=str(STREAM_TIMEOUT),
+        KEEP_ALIVE=str(KEEP_ALIVE),
+        ALLOWED_METHODS=",".join(METHODS),
         TRUSTED_PROXIES="2",
         ALLOWED_HOSTS="probe,127.0.0.1,.example.com",
     )
@@ -152,6 +162,113 @@ def test_forms_of_forwarded_schemes(tuned, table):
 
 def _environ(server, *headers: str) -> dict:
     return json.loads(ask(server.stack.port, request("GET /x", *headers, "Connection: close")).responses[0].body)
+
+
+def test_methods(tuned, table):
+    """ALLOWED_METHODS reach the app, also those of CalDAV and WebDAV; every other method gets 405."""
+    for method in (*METHODS, "PUT", "HEAD", "MKCALENDAR", "REPORTS"):
+        payload = request(f"{method} /x", "Connection: close", "Content-Length: 3", body=b"abc")
+        for name, answer in tuned.on_each(lambda server, payload=payload: ask(server.stack.port, payload)).items():
+            response = answer.responses[0]
+            assert response.status == (200 if method in METHODS else 405), (name, method)
+            assert response.status == 405 or json.loads(response.body)["REQUEST_METHOD"] == method, (name, method)
+    add(table, tuned, f"ALLOWED_METHODS={','.join(METHODS)}", "405 for other methods", len(METHODS) + 4)
+
+
+def test_keep_alive(tuned, table):
+    """An idle connection stays open for KEEP_ALIVE."""
+
+    def idle(server) -> float:
+        with Connection(server.stack.port, timeout=20) as connection:
+            connection.send(request())
+            assert connection.read().status == 200
+            began = time.monotonic()
+            assert connection.read() is None
+            return time.monotonic() - began
+
+    for name, seconds in tuned.on_each(idle).items():
+        assert KEEP_ALIVE - 0.1 <= seconds < KEEP_ALIVE + 1.5, (name, seconds)
+    add(table, tuned, f"KEEP_ALIVE={KEEP_ALIVE}, an idle connection", "stays open for as long")
+
+
+def test_pauses(tuned, table):
+    """A client whose headers are not complete in time, or that pauses for too long within the body of an upload, is
+    disconnected without a response. The app does not see its request.
+    """
+
+    def pause(server, payload: bytes) -> float:
+        with Connection(server.stack.port, timeout=20) as connection:
+            began = time.monotonic()
+            connection.send(payload)
+            assert connection.read() is None
+            return time.monotonic() - began
+
+    def both(server) -> list[float]:
+        payloads = (request()[:-10], post("Content-Length: 20000", body=b"x" * 10000))
+        with ThreadPoolExecutor() as pool:
+            return list(pool.map(lambda payload: pause(server, payload), payloads))
+
+    for name, results in tuned.on_each(both).items():
+        assert all(LONGEST_PAUSE - 0.1 <= seconds < LONGEST_PAUSE + 1.5 for seconds in results), (name, results)
+    for server in tuned.servers:
+        assert 10_000 not in [seen.length for seen in server.seen()], server.name
+    add(table, tuned, "a pause in the headers or the body that exceeds the limit", "disconnected", 2)
+
+
+def test_silent_stream(tuned, table):
+    """A stream of events that is silent for STREAM_TIMEOUT is cut off, and no other request of its process fails."""
+
+    def silent(server) -> tuple[bool, bytes, float, set[int]]:
+        with Connection(server.stack.port, timeout=20) as connection:
+            began = time.monotonic()
+            connection.send(request("GET /silent-events/20", "Connection: close"))
+            with ThreadPoolExecutor() as pool:
+                others = [pool.submit(_loop, server, began + STREAM_TIMEOUT + 2) for _ in range(THREADS)]
+                response = connection.read()
+                seconds = time.monotonic() - began
+                statuses = set().union(*(other.result() for other in others))
+        return response.whole, response.body, seconds, statuses
+
+    for name, (is_whole, body, seconds, statuses) in tuned.on_each(silent).items():
+        assert (is_whole, body, statuses) == (False, b"data: first\n\n", {200}), name
+        assert STREAM_TIMEOUT <= seconds < STREAM_TIMEOUT + 5, (
+            name,
+            seconds,
+        )  # the process finishes its requests first
+    add(table, tuned, f"STREAM_TIMEOUT={STREAM_TIMEOUT}, a silent stream of events", "200, cut off, alone")
+
+
+def _loop(server, end: float) -> set[int]:
+    """Send requests of 0.5 s until `end`, and return their statuses."""
+    statuses = set()
+    while time.monotonic() < end:
+        statuses.add(status(server, request("GET /sleep/0.5", "Connection: close")))
+    return statuses
+
+
+@pytest.mark.skipif(not network.has_ipv6(), reason="the kernel has no IPv6")
+def test_ipv6(tuned, table):
+    """Nginx answers clients over IPv6, at its own address and at the published port, and the app sees their address."""
+
+    def over_ipv6(server) -> tuple[int, bool]:
+        address = server.stack.inspect("nginx", "{{range .NetworkSettings.Networks}}{{.GlobalIPv6Address}}{{end}}")
+        published, _ = _get(("::1", server.stack.port))
+        own, client = _get((address, 8080))
+        return published, own, client == ipaddress.ip_network(f"{address}/64", strict=False)[1].compressed
+
+    assert tuned.on_each(over_ipv6) == {server.name: (200, 200, True) for server in tuned.servers}
+    add(table, tuned, "a client over IPv6", "200, its address in REMOTE_ADDR", 2)
+
+
+def _get(address: tuple[str, int]) -> tuple[int, str]:
+    """Return the status of a response, and the REMOTE_ADDR that the app has seen."""
+    connection = http.client.HTTPConnection(*address, timeout=10)
+    try:
+        connection.request("GET", "/x", headers={"Host": "probe"})
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())["REMOTE_ADDR"]
+    finally:
+        connection.close()
 
 
 def test_client_disconnects(fleet, table):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from tests.live.stack import Stack
 
 TIMEOUT = 60  # seconds for one response, far more than any takes
+MEGABYTE = 10**6
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,23 @@ async def _exchange(host: str, path: str, body: bytes | None, fields: tuple[str,
         if len(rest) < int(headers.get("content-length", 0)):
             raise EOFError
         return int(status.split()[1]), headers, rest
+    finally:
+        writer.close()
+
+
+async def download(host: str, path: str, rate: float) -> int:
+    """Read a response at this rate in MB/s. Return the bytes of its body, without the framing; 0 if it is cut off."""
+    reader, writer = await asyncio.open_connection(host, 8080, limit=2**16)
+    try:
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: probe\r\nConnection: close\r\n\r\n".encode())
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        assert head.startswith(b"http/1.1 200 "), head
+        began, size, last, body = time.monotonic(), 0, b"", 0
+        while part := await reader.read(2**16):
+            size, body, last = size + len(part), body + part.count(b"x"), (last + part)[-5:]
+            await asyncio.sleep(began + size / rate / MEGABYTE - time.monotonic())
+        is_whole = last == b"0\r\n\r\n" if b"chunked" in head else f"content-length: {body}\r".encode() in head
+        return body if is_whole else 0
     finally:
         writer.close()
 

@@ -17,6 +17,7 @@ WRITES = 20
 BACK_WITHIN = 30  # seconds; Nginx's open_file_cache is valid for 10 s
 CACHEABLE = "Cache-Control: public, s-maxage=60"
 SECTION = "Full disks"
+LARGER_THAN_THE_DISK = 40  # MB; full-disk.yml
 
 
 @contextmanager
@@ -129,3 +130,25 @@ def test_nginx(probe, record):
     assert (uploaded.status, uploaded.headers.get("retry-after")) == (503, "5")
     assert b"</html>" in uploaded.body
     assert {answer.status for answer in after} == {200, 404} and uploaded_after.status == 200
+
+
+def test_downloads_do_not_fill_the_disk(probe, record):
+    """With little disk space, Nginx writes no large response to it: downloads by slow clients arrive whole, although
+    they are larger than the disk, and the disk stays free.
+    """
+    free = "stat -f -c %a /var/cache/nginx"
+    docker("exec", probe.container("nginx"), "nginx/health")
+    before = docker("exec", probe.container("nginx"), "sh", "-c", free).stdout
+
+    async def downloads() -> list[int]:
+        paths = [f"/big?mb={LARGER_THAN_THE_DISK}{length}" for length in ("", "&length")]
+        tasks = [asyncio.ensure_future(load.download(load.address(probe), path, rate=16)) for path in paths]
+        await asyncio.sleep(1)
+        during.append(docker("exec", probe.container("nginx"), "sh", "-c", free).stdout)
+        return await asyncio.gather(*tasks)
+
+    during: list[str] = []
+    sizes = asyncio.run(downloads())
+    cut_off = sum(size != LARGER_THAN_THE_DISK * load.MEGABYTE for size in sizes)
+    record(SECTION, "downloads by slow clients, each larger than the disk of Nginx", len(sizes), cut_off, "")
+    assert cut_off == 0 and during == [before]

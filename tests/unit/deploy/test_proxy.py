@@ -231,6 +231,16 @@ def test_files_are_served_only_with_port(built):
     assert answer.all("Access-Control-Allow-Origin") == []
 
 
+@pytest.mark.parametrize("path", [".manifest.json", "/.manifest.json", "docs/.hidden.js", ".well-known/x.txt"])
+def test_hidden_files_are_not_served(built, path):
+    """Hidden files are 404, as on Nginx and Apache: for example the list of all files."""
+    (built / "docs").mkdir()
+    (built / "docs/.hidden.js").write_text("x")
+    (built / ".well-known").mkdir()
+    (built / ".well-known/x.txt").write_text("x")
+    assert fetch(built, f"/static/{path}").status == "404 Not Found"
+
+
 def test_app_without_static_files(tmp_path):
     """A custom app may have no folder of static files."""
     assert fetch(tmp_path / "none", "/static/site.css").status == "404 Not Found"

@@ -125,6 +125,7 @@ def test_declaration_is_complete(setting):
         ("SESSION_LIFETIME", "3600"),
         ("SESSION_IDLE_TIMEOUT", "31536000"),
         ("LOG_LEVEL", "critical"),
+        ("LOG_LEVEL", "INFO"),  # as apps pass it to `logging`
         ("STATE_DIRECTORY", "/x"),
         ("RELEASE_COMMAND", "a && b"),
         ("RELEASE", "v1.2"),
@@ -261,7 +262,7 @@ def test_example_is_valid(setting):
         *(("SMTP_URL", f"smtp://u:hunter2@{rest}", "port") for rest in ("h:0", "h:x", "[::1", ":25")),
         *(("MAIL_FROM", value, "is not an email address") for value in ("tripod", "a@b@c", "Tripod <a@example.com>")),
         *(("SECRET_KEY", value, f"only {len(value)} characters") for value in ("hunter2", "hunter2hunter2h")),
-        *(("LOG_LEVEL", value, ", ".join(LOG_LEVELS)) for value in ("verbose", "INFO", "20")),
+        *(("LOG_LEVEL", value, ", ".join(LOG_LEVELS)) for value in ("verbose", "INFORM", "20")),
         *(
             (name, "relative/path", "is not an absolute path")
             for name in ("STATE_DIRECTORY", "RUNTIME_DIRECTORY", "STATIC_ROOT", "ASSETS_DIRECTORY")

@@ -52,7 +52,14 @@ def test_nginx_trusts_headers_only_behind_proxies(monkeypatch, count, behind):
 
 @pytest.mark.parametrize(
     ("level", "word"),
-    [("debug", "debug"), ("info", "notice"), ("warning", "warn"), ("error", "error"), ("critical", "crit")],
+    [
+        ("debug", "debug"),
+        ("info", "notice"),
+        ("warning", "warn"),
+        ("error", "error"),
+        ("critical", "crit"),
+        ("INFO", "notice"),
+    ],
 )
 def test_log_level_of_nginx(monkeypatch, level, word):
     """LOG_LEVEL is translated to Nginx's level."""
