@@ -291,6 +291,14 @@ SETTINGS = (
         "all addresses of the machine",
     ),
     Setting(
+        "HEALTHZ_DETAILS",
+        NETWORK,
+        "Whether `/healthz` names the WSGI server and the release. They tell anyone when a release is rolled out.",
+        "off",
+        check.on_or_off,
+        "on",
+    ),
+    Setting(
         "TRUSTED_PROXIES",
         NETWORK,
         "Number of proxies in front of the app whose `X-Forwarded-For` and `X-Forwarded-Proto` are trusted. 1: clients "
@@ -353,7 +361,7 @@ SETTINGS = (
     Setting(
         "RELEASE",
         LOGS,
-        "Name of the running release, shown by `/healthz`.",
+        "Name of the running release, shown by `/healthz` and `./stack status`.",
         "v1.2",
         check.anything,
         "dev",
@@ -371,7 +379,8 @@ SETTINGS = (
     Setting(
         "WATCH_DURATION",
         ROLLOUTS,
-        "Seconds for which a new container is watched after it was promoted. Too many 5xx responses roll it back.",
+        "Seconds for which a new container is watched after it was promoted. It is rolled back if it exits or if "
+        "requests of the stack itself fail.",
         "30",
         check.number(1, 3600),
         "4",

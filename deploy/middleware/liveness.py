@@ -1,4 +1,4 @@
-"""Answer GET /healthz for any app: this worker process runs, with the name of the server and of the release.
+"""Answer GET /healthz for any app: this worker process runs. HEALTHZ_DETAILS adds the server and the release.
 
 Liveness does not depend on the app or its database. Otherwise a database outage would restart every container.
 Readiness is the app's own (READY_PATH).
@@ -10,7 +10,9 @@ from deploy.settings import LIVENESS_PATH
 
 
 def wrap(app, settings):
-    alive = {"status": "ok", "wsgi_server": settings["WSGI_SERVER"], "release": settings["RELEASE"]}
+    alive = {"status": "ok"}
+    if settings["HEALTHZ_DETAILS"] == "on":
+        alive |= {"wsgi_server": settings["WSGI_SERVER"], "release": settings["RELEASE"]}
     body = json.dumps(alive).encode()
     headers = [
         ("Content-Type", "application/json"),

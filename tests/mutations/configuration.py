@@ -26,8 +26,8 @@ UNIT = "tests/unit/deploy/test_"
 STOP = "tests/live/reliability/test_in_flight.py"
 APP_LOGGING = UNIT + "app_logging.py"
 CLI_ROLLOUT = "cli/rollout.py"
-_SMOKE_CHECK = '        _smoke_check(stack, new, plan.smoke_paths, int(settings["SMOKE_CHECK_DURATION"]))\n'
-_HAND_OVER = '        _hand_over(stack, new, int(settings["WATCH_DURATION"]))\n'
+_SMOKE_CHECK = '        _smoke_check(stack, old, new, plan.smoke_paths, int(settings["SMOKE_CHECK_DURATION"]))\n'
+_HAND_OVER = "        _hand_over(new)\n"
 DOCTOR = "cli/doctor/checks.py"
 THRESHOLDS = "tests/unit/cli/test_doctor.py -k thresholds"
 WATCH = "tests/unit/cli/test_rollout.py"
@@ -330,11 +330,10 @@ MUTATIONS = (
         "tests/live/reliability/test_rollout_interrupted.py -k kill_9_at",
     ),
     Mutation("Dockerfile", "STOPSIGNAL SIGTERM", "STOPSIGNAL SIGKILL", STOP + " -k stop_finishes"),
-    Mutation(CLI_ROLLOUT, "MAX_ERROR_SHARE = 0.05", "MAX_ERROR_SHARE = 0.95", WATCH),
-    Mutation(CLI_ROLLOUT, "MIN_ERRORS = 3", "MIN_ERRORS = 4", WATCH),
-    Mutation(CLI_ROLLOUT, "BASELINE = 30", "BASELINE = 3", WATCH),
-    Mutation(CLI_ROLLOUT, "2 * errors_before", "3 * errors_before", WATCH),
-    Mutation(CLI_ROLLOUT, "if _has_too_many_errors(", "if not (", WATCH),
+    Mutation(CLI_ROLLOUT, "if not is_same or", "if", WATCH),
+    Mutation(CLI_ROLLOUT, "old_failed.returncode < failed.returncode", "False", WATCH),
+    Mutation("deploy/smoke_check.py", "or failed[0] == BUSY", "", UNIT + "smoke_check.py"),
+    Mutation("deploy/smoke_check.py", ">= PATIENCE", ">= 0", UNIT + "smoke_check.py"),
     # --- thresholds of ./stack doctor ---
     Mutation(DOCTOR, "MIN_CERTIFICATE_DAYS = 14", "MIN_CERTIFICATE_DAYS = 4", THRESHOLDS),
     Mutation(DOCTOR, "MIN_OPEN_FILES = 8192", "MIN_OPEN_FILES = 1024", THRESHOLDS),
