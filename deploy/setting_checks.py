@@ -99,6 +99,14 @@ def websocket_paths(value: str) -> str:
     return "" if value.replace(",", " ").split() else "it names no path"
 
 
+def masked_paths(value: str) -> str:
+    """URL paths between slashes, separated by commas or spaces."""
+    for path in value.replace(",", " ").split():
+        if not re.fullmatch(r"/(?:[A-Za-z0-9._~-]+/)+", path):
+            return f"{path!r} is not a URL path that starts and ends with / and consists of letters, digits and . _ ~ -"
+    return "" if value.replace(",", " ").split() else "it names no path"
+
+
 def covers(path: str, other: str) -> bool:
     """Whether a path of WEBSOCKET_PATHS is, or is above, the other path."""
     return other == path or other.startswith(path if path.endswith("/") else f"{path}/")

@@ -359,6 +359,15 @@ SETTINGS = (
         "info",
     ),
     Setting(
+        "MASKED_PATHS",
+        LOGS,
+        "Paths whose rest is a secret, separated by commas: no log line contains it. A custom app names the paths of its "
+        "links that reset a password, confirm an address or invite a user.",
+        "/password-reset/,/invite/",
+        check.masked_paths,
+        "/reset/,/confirm/",
+    ),
+    Setting(
         "RELEASE",
         LOGS,
         "Name of the running release, shown by `/healthz` and `./stack status`.",

@@ -332,6 +332,14 @@ MUTATIONS = (
     Mutation("Dockerfile", "STOPSIGNAL SIGTERM", "STOPSIGNAL SIGKILL", STOP + " -k stop_finishes"),
     Mutation(CLI_ROLLOUT, "if not is_same or", "if", WATCH),
     Mutation(CLI_ROLLOUT, "old_failed.returncode < failed.returncode", "False", WATCH),
+    Mutation(RAW_OUTPUT, "mask(text, queries=True)", "text", UNIT + "raw_output.py"),
+    Mutation(RAW_OUTPUT, "_SECRET_IN_PATH.sub(", "re.compile('(x)').sub(", UNIT + "raw_output.py"),
+    Mutation(
+        "nginx/conf.d/logging.conf",
+        "$before_secret***",
+        "$request_uri",
+        "tests/live/conformance/test_secrets_in_logs.py",
+    ),
     Mutation("deploy/smoke_check.py", "or failed[0] == BUSY", "", UNIT + "smoke_check.py"),
     Mutation("deploy/smoke_check.py", ">= PATIENCE", ">= 0", UNIT + "smoke_check.py"),
     # --- thresholds of ./stack doctor ---
