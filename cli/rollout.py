@@ -8,6 +8,8 @@ cut): `repair`.
 import contextlib
 import fcntl
 import json
+import os
+import sys
 import time
 from dataclasses import dataclass
 
@@ -118,17 +120,40 @@ def roll_out(stack, old, plan):
 @contextlib.contextmanager
 def exclusive():
     """Let one rollout run at a time; a second one gets a StackError. The kernel releases the lock in any case."""
-    with (ROOT / "docker-compose.yml").open() as file:
+    with _lock_file("rollout.lock") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "It has just started."
             raise StackError(
                 "Another ./stack switch, release or up is running in this folder.",
-                "Concurrent runs would remove each other's containers.",
+                f"Concurrent runs would remove each other's containers. {holder}",
                 "./stack status   (when the other run has finished, repeat this command)",
             ) from None
         _await_orphaned_compose()
+        file.truncate(0)
+        words = " ".join(["./stack", *sys.argv[1:]])
+        print(f"{words} (PID {os.getpid()}) has been running since {time.strftime('%F %T %Z')}.", file=file, flush=True)
         yield
+        file.truncate(0)
+
+
+def _lock_file(name):
+    """Open a file to lock, for writing: NFS refuses exclusive locks of other files.
+
+    No file of the repository: after a `git checkout` its name would mean another file, without the lock.
+    """
+    path = ROOT / ".stack" / name
+    try:
+        path.parent.mkdir(exist_ok=True)
+        return path.open("a+")
+    except PermissionError as error:
+        raise StackError(
+            f"{path} cannot be written: {error.strerror}.",
+            "Another user has run ./stack in this folder, perhaps root.",
+            f"sudo chown {os.getuid()} {path.parent} {path}",
+        ) from None
 
 
 def _await_orphaned_compose():
@@ -142,8 +167,8 @@ def _await_orphaned_compose():
 
 
 def _compose_lock():
-    """Open the file that Compose itself keeps locked while it creates the second container."""
-    return (ROOT / "Dockerfile").open()
+    """Open the file that the call of Compose itself keeps locked while it creates the second container."""
+    return _lock_file("compose.lock")
 
 
 def web_containers(stack):

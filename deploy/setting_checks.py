@@ -99,6 +99,13 @@ def websocket_paths(value: str) -> str:
     return "" if value.replace(",", " ").split() else "it names no path"
 
 
+def hsts(value: str) -> str:
+    """The value of Strict-Transport-Security (RFC 6797, 6.1)."""
+    if re.fullmatch(r"max-age=\d{1,10}(; includeSubDomains)?(; preload)?", value):
+        return ""
+    return f"{value!r} is not max-age=SECONDS, perhaps followed by `; includeSubDomains` and `; preload`"
+
+
 def masked_paths(value: str) -> str:
     """URL paths between slashes, separated by commas or spaces."""
     for path in value.replace(",", " ").split():

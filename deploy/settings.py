@@ -309,6 +309,15 @@ SETTINGS = (
         "1",
     ),
     Setting(
+        "STRICT_TRANSPORT_SECURITY",
+        NETWORK,
+        "Header of that name (HSTS) in responses over HTTPS: browsers then use only HTTPS for this host, for `max-age` "
+        "seconds. Start with a short time: browsers that have seen the header do not ask again.",
+        "max-age=31536000; includeSubDomains",
+        check.hsts,
+        default_text="no header",
+    ),
+    Setting(
         "ALLOWED_HOSTS",
         NETWORK,
         "Host names that are served, separated by commas; `.example.com` includes subdomains, `*` means any. Requests "
@@ -361,8 +370,8 @@ SETTINGS = (
     Setting(
         "MASKED_PATHS",
         LOGS,
-        "Paths whose rest is a secret, separated by commas: no log line contains it. A custom app names the paths of its "
-        "links that reset a password, confirm an address or invite a user.",
+        "Paths whose rest is a secret, separated by commas: no log line contains it. A custom app names the paths of "
+        "its links that reset a password, confirm an address or invite a user.",
         "/password-reset/,/invite/",
         check.masked_paths,
         "/reset/,/confirm/",

@@ -6,6 +6,7 @@ Readiness is the app's own (READY_PATH).
 
 import json
 
+from deploy.middleware.plain_response import SECURITY_HEADERS
 from deploy.settings import LIVENESS_PATH
 
 
@@ -18,6 +19,7 @@ def wrap(app, settings):
         ("Content-Type", "application/json"),
         ("Content-Length", str(len(body))),
         ("Cache-Control", "no-store"),
+        *SECURITY_HEADERS,
     ]
 
     def with_liveness(environ, start_response):

@@ -290,9 +290,11 @@ MUTATIONS = (
     Mutation("deploy/own_requests.py", "< 400", "< 500", UNIT + "handover.py"),
     Mutation("deploy/assets.py", "draft.replace(target)", "pass", UNIT + "assets.py"),
     Mutation("deploy/assets.py", "    _mark_last_release_in_use(Path(dest))\n", "", UNIT + "assets.py"),
-    Mutation(
-        "deploy/state.py", "os.link(draft.name, path)", "path.write_text(secrets.token_hex(32))", UNIT + "state.py"
-    ),
+    Mutation("deploy/state.py", "if not path.exists():  # no other", "if True:  # no other", UNIT + "state.py"),
+    Mutation("deploy/server_process.py", "== start_time and", "and", UNIT + "server_process.py"),
+    Mutation("deploy/server_process.py", ".st_uid == owner", ".st_uid >= 0", UNIT + "server_process.py"),
+    Mutation("deploy/release", "lambda number, frame: _stop(child.pid, number)", "signal.SIG_IGN", UNIT + "release.py"),
+    Mutation("cli/rollout.py", 'ROOT / ".stack" / name', 'ROOT / "Dockerfile"', WATCH),
     Mutation(
         "deploy/handover.py",
         "active is None or active != own_socket and not _has_listener(active)",

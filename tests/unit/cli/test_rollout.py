@@ -1,5 +1,6 @@
 """Unit tests of rollouts: what is read from Nginx and Docker, the lock, and when a handover is refused."""
 
+import os
 import subprocess
 
 import pytest
@@ -46,6 +47,23 @@ def test_concurrent_rollout_is_refused():
             raise AssertionError("two rollouts at the same time")
     with rollout.exclusive():
         pass
+
+
+def test_lock_survives_a_checkout_of_the_sources(monkeypatch, tmp_path):
+    """A `git checkout` that replaces all files during a rollout leaves it locked, and the error of the second rollout
+    names the first one.
+    """
+    monkeypatch.setattr(rollout, "ROOT", tmp_path)
+    for name in ("docker-compose.yml", "Dockerfile"):
+        (tmp_path / name).write_text("")
+    with rollout.exclusive():
+        for path in tmp_path.iterdir():
+            if path.is_file():
+                path.unlink()
+                path.write_text("")
+        with pytest.raises(StackError) as raised, rollout.exclusive():
+            raise AssertionError("two rollouts at the same time")
+    assert f"(PID {os.getpid()}) has been running since" in raised.value.cause
 
 
 def test_plain_processes_are_refused(monkeypatch):
