@@ -249,10 +249,20 @@ SETTINGS = (
     Setting(
         "CLIENT_CONNECTIONS",
         LIMITS,
-        "Maximum concurrent requests per client IP; excess requests get 429. 0 disables it.",
+        "Maximum concurrent requests per client IP; excess requests get 429. A client may have twice as many open "
+        "connections. 0 disables both.",
         "100",
         check.number(0, 65535),
         "1000",
+    ),
+    Setting(
+        "CLIENT_REQUESTS",
+        LIMITS,
+        "Maximum concurrent requests per client IP to the app, uploads and WebSockets included; excess requests get 429. "
+        "Less than WEB_QUEUE, so that one client cannot fill it. 0 disables it.",
+        "100",
+        check.number(0, 65535),
+        "32",
     ),
     Setting(
         "CLIENT_RATE",
