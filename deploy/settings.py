@@ -258,8 +258,8 @@ SETTINGS = (
     Setting(
         "CLIENT_REQUESTS",
         LIMITS,
-        "Maximum concurrent requests per client IP to the app, uploads and WebSockets included; excess requests get 429. "
-        "Less than WEB_QUEUE, so that one client cannot fill it. 0 disables it.",
+        "Maximum concurrent requests per client IP to the app, with uploads and WebSockets; excess requests get 429. It "
+        "must be less than `WEB_QUEUE`, or one client can fill the queue. 0 disables it.",
         "100",
         check.number(0, 65535),
         "32",
@@ -298,7 +298,7 @@ SETTINGS = (
         "127.0.0.1",
         check.ip_address,
         "0.0.0.0",
-        "all addresses of the machine",
+        "all IPv4 addresses; without Compose those of IPv6 too",
     ),
     Setting(
         "HEALTHZ_DETAILS",

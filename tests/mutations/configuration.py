@@ -37,6 +37,8 @@ PAGES = "nginx/conf.d/page-cache-rules.conf"
 CACHE = "tests/live/test_cache.py"
 PROCESS = "tests/live/conformance/test_app_process.py"
 WEBSOCKETS = "tests/live/test_websockets.py"
+FRONT = "tests/config/test_front.py"
+ONE_ADDRESS = "tests/live/reliability/test_one_address.py"
 
 MUTATIONS = (
     # --- requests and responses are the same on every server ---
@@ -163,7 +165,9 @@ MUTATIONS = (
         UNIT + "raw_output.py",
     ),
     Mutation(RAW_OUTPUT, "signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)", "pass", UNIT + "raw_output.py"),
-    Mutation(RAW_OUTPUT, "return line if line.isascii() else", "return line if line else", UNIT + "raw_output.py"),
+    Mutation(
+        RAW_OUTPUT, "text if text.isascii() and text.isprintable() else", "text if text else", UNIT + "raw_output.py"
+    ),
     Mutation(RAW_OUTPUT, ", parse_constant=_no_constant", "", UNIT + "raw_output.py"),
     Mutation(
         "deploy/servers/gunicorn/worker.py",
@@ -334,13 +338,19 @@ MUTATIONS = (
     Mutation("Dockerfile", "STOPSIGNAL SIGTERM", "STOPSIGNAL SIGKILL", STOP + " -k stop_finishes"),
     Mutation(CLI_ROLLOUT, "if not is_same or", "if", WATCH),
     Mutation(CLI_ROLLOUT, "old_failed.returncode < failed.returncode", "False", WATCH),
+    Mutation("nginx/start", "if can_pass_connections():", "if False:", ONE_ADDRESS),
+    Mutation("nginx/snippets/proxy.conf", "limit_conn client_requests", "#", ONE_ADDRESS),
+    Mutation("nginx/snippets/error-pages.conf", "494 501 503 504 505", "494 503 504", FRONT),
+    Mutation("nginx/nginx.conf", "        include snippets/security-headers.conf;\n", "", FRONT),
+    Mutation("deploy/targets/apache/front.conf", "Header always set X-Frame-Options", "#", FRONT),
+    Mutation("deploy/targets/apache/front.conf", "[E=LOG_PATH:${escape:%1}***]", "[E=X:1]", FRONT),
     Mutation(RAW_OUTPUT, "mask(text, queries=True)", "text", UNIT + "raw_output.py"),
     Mutation(RAW_OUTPUT, "_SECRET_IN_PATH.sub(", "re.compile('(x)').sub(", UNIT + "raw_output.py"),
     Mutation(
         "nginx/conf.d/logging.conf",
         "$before_secret***",
         "$request_uri",
-        "tests/live/conformance/test_secrets_in_logs.py",
+        FRONT,
     ),
     Mutation("deploy/smoke_check.py", "or failed[0] == BUSY", "", UNIT + "smoke_check.py"),
     Mutation("deploy/smoke_check.py", ">= PATIENCE", ">= 0", UNIT + "smoke_check.py"),
@@ -382,8 +392,8 @@ MUTATIONS = (
     ),
     Mutation(
         "nginx/snippets/error-pages.conf",
-        "json;\n    add_header Cache-Control no-store always;\n    add_header Retry-After",
-        "json;\n    add_header Cache-Control no-store always;\n    #",
+        "always;\n    add_header Retry-After $retry_after always;\n}\n\nlocation @plain_error",
+        "always;\n}\n\nlocation @plain_error",
         "tests/live/test_without_web.py -k error_page",
     ),
     # --- the page cache ---
