@@ -258,8 +258,8 @@ SETTINGS = (
     Setting(
         "CLIENT_REQUESTS",
         LIMITS,
-        "Maximum concurrent requests per client IP to the app, with uploads and WebSockets; excess requests get 429. It "
-        "must be less than `WEB_QUEUE`, or one client can fill the queue. 0 disables it.",
+        "Maximum concurrent requests per client IP to the app, with uploads and WebSockets; excess requests get 429. "
+        "From `WEB_QUEUE` on, one client can fill the queue. 0 disables it.",
         "100",
         check.number(0, 65535),
         "32",

@@ -45,7 +45,7 @@ BUILT_IN = {
 class Front:
     """A running server in front of the app, on a port of 127.0.0.1."""
 
-    def __init__(self, name: str, folder):
+    def __init__(self, name: str, folder: Path, **settings: str):
         self.name, self.port, self._log = name, free_port(), folder / "log"
         for part in ("assets", "cache", "run", "state"):
             (folder / part).mkdir()
@@ -68,6 +68,7 @@ class Front:
             environ |= {"WSGI_APP": "wsgiref.simple_server:demo_app", "WEB_CONCURRENCY": "1"}
             environ["APACHE_FRONT"] = str(ROOT / "deploy/targets/apache/front.conf")
             command = ["python3", str(ROOT / "deploy/start")]
+        environ |= settings
         with self._log.open("ab") as log:  # several processes append to it
             self._process = subprocess.Popen(
                 command, env=environ, cwd=ROOT, stdout=log, stderr=log, **_as_nobody(folder)

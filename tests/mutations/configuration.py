@@ -38,6 +38,7 @@ CACHE = "tests/live/test_cache.py"
 PROCESS = "tests/live/conformance/test_app_process.py"
 WEBSOCKETS = "tests/live/test_websockets.py"
 FRONT = "tests/config/test_front.py"
+APACHE_LIMITS = "tests/config/test_apache_limits.py"
 ONE_ADDRESS = "tests/live/reliability/test_one_address.py"
 
 MUTATIONS = (
@@ -342,6 +343,8 @@ MUTATIONS = (
     Mutation("nginx/snippets/proxy.conf", "limit_conn client_requests", "#", ONE_ADDRESS),
     Mutation("nginx/snippets/error-pages.conf", "494 501 503 504 505", "494 503 504", FRONT),
     Mutation("nginx/nginx.conf", "        include snippets/security-headers.conf;\n", "", FRONT),
+    Mutation("deploy/targets/apache/front.conf", "    QS_ClientSerialize\n", "", APACHE_LIMITS),
+    Mutation("deploy/targets/apache/front.conf", "QS_SrvMaxConnPerIP 64", "QS_SrvMaxConnPerIP 64000", APACHE_LIMITS),
     Mutation("deploy/targets/apache/front.conf", "Header always set X-Frame-Options", "#", FRONT),
     Mutation("deploy/targets/apache/front.conf", "[E=LOG_PATH:${escape:%1}***]", "[E=X:1]", FRONT),
     Mutation(RAW_OUTPUT, "mask(text, queries=True)", "text", UNIT + "raw_output.py"),
