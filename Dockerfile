@@ -136,7 +136,8 @@ RUN rm -rf /opt/venv/lib/python3*/site-packages/flask_bootstrap/static
 # --- web --------------------------------------------------------------------------------------------------------------
 FROM python AS web
 RUN --mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=cache,target=/var/lib/apt,sharing=locked \
-    apt-get update && apt-get install --yes --no-install-recommends apache2-bin ca-certificates libpython3.13 \
+    apt-get update && apt-get install --yes --no-install-recommends \
+        apache2-bin ca-certificates libapache2-mod-qos libpython3.13 \
  # apache2-bin depends on Perl (53 MB) for scripts that are not used here. Removed in the layer that installs it, since
  # a later layer would not make the image smaller.
  && rm -rf /usr/share/perl/5* /usr/lib/*-linux-gnu/perl /usr/lib/*-linux-gnu/libperl.so.*
@@ -168,7 +169,8 @@ CMD ["deploy/start"]
 # --- nginx ------------------------------------------------------------------------------------------------------------
 FROM python AS nginx
 RUN --mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=cache,target=/var/lib/apt,sharing=locked \
-    apt-get update && apt-get install --yes --no-install-recommends nginx libnginx-mod-http-brotli-static
+    apt-get update && apt-get install --yes --no-install-recommends \
+        nginx libnginx-mod-http-brotli-static libnginx-mod-stream
 WORKDIR /srv
 COPY deploy/__init__.py deploy/assets.py deploy/errors.py deploy/host_header.py deploy/mime.types deploy/network.py \
     deploy/raw_output.py deploy/resources.py deploy/setting_checks.py deploy/settings.py deploy/websocket_paths.py \
@@ -219,7 +221,8 @@ FROM build AS test
 RUN --mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=cache,target=/var/lib/apt,sharing=locked \
     apt-get update && apt-get install --yes --no-install-recommends \
         apache2-bin chromium chromium-driver docker-buildx docker-cli docker-compose git iproute2 nginx \
-        libnginx-mod-http-brotli-static openssl pgbouncer postgresql-17 procps redis-server systemd wrk
+        libapache2-mod-qos libnginx-mod-http-brotli-static libnginx-mod-stream openssl pgbouncer postgresql-17 procps \
+        redis-server systemd wrk
 COPY --from=venv /opt/venv /opt/venv
 COPY --from=venv /build/servers/mod_wsgi/.libs/mod_listen_unix.so /usr/lib/apache2/modules/
 COPY --from=venv /build/wheels /opt/pip-cache/wheels

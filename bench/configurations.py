@@ -17,7 +17,8 @@ WORKLOAD_SETTINGS = {
 }
 CUSTOM_APP_DEFAULTS = {"READY_PATH": "/", "RELEASE_COMMAND": "true"}
 DEFAULT_SERVER = "gunicorn"
-NO_CLIENT_LIMITS = {"CLIENT_CONNECTIONS": "0", "CLIENT_RATE": "0"}  # the whole load comes from one client address
+# The whole load comes from one client address.
+NO_CLIENT_LIMITS = {"CLIENT_CONNECTIONS": "0", "CLIENT_REQUESTS": "0", "CLIENT_RATE": "0"}
 
 # --- ablation: parts of the stack that are replaced by what most deployments have, or left out ------------------------
 

@@ -370,7 +370,7 @@ def _await_answer(values):
     step = console.Step("waiting for the first response")
     while step.seconds < ANSWER_LIMIT and running():
         answer = project.fetch_liveness(_url(values))
-        if answer.get("wsgi_server") == values["WSGI_SERVER"]:
+        if answer and answer.get("wsgi_server", values["WSGI_SERVER"]) == values["WSGI_SERVER"]:
             step.end()
             return _url(values), answer
         step.tick()

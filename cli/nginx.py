@@ -1,11 +1,9 @@
-"""What the Nginx container shows: the active web container, its connections, and how requests were answered.
+"""What the Nginx container shows: the active web container and its connections.
 
 Nginx shares the folder of the sockets with the web containers. The connections themselves can be listed only in
 Nginx's own network namespace.
 """
 
-import json
-import time
 from dataclasses import dataclass
 
 from cli import compose, console
@@ -51,21 +49,5 @@ class NginxContainer:
         rows = [line.split() for line in self._run("cat", "/proc/net/unix").splitlines()]
         return sum(1 for row in rows if row[-1] == f"{FOLDER}/{hostname}.sock" and row[5] != LISTENING)
 
-    def responses(self, since, until=None):
-        """(requests, errors): how many requests reached a web container in this period, and how many got a 5xx."""
-        period = ["--since", f"{since:.3f}", "--until", f"{until or time.time():.3f}"]
-        lines = console.capture(["docker", "logs", *period, self.id]).stdout.splitlines()
-        statuses = [status for line in lines for status in _app_status(line)]
-        return len(statuses), sum(status >= 500 for status in statuses)
-
     def _run(self, *command):
         return console.capture(["docker", "exec", self.id, *command]).stdout
-
-
-def _app_status(line):
-    """The status that the web container answered, from a line of the access log; empty if Nginx answered itself."""
-    try:
-        status = json.loads(line).get("app_status", "").split()[-1:]
-    except (ValueError, AttributeError):
-        return []
-    return [int(word) for word in status if word.isdigit()]

@@ -4,6 +4,7 @@ A few must be left at that moment: the server needs them to finish its in-flight
 connections when it cannot accept one.
 """
 
+import errno
 import os
 import resource
 
@@ -25,8 +26,8 @@ def restart_when_exhausted() -> None:
 
 def _lowest_free() -> float:
     try:
-        free = os.dup(0)
-    except OSError:
-        return float("inf")
+        free = os.open(os.devnull, os.O_RDONLY)
+    except OSError as error:
+        return float("inf") if error.errno in (errno.EMFILE, errno.ENFILE) else 0
     os.close(free)
     return free

@@ -18,7 +18,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from deploy import heartbeat, own_requests
+from deploy import heartbeat, own_requests, server_process
 from deploy.settings import load_settings, socket_path
 
 LINK = "current.sock"
@@ -76,8 +76,8 @@ def prune_stale_sockets(settings: Mapping[str, str]) -> None:
         if path.is_symlink() or time.time() - path.lstat().st_mtime < MIN_STALE_AGE:
             continue
         if not _has_listener(path):
-            for stale in (path, path.with_suffix(".ready"), path.with_suffix(heartbeat.SUFFIX)):
-                stale.unlink(missing_ok=True)
+            for suffix in (".sock", ".ready", heartbeat.SUFFIX, server_process.SUFFIX):
+                path.with_suffix(suffix).unlink(missing_ok=True)
 
 
 def promote_when_ready(settings: Mapping[str, str]) -> None:

@@ -78,7 +78,8 @@ class _Handler(logging.Handler):
             line = self.format(_unformattable(record))
         # If the app has closed all descriptors (os.closerange), this one may meanwhile be a file of the app.
         is_intact = _file(self._descriptor) == self._log
-        raw_output.write(self._descriptor if is_intact else 2, line.encode() + b"\n")
+        masked = raw_output.mask(line, queries=record.name == "gunicorn.error")
+        raw_output.write(self._descriptor if is_intact else 2, masked.encode() + b"\n")
 
 
 def _unformattable(record: logging.LogRecord) -> logging.LogRecord:

@@ -29,6 +29,30 @@ MAX_LINE = 64 * 1024
 _LEVEL = re.compile(r"\[(?:\w+:)?(emerg|alert|crit|error|warn|notice|info|debug)\]")
 _LEVELS = {"emerg": "CRITICAL", "alert": "CRITICAL", "crit": "CRITICAL", "warn": "WARNING", "notice": "INFO"}
 
+MASK = "***"
+_USER_IN_URL = re.compile(r'(?<=://)[^/\s"@]*(?=@)')
+_QUERY = re.compile(r'(?<=\?)[^\s"\\]+')
+
+
+def masked_path_pattern(value: str) -> str:
+    """A regular expression for the paths of MASKED_PATHS, anywhere in a URL, each character percent-encoded or not."""
+    paths = value.replace(",", " ").split()
+    encoded = ("".join(f"(?:{re.escape(char)}|%(?i:{ord(char):02x}))" for char in path) for path in paths)
+    return f"(?:{'|'.join(encoded)})" if paths else "(?!)"
+
+
+# From the environment: this file also runs alone.
+_SECRET_IN_PATH = re.compile(f"({masked_path_pattern(os.environ.get('MASKED_PATHS', ''))})" + r'[^\s"\\?#]+')
+
+
+def mask(text: str, queries: bool = False) -> str:
+    """The text of a log line without secrets: what follows MASKED_PATHS, and names and passwords in URLs.
+
+    queries: also without query strings, as in the access log. What an app logs keeps them.
+    """
+    text = _SECRET_IN_PATH.sub(rf"\1{MASK}", _USER_IN_URL.sub(MASK, text))
+    return _QUERY.sub(MASK, text) if queries else text
+
 
 def capture(name: str, *descriptors: int) -> None:
     """Continue in a child process, in which each descriptor is a pipe; the lines get the logger `name`."""
@@ -59,6 +83,7 @@ def write(descriptor: int, data: bytes) -> None:
     The kernel may interrupt a write of more than 4 KiB (PIPE_BUF) between two other processes' lines if the pipe is
     full: the lock of the pipe prevents that.
     """
+    data = data.replace(b"\x7f", b"\\u007f")  # the one control character that JSON permits in a string
     with contextlib.suppress(OSError):
         fcntl.lockf(descriptor, fcntl.LOCK_EX)
     try:
@@ -85,13 +110,13 @@ def as_json(line: bytes, name: str) -> bytes:
     if line.startswith(b"{"):
         with contextlib.suppress(ValueError, RecursionError):
             fields = json.loads(text, parse_constant=_no_constant)
-            return line if line.isascii() else json.dumps(fields).encode()
+            return mask(text if text.isascii() and text.isprintable() else json.dumps(fields)).encode()
     found = _LEVEL.search(text, 0, 200)
     fields = {
         "time": time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()),
         "level": _LEVELS.get(found[1], found[1].upper()) if found else "INFO",
         "logger": name,
-        "message": text,
+        "message": mask(text, queries=True),
         "request_id": "",
     }
     return json.dumps(fields).encode()

@@ -105,6 +105,21 @@ def websocket_paths(value: str) -> str:
     return "" if value.replace(",", " ").split() else "it names no path"
 
 
+def hsts(value: str) -> str:
+    """The value of Strict-Transport-Security (RFC 6797, 6.1)."""
+    if re.fullmatch(r"max-age=\d{1,10}(; includeSubDomains)?(; preload)?", value):
+        return ""
+    return f"{value!r} is not max-age=SECONDS, perhaps followed by `; includeSubDomains` and `; preload`"
+
+
+def masked_paths(value: str) -> str:
+    """URL paths between slashes, separated by commas or spaces."""
+    for path in value.replace(",", " ").split():
+        if not re.fullmatch(r"/(?:[A-Za-z0-9._~-]+/)+", path):
+            return f"{path!r} is not a URL path that starts and ends with / and consists of letters, digits and . _ ~ -"
+    return "" if value.replace(",", " ").split() else "it names no path"
+
+
 def covers(path: str, other: str) -> bool:
     """Whether a path of WEBSOCKET_PATHS is, or is above, the other path."""
     return other == path or other.startswith(path if path.endswith("/") else f"{path}/")

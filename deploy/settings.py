@@ -249,10 +249,20 @@ SETTINGS = (
     Setting(
         "CLIENT_CONNECTIONS",
         LIMITS,
-        "Maximum concurrent requests per client IP; excess requests get 429. 0 disables it.",
+        "Maximum concurrent requests per client IP; excess requests get 429. A client may have twice as many open "
+        "connections. 0 disables both.",
         "100",
         check.number(0, 65535),
         "1000",
+    ),
+    Setting(
+        "CLIENT_REQUESTS",
+        LIMITS,
+        "Maximum concurrent requests per client IP to the app, with uploads and WebSockets; excess requests get 429. "
+        "From `WEB_QUEUE` on, one client can fill the queue. 0 disables it.",
+        "100",
+        check.number(0, 65535),
+        "32",
     ),
     Setting(
         "CLIENT_RATE",
@@ -288,7 +298,15 @@ SETTINGS = (
         "127.0.0.1",
         check.ip_address,
         "0.0.0.0",
-        "all addresses of the machine",
+        "all IPv4 addresses; without Compose those of IPv6 too",
+    ),
+    Setting(
+        "HEALTHZ_DETAILS",
+        NETWORK,
+        "Whether `/healthz` names the WSGI server and the release. They tell anyone when a release is rolled out.",
+        "off",
+        check.on_or_off,
+        "on",
     ),
     Setting(
         "TRUSTED_PROXIES",
@@ -299,6 +317,15 @@ SETTINGS = (
         "2",
         check.number(0, 10),
         "1",
+    ),
+    Setting(
+        "STRICT_TRANSPORT_SECURITY",
+        NETWORK,
+        "Header of that name (HSTS) in responses over HTTPS: browsers then use only HTTPS for this host, for `max-age` "
+        "seconds. Start with a short time: browsers that have seen the header do not ask again.",
+        "max-age=31536000; includeSubDomains",
+        check.hsts,
+        default_text="no header",
     ),
     Setting(
         "ALLOWED_HOSTS",
@@ -358,9 +385,18 @@ SETTINGS = (
         "info",
     ),
     Setting(
+        "MASKED_PATHS",
+        LOGS,
+        "Paths whose rest is a secret, separated by commas: no log line contains it. A custom app names the paths of "
+        "its links that reset a password, confirm an address or invite a user.",
+        "/password-reset/,/invite/",
+        check.masked_paths,
+        "/reset/,/confirm/",
+    ),
+    Setting(
         "RELEASE",
         LOGS,
-        "Name of the running release, shown by `/healthz`.",
+        "Name of the running release, shown by `/healthz` and `./stack status`.",
         "v1.2",
         check.anything,
         "dev",
@@ -378,7 +414,8 @@ SETTINGS = (
     Setting(
         "WATCH_DURATION",
         ROLLOUTS,
-        "Seconds for which a new container is watched after it was promoted. Too many 5xx responses roll it back.",
+        "Seconds for which a new container is watched after it was promoted. It is rolled back if it exits or if "
+        "requests of the stack itself fail.",
         "30",
         check.number(1, 3600),
         "4",

@@ -11,6 +11,7 @@ replaced file is kept in `.restore/old` until `discard` removes it.
 """
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -139,8 +140,21 @@ def swap(folder: Path) -> None:
             _checkpoint(path)
             _checkpoint(target)
             _move_companions(target, replaced)
-            os.link(target, replaced)  # a link, so that a complete file has this name at every moment
+            _keep(target, replaced)
         os.replace(path, target)
+
+
+def _keep(source: Path, target: Path) -> None:
+    """Give the file a second name, so that a complete file has its own at every moment; or copy it.
+
+    SMB, some FUSE file systems and bind mounts have no hard links.
+    """
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK):
+            raise
+        shutil.copy2(source, target)
 
 
 def revert(folder: Path) -> None:

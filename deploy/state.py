@@ -35,17 +35,21 @@ def require_writable(setting: str, folder: str, alternative: str = "") -> None:
 def secret_key(settings: Mapping[str, str]) -> str:
     """The generated SECRET_KEY: created by the first start, and the same for all containers and releases.
 
-    The file is linked to its name when it is complete, so that containers that start together agree on one key.
+    A lock lets containers that start together agree on one key, and the file gets its name when it is complete.
     """
     folder = Path(settings["STATE_DIRECTORY"])
     require_writable("STATE_DIRECTORY", str(folder), alternative="SECRET_KEY")
     path = folder / "secret_key"
     if not path.exists():
-        with tempfile.NamedTemporaryFile("w", dir=folder, prefix="secret_key.") as draft:  # mode 0600
-            draft.write(secrets.token_hex(32))
-            draft.flush()
-            with contextlib.suppress(FileExistsError):  # another container was first
-                os.link(draft.name, path)
+        with open(folder / "secret_key.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.exists():  # no other container was first
+                descriptor, draft = tempfile.mkstemp(dir=folder, prefix="secret_key.")  # mode 0600
+                with open(descriptor, "w") as file:
+                    file.write(secrets.token_hex(32))
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(draft, path)
     return path.read_text().strip()
 
 

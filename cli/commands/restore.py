@@ -79,6 +79,21 @@ def _confirm(manifest, path):
         raise StackError("The restore was not confirmed.", "Nothing was changed.", f"./stack restore {path}")
 
 
+def _failure_of(revert):
+    """Run a revert; return its exception, so that the other ones run too."""
+    try:
+        revert()
+    except BaseException as error:
+        return error
+    return None
+
+
+def _words(error):
+    if isinstance(error, StackError):
+        return f"{error.error} {error.cause}"
+    return f"{type(error).__name__}: {error}".removesuffix(": ")
+
+
 class Restore:
     """The restored data beside the live data, and the exchange of the two."""
 
@@ -124,12 +139,26 @@ class Restore:
             for step, revert in self._steps():
                 reverts.append(revert)
                 step()
-        except BaseException:
+        except BaseException as error:
             say("  The restore failed. Putting the previous data back.")
-            for revert in reversed(reverts):
-                revert()
-            self.discard()  # only if every revert succeeded: otherwise the previous data is still needed
+            failures = [failure for revert in reversed(reverts) if (failure := _failure_of(revert))]
+            if failures:  # the previous data is still needed, so nothing is discarded
+                raise self._not_reverted(error, failures) from None
+            self.discard()
             raise
+
+    def _not_reverted(self, error, failures):
+        """The error of a restore that failed and could not be reverted completely: what state everything is in."""
+        kept = [f"The files that were replaced are in {self.data['folder']}/.restore/old of the state directory."]
+        if self.server:
+            kept.append(f"The previous database is {postgres.PREVIOUS}, if that exists, otherwise the live one.")
+        state = "runs" if self.current.is_running() else "is stopped"
+        reasons = "\n".join(_words(failure) for failure in failures)
+        return StackError(
+            f"The restore failed, and the previous data could not be put back completely. The app {state}.",
+            f"The restore: {_words(error)}\nPutting the data back: {reasons}\n" + "\n".join(kept),
+            "./stack status   (correct the cause, put the data back by hand, then: ./stack up)",
+        )
 
     def _steps(self):
         """The steps, each with its revert, which also works after a step that failed halfway."""

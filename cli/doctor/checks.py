@@ -4,6 +4,8 @@ A check is a function of the gathered facts. It returns its finding if there is 
 Failure or Doubt with the finding and the fix. The project's own files are not checked here: the tests do that.
 """
 
+import ipaddress
+
 from cli import sudo
 from deploy import resources
 from deploy.settings import MAX_BACKLOG
@@ -47,6 +49,10 @@ def check(name):
         return function
 
     return register
+
+
+def _is_private(address):
+    return ipaddress.ip_address(address).is_private
 
 
 def _setting(facts, name, service="web"):
@@ -170,13 +176,14 @@ def trusted_proxies(facts):
     if len(requests) < MIN_REQUESTS:
         return f"TRUSTED_PROXIES={trusted}; not checked: fewer than {MIN_REQUESTS} requests in the log"
     proxies = [line["forwarded_for"].count(",") + 1 for line in requests if line.get("forwarded_for")]
-    if trusted <= 1 and len(proxies) > len(requests) / 2:
+    # Any client can send the header. What a proxy on this machine or in its network sends comes from a private address.
+    if trusted <= 1 and len(proxies) > len(requests) / 2 and all(_is_private(line["client"]) for line in requests):
         count = max(set(proxies), key=proxies.count)
-        raise Failure(
-            f"TRUSTED_PROXIES is {trusted}, but most requests pass {count} more: all clients share the address of the "
-            "proxy, and links lack https",
+        raise Doubt(
+            f"TRUSTED_PROXIES is {trusted}, but most requests seem to pass {count} more: all clients would share the "
+            "address of the proxy, and links lack https",
             f"TRUSTED_PROXIES={count + 1} in .env, then: ./stack up   (only if you run these proxies: any client can "
-            "send the header)",
+            "send the header, and with a number that is too high choose its address)",
         )
     if trusted > 1 and len(proxies) < len(requests) / 2:
         raise Failure(
@@ -190,6 +197,31 @@ def trusted_proxies(facts):
             "configure the proxy to send X-Forwarded-For, or set CLIENT_CONNECTIONS=0 in .env, then: ./stack up",
         )
     return f"TRUSTED_PROXIES={trusted} fits the headers of {len(requests)} requests"
+
+
+@check("published port")
+def published_port(facts):
+    """The port is open to the proxy alone if there is one, and clients over IPv6 keep their addresses."""
+    network = facts.inspected.get("nginx", {}).get("NetworkSettings", {})
+    bindings = (network.get("Ports") or {}).get("8080/tcp") or []
+    addresses = [binding["HostIp"] for binding in bindings]
+    if not addresses:
+        return "no port is published"
+    trusted = int(_setting(facts, "TRUSTED_PROXIES", "nginx"))
+    if trusted > 1 and {"0.0.0.0", "::", ""} & set(addresses):
+        raise Doubt(
+            f"TRUSTED_PROXIES is {trusted}, but the port is open on all addresses: clients that connect past the proxy "
+            "can forge their address and scheme",
+            "HTTP_BIND=127.0.0.1 in .env (the address that the proxy connects to), then: ./stack up",
+        )
+    has_ipv6 = any(each.get("GlobalIPv6Address") for each in network.get("Networks", {}).values())
+    if any(":" in address for address in addresses) and not has_ipv6:
+        raise Doubt(
+            "the port is published on IPv6, but the network has none: Docker's proxy relays these connections, so all "
+            "IPv6 clients have one address and share the limits of one client",
+            "HTTP_BIND=0.0.0.0 in .env (or enable_ipv6 for the network edge, with Engine 27), then: ./stack up",
+        )
+    return f"published on {', '.join(addresses)}" + (", with IPv6 in the network" if has_ipv6 else ", IPv4 alone")
 
 
 @check("allowed hosts")

@@ -8,6 +8,7 @@ from deploy.middleware import (
     background_threads,
     errors,
     framing,
+    hsts,
     liveness,
     normalize,
     request_id,
@@ -19,13 +20,15 @@ from deploy.middleware import (
 
 WSGIApp = Callable[..., Any]
 
-# From the outermost to the innermost. The request id is first, so that every log line has it. framing follows, because
-# the server must send exactly what it returns. websocket encloses everything that would answer on a connection that the
-# app has taken over. normalize encloses the rest, so that the request body is read to its end for every response.
-# errors encloses everything that may raise. liveness is outside of allowed_hosts, since probes use an IP address as the
-# host. request_timeout is innermost, so that it measures the app alone.
+# From the outermost to the innermost. The request id is first, so that every log line has it. hsts follows, since it
+# belongs to every response, and then framing, because the server must send exactly what it returns. websocket encloses
+# everything that would answer on a connection that the app has taken over. normalize encloses the rest, so that the
+# request body is read to its end for every response. errors encloses everything that may raise. liveness is outside of
+# allowed_hosts, since probes use an IP address as the host. request_timeout is innermost, so that it measures the app
+# alone.
 ORDER = (
     request_id,
+    hsts,
     framing,
     websocket,
     normalize,

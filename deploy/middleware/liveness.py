@@ -1,4 +1,4 @@
-"""Answer GET /healthz for any app: this worker process runs, with the name of the server and of the release.
+"""Answer GET /healthz for any app: this worker process runs. HEALTHZ_DETAILS adds the server and the release.
 
 Liveness does not depend on the app or its database. Otherwise a database outage would restart every container.
 Readiness is the app's own (READY_PATH).
@@ -6,16 +6,20 @@ Readiness is the app's own (READY_PATH).
 
 import json
 
+from deploy.middleware.plain_response import SECURITY_HEADERS
 from deploy.settings import LIVENESS_PATH
 
 
 def wrap(app, settings):
-    alive = {"status": "ok", "wsgi_server": settings["WSGI_SERVER"], "release": settings["RELEASE"]}
+    alive = {"status": "ok"}
+    if settings["HEALTHZ_DETAILS"] == "on":
+        alive |= {"wsgi_server": settings["WSGI_SERVER"], "release": settings["RELEASE"]}
     body = json.dumps(alive).encode()
     headers = [
         ("Content-Type", "application/json"),
         ("Content-Length", str(len(body))),
         ("Cache-Control", "no-store"),
+        *SECURITY_HEADERS,
     ]
 
     def with_liveness(environ, start_response):

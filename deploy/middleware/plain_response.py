@@ -2,6 +2,14 @@
 
 from http import HTTPStatus
 
+# Of all responses that do not come from the app, also in nginx/snippets/security-headers.conf and front.conf of Apache.
+SECURITY_HEADERS = [
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("Referrer-Policy", "same-origin"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+]
+
 
 def plain_response(start_response, status: str, exc_info=None) -> list[bytes]:
     """Start a text response with a status such as `400 Bad Request`, which no cache may store; return its body."""
@@ -11,7 +19,7 @@ def plain_response(start_response, status: str, exc_info=None) -> list[bytes]:
         ("Content-Type", "text/plain; charset=utf-8"),
         ("Content-Length", str(len(body))),
         ("Cache-Control", "no-store"),
-        ("X-Content-Type-Options", "nosniff"),
+        *SECURITY_HEADERS,
     ]
     start_response(status, headers, exc_info)
     return [body]

@@ -41,8 +41,13 @@ def _appended(header: str, count: int) -> str:
 def _scheme(header: str, count: int) -> str:
     """The scheme that the outermost proxy has received. Proxies may overwrite the header instead of appending to it."""
     elements = header.split(",")[-count:]
-    scheme = elements[0].strip(' \t"').lower()
-    return scheme if scheme in ("http", "https") else "http"
+    received = elements[0].strip(' \t"').lower()
+    return received if received in ("http", "https") else "http"
+
+
+def scheme(environ, count: int) -> str:
+    """The scheme that the client uses, with TRUSTED_PROXIES=count."""
+    return _scheme(environ.get("HTTP_X_FORWARDED_PROTO", ""), count) if count else "http"
 
 
 def _set_server_name(environ) -> None:
@@ -72,7 +77,7 @@ def wrap(app, settings):
         environ["SCRIPT_NAME"] = ""  # Gunicorn would take it from a header
         environ["REMOTE_ADDR"] = client(environ)
         # uWSGI and Gunicorn trust X-Forwarded-Proto of any client.
-        environ["wsgi.url_scheme"] = _scheme(environ.get("HTTP_X_FORWARDED_PROTO", ""), count) if count else "http"
+        environ["wsgi.url_scheme"] = scheme(environ, count)
         _set_server_name(environ)
         return app(environ, start_response)
 

@@ -17,7 +17,8 @@ LAYERS = {
         deploy.errors  deploy.setting_checks  deploy.resources  deploy.assets  deploy.host_header  deploy.raw_output
         deploy.certificates  deploy.worker_process  deploy.network  deploy.websocket_paths
         deploy.settings
-        deploy.app_process  deploy.state  deploy.logs  deploy.heartbeat  deploy.snapshot  deploy.breaking_migrations
+        deploy.app_process  deploy.state  deploy.logs  deploy.heartbeat  deploy.server_process  deploy.snapshot
+        deploy.breaking_migrations
         deploy.own_requests
         deploy.handover  deploy.descriptors
         deploy.smoke_check  deploy.middleware

@@ -24,7 +24,7 @@ def test_error_page_style_matches_its_hash():
     """The Content-Security-Policy of the error page contains exactly the hash of its style."""
     (style,) = re.findall(r"<style>(.*?)</style>", (ROOT / "nginx/errors/page.html").read_text(), re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    assert re.findall(r"'sha256-([^']+)'", (ROOT / "nginx/snippets/error-pages.conf").read_text()) == [digest]
+    assert re.findall(r"'sha256-([^']+)'", (ROOT / "nginx/snippets/security-headers.conf").read_text()) == [digest]
 
 
 def test_error_page_complies_with_its_policy():

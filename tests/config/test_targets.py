@@ -263,10 +263,14 @@ def test_nginx_unit_may_open_as_many_files_as_nginx_wants():
 )
 @pytest.mark.needs("nginx")
 def test_nginx_listens_on_http_bind(given, listen, tmp_path):
-    """Without Docker, both servers of nginx.conf listen on HTTP_BIND and HTTP_PORT."""
+    """Without Docker, Nginx listens on HTTP_BIND and HTTP_PORT: with stream.conf, or else the servers of nginx.conf."""
     done = tool(ROOT / "nginx/start", "-T", CACHE_DIRECTORY=str(tmp_path), **given)
     assert done.returncode == 0, done.stderr
-    assert re.findall(r"^ +listen (\S+?)[ ;]", done.stdout, re.M) == listen * 2
+    configuration = (tmp_path / "conf/nginx.conf").read_text() + done.stdout.partition("stream {")[2].partition(
+        "pass "
+    )[0]
+    listed = [each for each in re.findall(r"^ +listen (\S+?)[ ;]", configuration, re.M) if not each.startswith("unix:")]
+    assert listed == listen * (1 if script("nginx/start").can_pass_connections() else 2)
 
 
 def test_plain_processes_are_killed_after_the_same_time():

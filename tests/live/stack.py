@@ -25,7 +25,9 @@ class Stack:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._files = ["docker-compose.yml", *(f"tests/live/{file}" for file in ("networks.yml", *files))]
-        self._env = {"TEST_SUBNET": _random_subnet(), "TEST_SUBNET_IPV6": f"fd00:{secrets.token_hex(2)}"} | env
+        # CLIENT_REQUESTS: all load of a test comes from one address.
+        own = {"TEST_SUBNET": _random_subnet(), "TEST_SUBNET_IPV6": f"fd00:{secrets.token_hex(2)}"}
+        self._env = own | {"CLIENT_REQUESTS": "0"} | env
 
     def compose(self, *args: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
         """Run `docker compose` for this project; `env` holds further variables for this call."""

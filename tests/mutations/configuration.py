@@ -28,8 +28,8 @@ MIGRATIONS = "tests/unit/app/test_migrations.py"
 STOP = "tests/live/reliability/test_in_flight.py"
 APP_LOGGING = UNIT + "app_logging.py"
 CLI_ROLLOUT = "cli/rollout.py"
-_SMOKE_CHECK = '        _smoke_check(stack, new, plan.smoke_paths, int(settings["SMOKE_CHECK_DURATION"]))\n'
-_HAND_OVER = '        _hand_over(stack, new, int(settings["WATCH_DURATION"]))\n'
+_SMOKE_CHECK = '        _smoke_check(stack, old, new, plan.smoke_paths, int(settings["SMOKE_CHECK_DURATION"]))\n'
+_HAND_OVER = "        _hand_over(new)\n"
 DOCTOR = "cli/doctor/checks.py"
 THRESHOLDS = "tests/unit/cli/test_doctor.py -k thresholds"
 WATCH = "tests/unit/cli/test_rollout.py"
@@ -52,6 +52,9 @@ LAST_ADMIN = "tests/unit/app/test_admin.py -k concurrent_removal"
 EQUAL_WORK = "tests/unit/app/test_security_events.py -k logins_take"
 PARSING = "app/request_parsing.py"
 INPUT = "tests/unit/app/test_"
+FRONT = "tests/config/test_front.py"
+APACHE_LIMITS = "tests/config/test_apache_limits.py"
+ONE_ADDRESS = "tests/live/reliability/test_one_address.py"
 
 MUTATIONS = (
     # --- requests and responses are the same on every server ---
@@ -178,7 +181,9 @@ MUTATIONS = (
         UNIT + "raw_output.py",
     ),
     Mutation(RAW_OUTPUT, "signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)", "pass", UNIT + "raw_output.py"),
-    Mutation(RAW_OUTPUT, "return line if line.isascii() else", "return line if line else", UNIT + "raw_output.py"),
+    Mutation(
+        RAW_OUTPUT, "text if text.isascii() and text.isprintable() else", "text if text else", UNIT + "raw_output.py"
+    ),
     Mutation(RAW_OUTPUT, ", parse_constant=_no_constant", "", UNIT + "raw_output.py"),
     Mutation(
         "deploy/servers/gunicorn/worker.py",
@@ -305,9 +310,11 @@ MUTATIONS = (
     Mutation("deploy/own_requests.py", "< 400", "< 500", UNIT + "handover.py"),
     Mutation("deploy/assets.py", "draft.replace(target)", "pass", UNIT + "assets.py"),
     Mutation("deploy/assets.py", "    _mark_last_release_in_use(Path(dest))\n", "", UNIT + "assets.py"),
-    Mutation(
-        "deploy/state.py", "os.link(draft.name, path)", "path.write_text(secrets.token_hex(32))", UNIT + "state.py"
-    ),
+    Mutation("deploy/state.py", "if not path.exists():  # no other", "if True:  # no other", UNIT + "state.py"),
+    Mutation("deploy/server_process.py", "== start_time and", "and", UNIT + "server_process.py"),
+    Mutation("deploy/server_process.py", ".st_uid == owner", ".st_uid >= 0", UNIT + "server_process.py"),
+    Mutation("deploy/release", "lambda number, frame: _stop(child.pid, number)", "signal.SIG_IGN", UNIT + "release.py"),
+    Mutation("cli/rollout.py", 'ROOT / ".stack" / name', 'ROOT / "Dockerfile"', WATCH),
     Mutation(
         "deploy/handover.py",
         "active is None or active != own_socket and not _has_listener(active)",
@@ -349,11 +356,26 @@ MUTATIONS = (
         "tests/live/reliability/test_rollout_interrupted.py -k kill_9_at",
     ),
     Mutation("Dockerfile", "STOPSIGNAL SIGTERM", "STOPSIGNAL SIGKILL", STOP + " -k stop_finishes"),
-    Mutation(CLI_ROLLOUT, "MAX_ERROR_SHARE = 0.05", "MAX_ERROR_SHARE = 0.95", WATCH),
-    Mutation(CLI_ROLLOUT, "MIN_ERRORS = 3", "MIN_ERRORS = 4", WATCH),
-    Mutation(CLI_ROLLOUT, "BASELINE = 30", "BASELINE = 3", WATCH),
-    Mutation(CLI_ROLLOUT, "2 * errors_before", "3 * errors_before", WATCH),
-    Mutation(CLI_ROLLOUT, "if _has_too_many_errors(", "if not (", WATCH),
+    Mutation(CLI_ROLLOUT, "if not is_same or", "if", WATCH),
+    Mutation(CLI_ROLLOUT, "old_failed.returncode < failed.returncode", "False", WATCH),
+    Mutation("nginx/start", "if can_pass_connections():", "if False:", ONE_ADDRESS),
+    Mutation("nginx/snippets/proxy.conf", "limit_conn client_requests", "#", ONE_ADDRESS),
+    Mutation("nginx/snippets/error-pages.conf", "494 501 503 504 505", "494 503 504", FRONT),
+    Mutation("nginx/nginx.conf", "        include snippets/security-headers.conf;\n", "", FRONT),
+    Mutation("deploy/targets/apache/front.conf", "    QS_ClientSerialize\n", "", APACHE_LIMITS),
+    Mutation("deploy/targets/apache/front.conf", "QS_SrvMaxConnPerIP 64", "QS_SrvMaxConnPerIP 64000", APACHE_LIMITS),
+    Mutation("deploy/targets/apache/front.conf", "Header always set X-Frame-Options", "#", FRONT),
+    Mutation("deploy/targets/apache/front.conf", "[E=LOG_PATH:${escape:%1}***]", "[E=X:1]", FRONT),
+    Mutation(RAW_OUTPUT, "mask(text, queries=True)", "text", UNIT + "raw_output.py"),
+    Mutation(RAW_OUTPUT, "_SECRET_IN_PATH.sub(", "re.compile('(x)').sub(", UNIT + "raw_output.py"),
+    Mutation(
+        "nginx/conf.d/logging.conf",
+        "$before_secret***",
+        "$request_uri",
+        FRONT,
+    ),
+    Mutation("deploy/smoke_check.py", "or failed[0] == BUSY", "", UNIT + "smoke_check.py"),
+    Mutation("deploy/smoke_check.py", ">= PATIENCE", ">= 0", UNIT + "smoke_check.py"),
     # --- thresholds of ./stack doctor ---
     Mutation(DOCTOR, "MIN_CERTIFICATE_DAYS = 14", "MIN_CERTIFICATE_DAYS = 4", THRESHOLDS),
     Mutation(DOCTOR, "MIN_OPEN_FILES = 8192", "MIN_OPEN_FILES = 1024", THRESHOLDS),
@@ -412,8 +434,8 @@ MUTATIONS = (
     ),
     Mutation(
         "nginx/snippets/error-pages.conf",
-        "json;\n    add_header Cache-Control no-store always;\n    add_header Retry-After",
-        "json;\n    add_header Cache-Control no-store always;\n    #",
+        "always;\n    add_header Retry-After $retry_after always;\n}\n\nlocation @plain_error",
+        "always;\n}\n\nlocation @plain_error",
         "tests/live/test_without_web.py -k error_page",
     ),
     # --- the page cache ---

@@ -24,6 +24,7 @@ SETTINGS = {
     "WSGI_SERVER": "gunicorn",
     "WEB_CONCURRENCY": "2",
     "WEB_THREADS": "4",
+    "CLIENT_REQUESTS": "0",  # all load comes from one address
 }
 
 

@@ -1,8 +1,13 @@
 """Bad releases are rolled back automatically. The smoke check and the watch take as long as by default."""
 
+import contextlib
 import re
+import threading
+from collections import Counter
+from collections.abc import Iterator
 
 import pytest
+import requests
 
 from tests.live.reliability.checkout import assert_nothing_to_change, healthz, judge
 
@@ -49,6 +54,49 @@ def test_bad_releases_are_rolled_back(checkout, clients, record):
     assert all(rolled_back)
     assert_nothing_to_change(checkout)
     assert (checkout.webs(), healthz(checkout)) == (before, served)
+
+
+def test_release_that_fails_with_clients_is_rolled_back(checkout):
+    """A release that passes its smoke check and fails when clients use it is rolled back after the handover."""
+    before = checkout.webs()
+    checkout.write("ledger.py", 'BEHAVIOUR = "good"', 'BEHAVIOUR = "fails with clients"')
+    with client_requests(checkout, "/page/1"):
+        assert is_rolled_back(checkout, "GET / .*answered 500")
+    checkout.write("ledger.py", 'BEHAVIOUR = "fails with clients"', 'BEHAVIOUR = "good"')
+    assert checkout.webs() == before
+
+
+@pytest.mark.parametrize("path", ["/no-such-route", "/crash"])
+def test_clients_cannot_roll_a_release_back(checkout, path, record):
+    """Clients that cause 500, or crash worker processes (502), from the handover to its end roll no release back."""
+    before = checkout.webs()
+    with client_requests(checkout, path) as statuses:
+        checkout.stack("release", RELEASE=f"attacked{path}")
+    errors = {status: count for status, count in statuses.items() if status >= 500}
+    assert sum(errors.values()) > 10, statuses
+    assert (checkout.webs() != before, healthz(checkout)["release"]) == (True, f"attacked{path}")
+    record(SECTION, f"release while a client causes {', '.join(map(str, sorted(errors)))}", 1, 0, "is not rolled back")
+
+
+@contextlib.contextmanager
+def client_requests(checkout, path: str) -> Iterator[Counter]:
+    """Request a path as soon as another release answers, until the context ends; count the statuses."""
+    before, statuses, stopping = healthz(checkout), Counter(), threading.Event()
+
+    def run() -> None:
+        session = requests.Session()
+        while not stopping.wait(0.05):
+            with contextlib.suppress(requests.RequestException, ValueError):
+                if statuses or session.get(f"{checkout.url}/healthz", timeout=10).json() != before:
+                    statuses[session.get(checkout.url + path, timeout=10).status_code] += 1
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield statuses
+    finally:
+        stopping.set()
+        thread.join()
 
 
 def is_rolled_back(checkout, reason: str, *options: str) -> bool:

@@ -203,6 +203,26 @@ def test_previous_data_is_kept_when_the_revert_fails(run_restore):
     assert "discard" not in fake.done
 
 
+class BrokenDisk(FakeDeployment):
+    """A deployment in which exchanging files, and putting them back, both fail."""
+
+    def command(self, *words, **env):
+        self.done.append(words[-1])
+        return ["false"] if words[-1] in ("swap", "revert") else ["true"]
+
+
+def test_every_revert_runs(run_restore):
+    """If a step of putting the data back fails, the others run too: the app is started again. The error says what
+    failed and where the previous data is, and nothing is discarded.
+    """
+    fake = BrokenDisk()
+    with pytest.raises(StackError) as raised:
+        run_restore(fake)
+    assert fake.done == ["unpack", "deploy/release", "stop", "swap", "revert", "start"]
+    assert "could not be put back completely. The app " in raised.value.error
+    assert "/state/.restore/old" in raised.value.cause
+
+
 @pytest.mark.parametrize(
     "data, expected",
     [

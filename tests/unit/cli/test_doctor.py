@@ -82,7 +82,7 @@ FAILURES = {
     "socket": lambda f: f.in_container["nginx"].update(connect_error="Permission denied"),
     "responses": lambda f: f.pages.update(liveness=Response(301)),
     "shared settings": lambda f: f.in_container["nginx"]["settings"].update(MAX_BODY_SIZE="1m"),
-    "trusted proxies": lambda f: [line.update(forwarded_for="203.0.113.1") for line in f.access_log],
+    "trusted proxies": lambda f: [each["settings"].update(TRUSTED_PROXIES="2") for each in f.in_container.values()],
     "certificate": lambda f: setattr(f, "certificate_days", 3.0),
     "request queue": lambda f: f.in_container["web"].update(somaxconn=64),
     "memory": lambda f: f.in_container["web"].update(oom_kills=1),
@@ -94,6 +94,7 @@ FAILURES = {
 }
 DOUBTS = {
     "packages": lambda f: f.in_container["nginx"].update(packages_updated=f.now - 32 * 86400),
+    "published port": lambda f: publish(f, "::"),
     "restarts": lambda f: f.inspected["web"].update(RestartCount=2),
     "allowed hosts": lambda f: f.in_container["web"]["settings"].update(ALLOWED_HOSTS="*"),
     "clock": lambda f: setattr(f, "clock_is_synchronized", False),
@@ -143,7 +144,7 @@ def test_too_few_connections(healthy):
 
 @pytest.mark.parametrize(
     ("trusted", "forwarded", "level"),
-    [("1", "", None), ("2", "203.0.113.1", None), ("2", "", "error"), ("1", "203.0.113.1, 198.51.100.1", "error")],
+    [("1", "", None), ("2", "203.0.113.1", None), ("2", "", "error"), ("1", "203.0.113.1, 198.51.100.1", "warning")],
 )
 def test_proxies(healthy, trusted, forwarded, level):
     """TRUSTED_PROXIES is compared with the X-Forwarded-For headers of the access log."""
@@ -152,6 +153,45 @@ def test_proxies(healthy, trusted, forwarded, level):
     for line in healthy.access_log:
         line["forwarded_for"] = forwarded
     assert problems(healthy).get("trusted proxies") == level
+
+
+def test_clients_cannot_raise_trusted_proxies(healthy):
+    """A client with a public address that sends X-Forwarded-For does not make the doctor recommend to trust it."""
+    for line in healthy.access_log[1:]:
+        line["forwarded_for"] = "203.0.113.1"
+        line["client"] = "8.8.8.8"
+    assert "trusted proxies" not in problems(healthy)
+
+
+def publish(facts: Facts, *addresses: str, ipv6: str = "") -> None:
+    """Publish the port on these addresses of the host, from a network with or without IPv6."""
+    bindings = [{"HostIp": address, "HostPort": "8080"} for address in addresses]
+    facts.inspected["nginx"]["NetworkSettings"] = {
+        "Ports": {"8080/tcp": bindings},
+        "Networks": {"edge": {"GlobalIPv6Address": ipv6}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("trusted", "addresses", "ipv6", "level"),
+    [
+        ("1", ["0.0.0.0"], "", None),
+        ("1", ["0.0.0.0", "::"], "", "warning"),  # all IPv6 clients are one
+        ("1", ["0.0.0.0", "::"], "fd00::2", None),
+        ("2", ["0.0.0.0"], "", "warning"),  # open past the proxy
+        ("2", ["::"], "fd00::2", "warning"),
+        ("2", ["127.0.0.1"], "", None),
+        ("2", [], "", None),
+    ],
+)
+def test_published_port(healthy, trusted, addresses, ipv6, level):
+    """With a proxy in front the port is open to it alone, and IPv6 is published only if the network has it."""
+    for in_container in healthy.in_container.values():
+        in_container["settings"]["TRUSTED_PROXIES"] = trusted
+    for line in healthy.access_log:
+        line["forwarded_for"] = "203.0.113.1" if trusted == "2" else ""
+    publish(healthy, *addresses, ipv6=ipv6)
+    assert problems(healthy).get("published port") == level
 
 
 MIB = 2**20
@@ -277,8 +317,8 @@ THRESHOLDS = {
         lambda f: f.pages.update(liveness=Response(204)),
         "error",
     ),
-    "requests in the log": ("trusted proxies", set_access_log(19, 19), set_access_log(20, 20), "error"),
-    "half through an untrusted proxy": ("trusted proxies", set_access_log(30, 15), set_access_log(30, 16), "error"),
+    "requests in the log": ("trusted proxies", set_access_log(19, 19), set_access_log(20, 20), "warning"),
+    "half through an untrusted proxy": ("trusted proxies", set_access_log(30, 15), set_access_log(30, 16), "warning"),
     "half past a trusted proxy": ("trusted proxies", set_access_log(30, 15, 2), set_access_log(30, 14, 2), "error"),
     "requests of one client": (
         "trusted proxies",

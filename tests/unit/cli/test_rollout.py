@@ -1,12 +1,13 @@
 """Unit tests of rollouts: what is read from Nginx and Docker, the lock, and when a handover is refused."""
 
-import json
+import os
 import subprocess
 
 import pytest
 
 from cli import compose, console, nginx, project, rollout
 from cli.commands import switch
+from deploy import smoke_check
 from deploy.errors import StackError
 
 UNIX = """Num       RefCount Protocol Flags    Type St Inode Path
@@ -39,14 +40,6 @@ def test_active_container_is_read_from_the_link(monkeypatch, stdout, active):
     assert nginx.NginxContainer("nginx").active() == active
 
 
-def test_responses_are_counted_from_the_log(monkeypatch):
-    """Only requests that reached a web container count, by their last response; lines that are not JSON are skipped."""
-    statuses = ("200", "500", "-", "", "502, 200", "502")
-    lines = [json.dumps({"logger": "nginx.access", "app_status": status}) for status in statuses]
-    docker_prints(monkeypatch, "\n".join([*lines, "2026/11/21 [error] no JSON", "[1]"]))
-    assert nginx.NginxContainer("nginx").responses(0) == (4, 2)
-
-
 def test_concurrent_rollout_is_refused():
     """A second rollout is refused while the first one holds the lock, and runs after it."""
     with rollout.exclusive():
@@ -54,6 +47,23 @@ def test_concurrent_rollout_is_refused():
             raise AssertionError("two rollouts at the same time")
     with rollout.exclusive():
         pass
+
+
+def test_lock_survives_a_checkout_of_the_sources(monkeypatch, tmp_path):
+    """A `git checkout` that replaces all files during a rollout leaves it locked, and the error of the second rollout
+    names the first one.
+    """
+    monkeypatch.setattr(rollout, "ROOT", tmp_path)
+    for name in ("docker-compose.yml", "Dockerfile"):
+        (tmp_path / name).write_text("")
+    with rollout.exclusive():
+        for path in tmp_path.iterdir():
+            if path.is_file():
+                path.unlink()
+                path.write_text("")
+        with pytest.raises(StackError) as raised, rollout.exclusive():
+            raise AssertionError("two rollouts at the same time")
+    assert f"(PID {os.getpid()}) has been running since" in raised.value.cause
 
 
 def test_plain_processes_are_refused(monkeypatch):
@@ -73,86 +83,78 @@ def test_handover_requires_nginx(monkeypatch):
     assert raised.value.fix == "./stack up"
 
 
-@pytest.mark.parametrize(
-    ("requests", "errors", "requests_before", "errors_before", "too_many"),
-    [
-        (0, 0, 0, 0, False),
-        (2, 2, 100, 0, False),  # fewer than 3 errors, whatever their share is
-        (3, 3, 100, 0, True),
-        (3, 3, 0, 0, True),  # no requests before the handover
-        (60, 3, 100, 0, False),  # exactly 5 %
-        (59, 3, 100, 0, True),
-        (10_000, 500, 100, 0, False),
-        (10_000, 501, 100, 0, True),
-        (100, 5, 100, 1, False),  # twice the share before is less than 5 %
-        (100, 6, 100, 1, True),
-        (100, 20, 100, 10, False),  # exactly twice the share before
-        (100, 21, 100, 10, True),
-        (100, 100, 100, 50, False),  # at least half were errors before: the new container is not worse than twice
-    ],
-)
-def test_errors_that_lead_to_a_rollback(requests, errors, requests_before, errors_before, too_many):
-    """A release is rolled back for at least 3 errors that are more than 5 % of its responses, and more than twice the
-    share before the handover.
-    """
-    assert rollout._has_too_many_errors(requests, errors, requests_before, errors_before) is too_many
-
-
-class FakeNginx:
-    """An Nginx container with these numbers of (responses, errors) before and after the handover."""
-
-    def __init__(self, before: tuple, after: tuple):
-        self.before, self.after, self.periods = before, after, []
-
-    def responses(self, since, until=None):
-        self.periods.append((since, until))
-        return self.before if until else self.after
+NEW, OLD = (compose.Container(name, "web", "", "running", "healthy", 0, "", name=name) for name in ("new", "old"))
 
 
 @pytest.fixture
-def hand_over(monkeypatch):
-    """Return a function that hands over to a running container, behind this Nginx, and watches it for a moment."""
-    container = compose.Container("2", "web", "", "running", "healthy", 0, "", name="new")
-    monkeypatch.setattr(compose, "containers", lambda stack: [container])
+def judge(monkeypatch):
+    """Return a function that runs a step of the rollout with these results of deploy/smoke_check.py by container."""
+    monkeypatch.setattr(compose, "containers", lambda stack: [NEW, OLD])
     monkeypatch.setattr(compose, "log_tail", lambda container: "its last line")
-    docker_prints(monkeypatch, "")
 
-    def hand_over(fake: FakeNginx) -> None:
-        monkeypatch.setattr(nginx.NginxContainer, "of", lambda stack: fake)
-        rollout._hand_over("tripod", container, watch_duration=0.01)
+    def judge(step, **results: tuple[int, str]) -> list[list[str]]:
+        calls = []
 
-    return hand_over
+        def capture(argv, timeout=60):
+            calls.append(argv)
+            status, reason = results.get(argv[2], (0, ""))
+            return subprocess.CompletedProcess(argv, status, "", f"{reason}\n")
+
+        monkeypatch.setattr(console, "capture", capture)
+        step("tripod", OLD, NEW, [], 4)
+        return calls
+
+    return judge
 
 
-def test_watch_rolls_back_a_release_with_errors(hand_over):
-    """After the handover, a release with too many errors fails, with the counts before and after; others pass."""
-    hand_over(FakeNginx((100, 0), (59, 2)))
-    with pytest.raises(StackError, match="3 of its first 59 responses were a 5xx, compared with 0 of 100 before"):
-        hand_over(FakeNginx((100, 0), (59, 3)))
-    hand_over(FakeNginx((100, 10), (59, 3)))
+BROKEN_FRONT = (smoke_check.BROKEN, "GET / for the host localhost answered 500")
+BROKEN_READY = (smoke_check.BROKEN, "GET /readyz for the host localhost answered 503")
+BUSY_FRONT = (smoke_check.BUSY, "GET / got no answer (TimeoutError)")
 
 
-def test_watch_compares_with_the_time_before_the_handover(hand_over):
-    """A release is compared with the 30 s before its handover, and its own responses are counted from there on."""
-    fake = FakeNginx((0, 0), (0, 0))
-    hand_over(fake)
-    (before, handover), (since, until) = fake.periods
-    assert handover - before == pytest.approx(30)
-    assert (since, until) == (handover, None)
+@pytest.mark.parametrize("step", [rollout._smoke_check, rollout._watch])
+@pytest.mark.parametrize(
+    ("new", "old", "fails"),
+    [
+        ((0, ""), (0, ""), False),
+        (BROKEN_FRONT, (0, ""), True),
+        (BROKEN_FRONT, BROKEN_FRONT, False),
+        (BROKEN_FRONT, BROKEN_READY, True),  # another path
+        (BROKEN_FRONT, BUSY_FRONT, True),  # the old one is only busy
+        (BUSY_FRONT, BROKEN_FRONT, False),
+        (BUSY_FRONT, BUSY_FRONT, False),  # the machine is overloaded
+        (BUSY_FRONT, (0, ""), True),
+        ((137, ""), (0, ""), True),  # killed
+    ],
+)
+def test_new_container_is_compared_with_the_old_one(judge, step, new, old, fails):
+    """A release is rolled back if the stack's own request fails in the new container and not alike in the old one."""
+    if fails:
+        with pytest.raises(StackError) as raised:
+            judge(step, new=new, old=old)
+        assert raised.value.error == (new[1] or console.NO_OUTPUT)
+        assert "its last line" in raised.value.cause
+    else:
+        judge(step, new=new, old=old)
+
+
+def test_responses_to_clients_are_not_counted(judge):
+    """The watch sends requests of its own and reads no response of a client: clients can cause any status."""
+    (watch,) = judge(rollout._watch)
+    assert watch == ["docker", "exec", "new", "python3", "-m", "deploy.smoke_check", "--watch", "4", "/"]
 
 
 def test_smoke_check_runs_for_its_duration(monkeypatch):
     """The smoke check in the new container gets its duration, and Docker waits longer than that for it."""
     calls = {}
-    container = compose.Container("2", "web", "", "running", "healthy", 0, "", name="new")
-    monkeypatch.setattr(compose, "containers", lambda stack: [container])
+    monkeypatch.setattr(compose, "containers", lambda stack: [NEW])
 
     def capture(argv, timeout=60):
         calls[timeout] = argv
         return subprocess.CompletedProcess(argv, 0, "", "")
 
     monkeypatch.setattr(console, "capture", capture)
-    rollout._smoke_check("tripod", container, ["/search"], 120)
+    rollout._smoke_check("tripod", OLD, NEW, ["/search"], 120)
     ((timeout, argv),) = calls.items()
     assert argv[-4:] == ["-m", "deploy.smoke_check", "120", "/search"]
     assert timeout > 120

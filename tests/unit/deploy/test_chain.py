@@ -265,7 +265,7 @@ def test_plain_response_is_text_and_not_stored():
 # --- liveness -------------------------------------------------------------------------------------------------
 
 ALIVE = {"status": "ok", "wsgi_server": "uwsgi", "release": "v9"}
-NAMES = {"WSGI_SERVER": "uwsgi", "RELEASE": "v9"}
+NAMES = {"WSGI_SERVER": "uwsgi", "RELEASE": "v9", "HEALTHZ_DETAILS": "on"}
 
 
 @pytest.mark.parametrize("host", ["example.com", "10.0.0.7:8000", "evil.test", "[::1]"])
@@ -276,6 +276,13 @@ def test_liveness_answers_for_any_app_and_host(chain, host):
     assert (answer.status, json.loads(answer.body)) == ("200 OK", ALIVE)
     assert (answer["Content-Type"], answer["Cache-Control"]) == ("application/json", "no-store")
     assert answer["X-Request-ID"]
+
+
+def test_liveness_hides_server_and_release():
+    """With HEALTHZ_DETAILS=off no response header or body of /healthz differs between servers and releases."""
+    answer = ask(liveness.wrap(raising, NAMES | {"HEALTHZ_DETAILS": "off"}), "/healthz")
+    assert json.loads(answer.body) == {"status": "ok"}
+    assert not {"uwsgi", "v9"} & set(" ".join(map(str, answer.headers)).split())
 
 
 def test_liveness_head_has_no_body():

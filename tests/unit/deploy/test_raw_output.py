@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -92,6 +93,48 @@ def test_json_lines_stay_as_they_are():
     """A JSON object passes unchanged; if it is not ASCII, it is escaped."""
     assert raw_output.as_json(b'{"a":  1}', "x") == b'{"a":  1}'
     assert raw_output.as_json('{"a":"\u2028\u00e9"}'.encode(), "x") == b'{"a": "\\u2028\\u00e9"}'
+
+
+@pytest.mark.parametrize("line", [b'{"a":\r1}', b'{"a":\t1}', b'{"a":"\x7f"}'])
+def test_no_line_contains_a_control_character(line, tmp_path):
+    """JSON permits some control characters, which a terminal would obey: they are escaped or left out."""
+    with (tmp_path / "log").open("wb") as file:
+        raw_output.write(file.fileno(), raw_output.as_json(line, "x"))
+    written = (tmp_path / "log").read_text()
+    assert written.isprintable()
+    assert json.loads(written) == json.loads(line)
+
+
+@pytest.fixture
+def mask(monkeypatch):
+    """raw_output.mask with MASKED_PATHS=/reset/,/a/b/."""
+    pattern = f"({raw_output.masked_path_pattern('/reset/,/a/b/')})"
+    monkeypatch.setattr(raw_output, "_SECRET_IN_PATH", re.compile(pattern + r'[^\s"\\?#]+'))
+    return raw_output.mask
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("GET /reset/tok.en-1 (id)", "GET /reset/*** (id)"),
+        ('"path": "/x/reset/tok/en"', '"path": "/x/reset/***"'),
+        ("/%72eset%2Ftok", "/%72eset%2F***"),
+        ("/a/b/tok?x=1", "/a/b/***?x=1"),
+        ("/reset", "/reset"),
+        ("/presets/1", "/presets/1"),
+        ("postgresql://user:pass@host/db", "postgresql://***@host/db"),
+        ("mail to a@b.example", "mail to a@b.example"),
+    ],
+)
+def test_secrets_are_masked(mask, text, masked):
+    """What follows a path of MASKED_PATHS, and name and password in a URL, become `***`."""
+    assert mask(text) == masked
+
+
+def test_query_strings_of_servers_are_masked(mask):
+    """Query strings are masked in the lines of servers, as in the access log; an app may log its own."""
+    assert mask("GET /x?password=1 HTTP/1.1", queries=True) == "GET /x?*** HTTP/1.1"
+    assert json.loads(raw_output.as_json(b"open() /x?a=1 failed", "nginx"))["message"] == "open() /x?*** failed"
 
 
 @pytest.mark.parametrize(

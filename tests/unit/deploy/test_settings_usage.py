@@ -44,6 +44,7 @@ NOT_PASSED_TO_WEB = {
     "CACHE_DIRECTORY": "read by Nginx only: a volume is mounted at the default",
     "CLIENT_CONNECTIONS": "read by Nginx only",
     "CLIENT_RATE": "read by Nginx only",
+    "CLIENT_REQUESTS": "read by Nginx only",
     "STATIC_ROOT": "set in the image, which contains the files",
 }
 
@@ -52,6 +53,7 @@ NEEDED_BY_COMPOSE = {
     "APP_DIR",
     "BASE_IMAGE",
     "CA_BUNDLE",
+    "HTTP_BIND",
     "HTTP_PORT",
     "IMAGE_TAG",
     "NGINX_MEMORY",

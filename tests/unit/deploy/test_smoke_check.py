@@ -1,5 +1,7 @@
 """deploy/smoke_check.py: the requests that a standby container must answer before it is promoted."""
 
+from http.client import IncompleteRead
+
 import pytest
 
 from deploy import own_requests, smoke_check
@@ -30,26 +32,72 @@ def server(monkeypatch):
 
 def test_healthy_server_passes(server):
     """Liveness, readiness and each path are requested repeatedly for the whole time."""
-    assert smoke_check.failure(SETTINGS, 0.05, ["/", "/posts"]) == ""
+    assert smoke_check.smoke_check(SETTINGS, 0.05, ["/", "/posts"]) is None
     assert server.requests[:4] == ["/healthz", "/ready", "/", "/posts"]
     assert len(server.requests) > 4
 
 
 @pytest.mark.parametrize(
-    ("path", "status", "reason"),
+    ("path", "status", "failure"),
     [
-        ("/healthz", 404, "GET /healthz answered 404"),
-        ("/ready", 404, "GET /ready answered 404"),
-        ("/ready", 503, "GET /ready answered 503"),
-        ("/ready", 204, ""),
-        ("/ready", 302, ""),
-        ("/", 500, "GET / answered 500"),
-        ("/", ConnectionResetError(), "GET / got no answer (ConnectionResetError)"),
-        ("/", 404, ""),
-        ("/", 302, ""),
+        ("/healthz", 404, (smoke_check.BROKEN, "GET /healthz answered 404")),
+        ("/ready", 404, (smoke_check.BROKEN, "GET /ready answered 404")),
+        ("/ready", 503, (smoke_check.BROKEN, "GET /ready answered 503")),
+        ("/ready", 204, None),
+        ("/ready", 302, None),
+        ("/", 500, (smoke_check.BROKEN, "GET / answered 500")),
+        ("/", 503, (smoke_check.BUSY, "GET / answered 503")),
+        ("/", ConnectionResetError(), (smoke_check.BROKEN, "GET / got no answer (ConnectionResetError)")),
+        ("/", IncompleteRead(b""), (smoke_check.BROKEN, "GET / got no answer (IncompleteRead)")),
+        ("/", BlockingIOError(), (smoke_check.BUSY, "GET / got no answer (BlockingIOError)")),  # the queue is full
+        ("/", TimeoutError(), (smoke_check.BUSY, "GET / got no answer (TimeoutError)")),
+        ("/", 404, None),
+        ("/", 302, None),
     ],
 )
-def test_failures(server, path, status, reason):
-    """/healthz and READY_PATH must answer 2xx or 3xx, any other path must not answer 5xx."""
+def test_failures(server, path, status, failure):
+    """/healthz and READY_PATH must answer 2xx or 3xx, any other path must not answer 5xx. A server that is only busy is
+    told apart.
+    """
     server.statuses[path] = status
-    assert smoke_check.failure(SETTINGS, 0.02, ["/"]) == reason
+    assert smoke_check.smoke_check(SETTINGS, 0.02, ["/"]) == failure
+
+
+@pytest.mark.parametrize("status", [500, ConnectionResetError()])
+def test_watch_reports_what_stays_broken(server, monkeypatch, status):
+    """A path that stays broken for PATIENCE fails the watch, also if it was answered at first."""
+    monkeypatch.setattr(smoke_check, "PATIENCE", 0.05)
+    asked = iter([200, 200])
+
+    class Answers(dict):
+        def get(self, path, default):
+            return next(asked, status) if path == "/" else default
+
+    server.statuses = Answers()
+    code, reason = smoke_check.watch(SETTINGS, 0.02, ["/"])
+    assert (code, reason.split()[:2]) == (smoke_check.BROKEN, ["GET", "/"])
+
+
+@pytest.mark.parametrize("status", [500, ConnectionResetError(), 503, TimeoutError(), BlockingIOError()])
+def test_watch_forgives_what_clients_can_cause(server, monkeypatch, status):
+    """Clients can crash a worker process or fill the queue for a while: a failure that ends within PATIENCE, or a busy
+    server, fails no watch.
+    """
+    monkeypatch.setattr(smoke_check, "PATIENCE", 10)
+    asked = iter([status] * 5)
+
+    class Answers(dict):
+        def get(self, path, default):
+            return next(asked, default)
+
+    server.statuses = Answers()
+    assert smoke_check.watch(SETTINGS, 0, ["/"]) is None
+    assert smoke_check.watch(SETTINGS, 0.02, ["/"]) is None
+
+
+@pytest.mark.parametrize("status", [503, TimeoutError(), BlockingIOError()])
+def test_watch_does_not_judge_a_busy_server(server, monkeypatch, status):
+    """A server that is busy for the whole watch is not broken."""
+    monkeypatch.setattr(smoke_check, "PATIENCE", 0)
+    server.statuses["/"] = status
+    assert smoke_check.watch(SETTINGS, 0.02, ["/"]) is None

@@ -24,7 +24,7 @@ def test_key_is_generated_once(tmp_path):
     key = key_of(folder)
     assert len(bytes.fromhex(key)) == 32
     assert key_of(folder) == key
-    assert [path.name for path in folder.iterdir()] == ["secret_key"]
+    assert sorted(path.name for path in folder.iterdir()) == ["secret_key", "secret_key.lock"]
     assert stat.S_IMODE((folder / "secret_key").stat().st_mode) == 0o600
 
 
@@ -51,7 +51,7 @@ def test_concurrent_processes_get_the_same_key(tmp_path):
     """
     done = python(code, str(tmp_path))
     assert done.stdout.strip() == "1", done.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["secret_key"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["secret_key", "secret_key.lock"]
 
 
 def test_concurrent_threads_get_the_same_key(tmp_path):
@@ -81,17 +81,27 @@ def test_concurrent_threads_get_the_same_key(tmp_path):
 
 def test_interrupted_first_start_can_be_repeated(tmp_path, monkeypatch):
     """A container that was killed while it generated the key can start again with the same host name and process id."""
-    real_link = os.link
+    real_replace = os.replace
 
     def killed(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(os, "link", killed)
+    monkeypatch.setattr(os, "replace", killed)
     monkeypatch.setattr(type(tmp_path), "unlink", killed)  # a killed process cleans nothing up
     with pytest.raises(KeyboardInterrupt):
         key_of(tmp_path)
     monkeypatch.undo()
-    assert os.link is real_link
+    assert os.replace is real_replace
+    assert len(key_of(tmp_path)) == 64
+
+
+def test_key_needs_no_hard_link(tmp_path, monkeypatch):
+    """SMB and some FUSE file systems have no hard links: the key is generated there too."""
+
+    def refused(*args):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refused)
     assert len(key_of(tmp_path)) == 64
 
 

@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 
-BEHAVIOUR = "good"  # or: never ready, answers 500, does not import, server dies, workers die
+BEHAVIOUR = "good"  # or: never ready, answers 500, does not import, server dies, workers die, fails with clients
 DIES_AFTER = 3  # seconds
 
 SECRET = os.environ["SECRET_KEY"].encode()
@@ -34,7 +34,14 @@ def _ready(environ, rest):
 
 
 def _page(environ, rest):
+    """Requested by clients alone, so what begins here shows only after the handover."""
+    if BEHAVIOUR == "fails with clients":
+        ROUTES[""] = lambda environ, rest: None
     return {"page": rest}
+
+
+def _crash(environ, rest):
+    os._exit(1)
 
 
 def _sleep(environ, rest):
@@ -74,7 +81,15 @@ def _stream(start_response):
         yield b"%d" % number * 10_000
 
 
-ROUTES = {"": _front, "ready": _ready, "page": _page, "sleep": _sleep, "ledger": _ledger, "session": _session}
+ROUTES = {
+    "": _front,
+    "ready": _ready,
+    "page": _page,
+    "sleep": _sleep,
+    "crash": _crash,
+    "ledger": _ledger,
+    "session": _session,
+}
 
 
 def application(environ, start_response):
