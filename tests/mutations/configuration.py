@@ -655,7 +655,7 @@ MUTATIONS = (
         "",
         INPUT + "forms.py -k 'simultaneous and postgresql'",
     ),
-    Mutation("app/validation.py", "\\u202a-\\u202e", "", INPUT + "blog.py -k forbidden_characters"),
+    Mutation("app/validation.py", "\\u202a-\\u202e\\u2066", "\\u2066", INPUT + "blog.py -k forbidden_characters"),
     Mutation(
         "app/validation.py", "not INVISIBLE_TEXT.fullmatch(text)", "bool(text)", INPUT + "blog.py -k invalid_post"
     ),
