@@ -50,7 +50,6 @@ SQLITE_PRAGMAS = (
 
 ID_MAX = 2**31 - 1  # the largest value of PostgreSQL's integer type
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}  # RFC 9110, section 9.2.1, without TRACE, which is never routed
-WRITING_ENDPOINTS = {"security.confirm_email"}  # links in mails: they write although their method is GET
 WRITE_LOCK = {"write_lock": True}  # execution option of transactions that take SQLite's write lock when they begin
 
 
@@ -123,7 +122,7 @@ def _begin_transaction(connection) -> None:
 
 
 def _request_writes() -> bool:
-    return request.method not in SAFE_METHODS or request.endpoint in WRITING_ENDPOINTS
+    return request.method not in SAFE_METHODS
 
 
 @contextmanager

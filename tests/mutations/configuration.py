@@ -662,7 +662,6 @@ MUTATIONS = (
     Mutation("app/database.py", '"BEGIN IMMEDIATE" if takes_lock else', "", "tests/unit/app/test_database.py"),
     Mutation("app/database.py", 'options.get("write_lock") or (has_', "not has_request_context() or (has_", COMMITS),
     Mutation("app/database.py", '{"expire_on_commit": False}', "{}", COMMITS),
-    Mutation("app/database.py", '{"security.confirm_email"}', "set()", COMMITS + " -k confirmation"),
     Mutation(
         "app/database.py",
         'if options.get("isolation_level") == "AUTOCOMMIT"',
