@@ -6,7 +6,7 @@ when its transaction begins (database.py). No other request could write while a 
 
 from typing import Any
 
-from flask import has_request_context
+from flask import g, has_request_context
 from sqlalchemy import inspect
 from werkzeug.exceptions import Conflict
 
@@ -47,6 +47,7 @@ def _end_transaction() -> dict[User, str | None]:
     users = [user for user in session if isinstance(user, User) and not inspect(user).expired]
     passwords = {user: user.password for user in users}
     session.rollback()
+    g.password_is_hashed = True  # for database.py
     return passwords
 
 

@@ -701,7 +701,6 @@ MUTATIONS = (
     Mutation("app/migrations/env.py", "transaction_per_migration=True", "transaction_per_migration=False", MIGRATIONS),
     Mutation("app/migrations/env.py", "callbacks.append(check_foreign_keys)", "pass", MIGRATIONS + " -k dangling"),
     Mutation("app/migrations/env.py", "(ctx.connection) - before)", "(ctx.connection))", MIGRATIONS + " -k dangling"),
-    Mutation("app/migrations/env.py", "execution_options(**WRITE_LOCK)", "execution_options()", MIGRATIONS),
     Mutation(
         "app/migrations/versions/0004_search.py",
         "    ON CONFLICT (rowid) DO NOTHING\n",
