@@ -219,7 +219,7 @@ FROM build AS test
 RUN --mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=cache,target=/var/lib/apt,sharing=locked \
     apt-get update && apt-get install --yes --no-install-recommends \
         apache2-bin chromium chromium-driver docker-buildx docker-cli docker-compose git iproute2 nginx \
-        libnginx-mod-http-brotli-static openssl postgresql-17 procps redis-server systemd wrk
+        libnginx-mod-http-brotli-static openssl pgbouncer postgresql-17 procps redis-server systemd wrk
 COPY --from=venv /opt/venv /opt/venv
 COPY --from=venv /build/servers/mod_wsgi/.libs/mod_listen_unix.so /usr/lib/apache2/modules/
 COPY --from=venv /build/wheels /opt/pip-cache/wheels

@@ -6,11 +6,12 @@ import re
 
 import pytest
 
-from deploy import assets, heartbeat, own_requests
+from deploy import assets, handover, heartbeat, own_requests
 from deploy.errors import EXIT_CONFIG
 from deploy.middleware import request_id, static_files
-from deploy.settings import APP_UID, KILL_AFTER, MAX_SHUTDOWN_GRACE, ROOT, load_settings
+from deploy.settings import APP_UID, KILL_AFTER, MAX_SHUTDOWN_GRACE, ROOT, load_settings, socket_path
 from tests.live.conformance.known import DIFFERENCES
+from tests.support.wsgi import script
 
 ASSETS = (ROOT / "deploy/assets.py").read_text()
 APACHE_FRONT = (ROOT / "deploy/targets/apache/front.conf").read_text()
@@ -128,6 +129,14 @@ def test_health_check_has_time_for_its_work():
     interval, timeout = (int(re.search(rf"--{name}=(\d+)s", check)[1]) for name in ("interval", "timeout"))
     assert timeout > own_requests.RESPONSE_TIMEOUT
     assert heartbeat.ALLOWED_SILENCE > interval
+
+
+def test_health_check_knows_the_files_of_its_server():
+    """deploy/health, which imports the settings only when the server listens, looks for the same files as they do."""
+    own_files = script("deploy/health").OWN_FILES
+    values = load_settings({})
+    assert f"{own_files}.sock" == socket_path(values)
+    assert f"{own_files}.ready" == str(handover.ready_marker(values))
 
 
 def test_limits_of_nginx_are_the_lowest():

@@ -26,9 +26,14 @@ def in_background(url: str):
 
 def wait_until_in_flight(stack, path: str, number: int = 1) -> None:
     """Wait until the probe has logged that it works on this number of requests for the path."""
-    container, deadline = stack.container("web"), time.monotonic() + REACHED_WITHIN
-    while (found := logged(container, f"at work on {path}")) < number:
-        assert time.monotonic() < deadline, f"only {found} of {number} requests for {path} reached the app"
+    wait_until_logged(stack.container("web"), f"at work on {path}", number)
+
+
+def wait_until_logged(container: str, text: str, number: int) -> None:
+    """Wait until the container has logged a text at least this often. The engine collects the lines later."""
+    deadline = time.monotonic() + REACHED_WITHIN
+    while (found := logged(container, text)) < number:
+        assert time.monotonic() < deadline, f"{text!r} was logged {found} times, not {number} times"
         time.sleep(0.05)
 
 

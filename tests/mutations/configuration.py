@@ -472,6 +472,12 @@ MUTATIONS = (
     # --- the sample app's database ---
     Mutation("app/database.py", "synchronous = FULL", "synchronous = NORMAL", "tests/unit/app/test_database.py"),
     Mutation("app/database.py", 'else "BEGIN IMMEDIATE"', 'else "BEGIN"', "tests/unit/app/test_database.py"),
+    Mutation(
+        "app/database_timeouts.py",
+        "        _use_pooler(engine, parameters)\n",
+        '        parameters.pop("options")\n',
+        "tests/unit/app/test_database.py -k pooler",
+    ),
     # --- the settings of the next start ---
     Mutation("cli/dotenv.py", 'value.partition(" #")', 'value.partition("#")', DOTENV),
     Mutation("cli/dotenv.py", "{**known, **environ}", "{**environ, **known}", DOTENV),

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tests.live.in_flight import logged
+from tests.live.in_flight import wait_until_logged
 from tests.live.reliability import load
 from tests.live.reliability.capacity import (
     BACK_WITHIN,
@@ -50,7 +50,7 @@ def test_all_threads_stuck(stacks, server, record):
         )
         assert wrong == []
         assert seconds < TIMEOUT + BACK_WITHIN
-        assert logged(stack.container("web"), f"in {function}") >= WORKERS * THREADS
+        wait_until_logged(stack.container("web"), f"in {function}", WORKERS * THREADS)
 
 
 def test_exhausted_file_descriptors(stacks, server, load_seconds, record):

@@ -1,13 +1,17 @@
 """The database: SQLite's pragmas and transactions, PostgreSQL's timeouts, and migrations on both."""
 
 import multiprocessing
+import os
+import socket
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime, timezone
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 import pytest
@@ -18,7 +22,9 @@ from sqlalchemy.exc import IntegrityError
 
 from app.account.models import User
 from app.blog.models import Follow, Post
+from app.config import database_url
 from app.database import SQLITE_PRAGMAS, db
+from tests.support.ports import free_port
 from tests.support.wsgi import CLEAN, python
 from tests.unit.app.helpers import only_postgresql, only_sqlite
 
@@ -274,3 +280,31 @@ def run_together(tasks) -> None:
         task.start()
     for task in tasks:
         task.join()
+
+
+@pytest.mark.needs("pgbouncer")
+def test_pooler_in_transaction_mode(make_app, postgresql, postgresql_url, tmp_path):
+    """The app works through PgBouncer in transaction mode, and its statements in requests have the same timeout."""
+    folder = Path(parse_qs(urlsplit(postgresql).query)["host"][0])
+    port, configuration = free_port(), folder / "pgbouncer.ini"
+    configuration.write_text(
+        f"[databases]\n* = host={folder} user=tripod\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n"
+        "unix_socket_dir =\nauth_type = any\npool_mode = transaction\ndefault_pool_size = 2\n"
+    )
+    user = ["-u", "nobody"] if os.geteuid() == 0 else []
+    with subprocess.Popen(["pgbouncer", "-q", *user, configuration], stderr=subprocess.DEVNULL) as pooler:
+        try:
+            app = make_app(database_url(f"postgresql://tripod@127.0.0.1:{port}/postgres"))
+            deadline = time.monotonic() + 10
+            while pooler.poll() is None:
+                with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                    break
+                assert time.monotonic() < deadline
+            with app.app_context():
+                upgrade()
+            for _ in range(20):  # psycopg prepares a statement when it is executed for the sixth time
+                with app.test_request_context():
+                    assert db.session.execute(text("SHOW statement_timeout")).scalar() == "8s"
+                assert app.test_client().get("/").status_code == 200
+        finally:
+            pooler.kill()  # SIGTERM: PgBouncer 1.23 and newer wait until all clients have disconnected

@@ -88,7 +88,7 @@ def test_stuck_request_leaves_the_others_their_time():
     printed, _ = run(
         """
     import signal
-    request_timeout.EXIT_DELAY = request_timeout.ACCEPT_DELAY = 0.05
+    request_timeout.EXIT_DELAY, request_timeout.ACCEPT_DELAY = 0.5, 0.05
     signal.signal(signal.SIGTERM, lambda *_: print("stops", flush=True))
     def other(environ, start_response):
         start_response("200 OK", [])
@@ -96,10 +96,10 @@ def test_stuck_request_leaves_the_others_their_time():
     watched = wrap(lambda *request: (other if request[0]["PATH_INFO"] == "/" else stuck)(*request), WEB_THREADS="3")
     def stuck(environ, start_response):
         time.sleep(30)
-    threading.Thread(target=ask, args=(watched, "/slow"), daemon=True).start()
     body = watched({"REQUEST_METHOD": "GET", "PATH_INFO": "/"}, lambda *a: None)
+    threading.Thread(target=ask, args=(watched, "/slow"), daemon=True).start()
     for part in body:
-        time.sleep(0.5)
+        time.sleep(1)
         print(part, flush=True)
     body.close()
     time.sleep(5)
@@ -115,14 +115,15 @@ def test_replacement_waits_for_shutdown_grace_at_most():
     printed, _ = run(
         """
     import signal
-    request_timeout.EXIT_DELAY = request_timeout.ACCEPT_DELAY = 0.05
+    request_timeout.EXIT_DELAY, request_timeout.ACCEPT_DELAY = 0.5, 0.05
     signal.signal(signal.SIGTERM, lambda *_: print("stops", flush=True))
     def answer(environ, start_response):
         return time.sleep(30) if environ["PATH_INFO"] == "/slow" else text()(environ, start_response)
     watched = wrap(answer, WEB_THREADS="2", SHUTDOWN_GRACE="1")
-    threading.Thread(target=ask, args=(watched, "/slow"), daemon=True).start()
     body = watched({"REQUEST_METHOD": "GET", "PATH_INFO": "/"}, lambda *a: None)
-    time.sleep(5)
+    threading.Thread(target=ask, args=(watched, "/slow"), daemon=True).start()
+    for _ in range(500):
+        time.sleep(0.01)  # a signal that another thread receives is handled at the end of the sleep
     print("still here", flush=True)
     """,
         status=1,
