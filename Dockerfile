@@ -148,16 +148,16 @@ ENV PATH=/opt/venv/bin:$PATH STATIC_ROOT=/opt/static TMPDIR=/var/tmp
 WORKDIR /srv
 COPY deploy deploy
 RUN python3 -m compileall -q deploy
-COPY --from=app /opt/static /opt/static
-COPY --from=app /srv .
-ARG RELEASE=dev
-ENV RELEASE=${RELEASE}
-LABEL org.opencontainers.image.title="Tripod web" org.opencontainers.image.version=${RELEASE}
 # A company's CA, for the app's own connections: deploy/app_process.py names the bundle to its libraries. BuildKit does
 # not notice that a secret has changed; the digest, which ./stack sets, makes it build this layer again.
 ARG CA_BUNDLE_DIGEST=""
 RUN --mount=type=secret,id=ca_bundle,target=/run/secrets/ca_bundle \
     python3 -m deploy.certificates /run/secrets/ca_bundle && update-ca-certificates
+COPY --from=app /opt/static /opt/static
+COPY --from=app /srv .
+ARG RELEASE=dev
+ENV RELEASE=${RELEASE}
+LABEL org.opencontainers.image.title="Tripod web" org.opencontainers.image.version=${RELEASE}
 USER tripod
 # The graceful stop of every server: deploy/servers/mod_wsgi/run translates it to SIGWINCH for Apache.
 STOPSIGNAL SIGTERM
