@@ -727,8 +727,8 @@ MUTATIONS = (
     Mutation("deploy/app_process.py", '    sys.argv[:] = ["deploy/start"]\n', "", PROCESS),
     Mutation("deploy/app_process.py", "    sys.executable = ", "    _ = ", PROCESS),
     Mutation(
-        "deploy/start",
-        "    heartbeat.reset(settings)\n",
+        "deploy/health",
+        " and heartbeat.silence(settings) < container_age()",
         "",
         "tests/live/conformance/test_without_nginx.py -k restart",
     ),

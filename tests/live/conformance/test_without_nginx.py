@@ -69,7 +69,10 @@ def test_ipv6(without_nginx):
 
 
 def test_restart_after_a_long_stop(without_nginx):
-    """A container that starts after a long stop becomes healthy: its health check ignores the last heartbeat before."""
+    """A container that starts after a long stop becomes healthy: its health check ignores the last heartbeat before.
+
+    Apache alone has none, since it has no folder for sockets.
+    """
 
     def restart(stack: Stack) -> bytes:
         stack.compose("exec", "-T", "web", "sh", "-c", "touch -d '1 hour ago' /run/tripod/*.heartbeat")
@@ -77,4 +80,5 @@ def test_restart_after_a_long_stop(without_nginx):
         stack.up()
         return fetch(stack, "/ready").body
 
-    assert on_each(without_nginx, restart) == dict.fromkeys(without_nginx, b'"ready"')
+    servers = {name: stack for name, stack in without_nginx.items() if name != "Apache alone"}
+    assert on_each(servers, restart) == dict.fromkeys(servers, b'"ready"')
