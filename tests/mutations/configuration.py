@@ -537,7 +537,7 @@ MUTATIONS = (
         "",
         INPUT + "forms.py -k 'simultaneous and postgresql'",
     ),
-    Mutation("app/validation.py", "\\u202a-\\u202e", "", INPUT + "blog.py -k forbidden_characters"),
+    Mutation("app/validation.py", "\\x9f\\u202a-\\u202e", "\\x9f", INPUT + "blog.py -k forbidden_characters"),
     Mutation(
         "app/validation.py", "not INVISIBLE_TEXT.fullmatch(text)", "bool(text)", INPUT + "blog.py -k invalid_post"
     ),
