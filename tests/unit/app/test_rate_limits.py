@@ -204,7 +204,7 @@ def test_write_limit_of_forms_per_user(log_in_as, monkeypatch):
 def test_mail_limits_per_account(client, alice, path, allowed, email):
     """Requests for mail to one address that exceed its hourly limit are 429, from any client and in any spelling."""
     token = csrf_token(client, path)
-    spellings = [email, email.upper(), f" {email} ", email.replace("@", "＠"), email.replace("e", "ｅ")]
+    spellings = [email, email.upper(), f" {email} ", email.replace("example", "ｅxample")]
     forms = [[("csrf_token", token), ("email", spelling)] for spelling in spellings]
     forms += [[*forms[0], ("email", f"x{number}@example.com")] for number in range(allowed)]  # a repeated field
     requests = [
