@@ -1,4 +1,4 @@
-"""Parsing of requests: which content types are accepted, and how large forms, JSON and numbers in URLs may be."""
+"""Parsing of requests: which content types are accepted, and how large forms and JSON may be."""
 
 from urllib.parse import parse_qsl
 
@@ -6,7 +6,6 @@ from flask import Flask, Request, abort, current_app, request
 from werkzeug.datastructures import Authorization
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
-from werkzeug.routing import IntegerConverter
 from werkzeug.utils import cached_property
 
 
@@ -69,16 +68,9 @@ class AppRequest(Request):
             raise BadRequest() from error
 
 
-class ShortInteger(IntegerConverter):
-    """The URL converter `int`, for a few ASCII digits. Python raises ValueError (500) for more than 4300."""
-
-    regex = "[0-9]{1,10}"  # the largest id has ten
-
-
 def init_app(app: Flask) -> None:
     """Parse all requests with AppRequest, and accept JSON only below /api/."""
     app.request_class = AppRequest
-    app.url_map.converters["int"] = ShortInteger
     app.before_request(_refuse_json_on_pages)
 
 

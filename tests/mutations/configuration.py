@@ -595,7 +595,6 @@ MUTATIONS = (
     # --- what the sample app accepts ---
     Mutation(PARSING, '"MAX_JSON_SIZE" if self.is_json else ', "", INPUT + "request_parsing.py -k json_limit"),
     Mutation(PARSING, "        abort(415)\n", "        pass\n", INPUT + "request_parsing.py -k accept_no_json"),
-    Mutation(PARSING, "[0-9]{1,10}", "[0-9]+", INPUT + "hostile_input.py -k paths"),
     Mutation(
         PARSING,
         "return super().authorization\n        except ValueError",
@@ -617,7 +616,12 @@ MUTATIONS = (
         "app/account/auth.py", '"ZXCVBN_MINIMUM_SCORE": 2', '"ZXCVBN_MINIMUM_SCORE": 1', INPUT + "accounts.py -k common"
     ),
     Mutation("app/passwords.py", "> MAX_SYMBOLS", "> 99", INPUT + "accounts.py -k hostile"),
-    Mutation("app/passwords.py", "password[: MAX_LENGTH + 1])[", "password)[", INPUT + "accounts.py -k too_long"),
+    Mutation(
+        "app/passwords.py",
+        "password[: MAX_LENGTH + 1])[: MAX_LENGTH + 1]",
+        "password)",
+        INPUT + "accounts.py -k too_long",
+    ),
     Mutation(
         "app/account/models.py",
         "verify_password(security.password_util.normalize(password), ",
@@ -656,6 +660,7 @@ MUTATIONS = (
         INPUT + "forms.py -k 'simultaneous and postgresql'",
     ),
     Mutation("app/validation.py", "\\u202a-\\u202e\\u2066", "\\u2066", INPUT + "blog.py -k forbidden_characters"),
+    Mutation("app/validation.py", "\\x9f\\u202a-\\u202e", "\\x9f", INPUT + "blog.py -k forbidden_characters"),
     Mutation(
         "app/validation.py", "not INVISIBLE_TEXT.fullmatch(text)", "bool(text)", INPUT + "blog.py -k invalid_post"
     ),
