@@ -126,8 +126,10 @@ def covers(path: str, other: str) -> bool:
 
 
 def folder(value: str) -> str:
-    """An absolute path of the file system."""
-    return "" if value.startswith("/") else f"{value!r} is not an absolute path"
+    """An absolute path of the file system, which the configuration files of Nginx and Apache can contain as it is."""
+    if not value.startswith("/"):
+        return f"{value!r} is not an absolute path"
+    return f"{value!r} contains a space or one of ; {{ }} $ \\ and quotes" if re.search(r"[\s;{}$\\\"']", value) else ""
 
 
 def ip_address(value: str) -> str:

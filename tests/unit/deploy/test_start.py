@@ -241,3 +241,13 @@ def test_release_command_sets_the_exit_status(command, status, tmp_path):
         env={**CLEAN, "STATE_DIRECTORY": str(tmp_path), "RELEASE_COMMAND": command},
     )
     assert done.returncode == status, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("cpus", "memory", "workers"), [(1, 2**30, "1"), (4, 2**30, "4"), (64, 256 * 2**20, "8"), (4, 16 * 2**20, "1")]
+)
+def test_nginx_workers_respect_the_container(monkeypatch, cpus, memory, workers):
+    """Nginx has a worker process for each CPU that its container may use, fewer if its memory does not suffice."""
+    monkeypatch.setattr(nginx.resources, "cpus", lambda: cpus)
+    monkeypatch.setattr(nginx.resources, "memory", lambda: memory)
+    assert nginx.template_values()["WORKER_PROCESSES"] == workers
