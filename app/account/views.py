@@ -41,8 +41,8 @@ def deactivate() -> ResponseReturnValue:
         abort(409, "You are the last admin. Make another user an admin before you close your account.")
     current_user.deactivate()
     security_events.record("account_closed", current_user, notify=True)
+    logout_user()  # before the commit: it deletes the session
     db.session.commit()
-    logout_user()
     flash("Your account has been closed.")
     return redirect(url_for("blog.index"), 303)
 
