@@ -45,7 +45,6 @@ APACHE_FRONT: dict[str, tuple[int, str]] = {
     "one byte more than MAX_BODY_SIZE, chunked": (411, _NO_LENGTH),
     "HTTP/2.0 in the form of HTTP/1.1": (400, "Apache refuses it as well."),
     "lower-case method": (405, "Apache refuses it as an unsupported method."),
-    "CONNECT": (405, "Apache refuses it as an unsupported method."),
     "OPTIONS *": (200, "Apache answers it itself; the app does not see it."),
     "Host with an empty port": (400, "Apache refuses it, although RFC 3986 allows it."),
     "folded header": (200, "Apache joins the lines with a space, as RFC 9112, section 5.2 allows."),
