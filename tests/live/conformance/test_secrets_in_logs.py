@@ -27,8 +27,8 @@ HEADERS = (f"Referer: http://probe/reset/{SECRET}?x={SECRET}", f"Authorization: 
 
 
 def log_of(stack: Stack) -> str:
-    """All lines of the web container, and of Nginx if there is one."""
-    said = [docker("logs", stack.container(service)) for service in ("web", "nginx") if stack.container(service)]
+    """All lines of the stack's containers."""
+    said = [docker("logs", container) for container in stack.compose("ps", "--all", "--quiet").stdout.split()]
     return "".join(done.stdout + done.stderr for done in said)
 
 
