@@ -238,6 +238,7 @@ def test_stack_does_not_depend_on_any_app():
             "grep",
             "-rniE",
             "--exclude=*.md",
+            "--exclude=breaking_migrations.py",  # it knows the migrations of Alembic and Django, whatever the app is
             "--exclude-dir=__pycache__",
             words,
             "deploy",
