@@ -36,10 +36,13 @@ AUTHENTICATED = {
     "account": "/account",
     "password": "/change",
     "close account": "/account/deactivate",
+    "password again": "/verify",
+    "sessions": "/account/sessions",
     "tokens": "/account/tokens",
     "admin": "/admin",
     "admin users": "/admin/users",
     "admin user": "/admin/users/1",
+    "admin events": "/admin/events",
     "admin posts": "/admin/posts",
     "admin post": "/admin/posts/7",
 }
