@@ -19,17 +19,19 @@ PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "timeout")
 
 
 def environment(environ=os.environ):
-    """Return the variables that builds need and that are not set yet."""
+    """Return the variables that builds need and that are not set yet, and the digest of the CA certificates."""
     bundle = environ.get("CA_BUNDLE") or _save("ca-bundle.crt", _bundle_text(environ))
     inputs = {
         "RELEASE": release_name(),
         "CA_BUNDLE": bundle,
-        "CA_BUNDLE_DIGEST": _digest(environ.get("CA_BUNDLE") or dotenv.values(environ).get("CA_BUNDLE") or bundle),
         "PIP_CONF": _save("pip.conf", pip_conf(pip_settings(_pip_files(environ), environ), bundle)),
         **proxy.both_spellings(environ),
     }
     already_set = {name for name in inputs if environ.get(name)} | dotenv.names()
-    return {name: value for name, value in inputs.items() if value and name not in already_set}
+    digest = _digest(environ.get("CA_BUNDLE") or dotenv.values(environ).get("CA_BUNDLE") or bundle)
+    # The digest of another bundle may be set already, by a ./stack that runs this one.
+    digests = {"CA_BUNDLE_DIGEST": digest} if digest or environ.get("CA_BUNDLE_DIGEST") else {}
+    return {name: value for name, value in inputs.items() if value and name not in already_set} | digests
 
 
 def release_name():

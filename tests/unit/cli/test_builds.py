@@ -1,5 +1,7 @@
 """What builds take from the host, and how .env is written."""
 
+import hashlib
+
 import pytest
 
 from cli import build_inputs, console, dotenv
@@ -53,6 +55,14 @@ def test_variables_that_are_set_are_not_replaced(monkeypatch, tmp_path):
     (tmp_path / ".env").write_text("PIP_CONF=/mine/pip.conf\n")
     inputs = build_inputs.environment({"RELEASE": "v1", "CA_BUNDLE": "/mine/ca.crt", "PIP_CONFIG_FILE": "/dev/null"})
     assert not {"RELEASE", "CA_BUNDLE", "PIP_CONF"} & set(inputs)
+
+
+def test_digest_belongs_to_the_bundle(monkeypatch, tmp_path):
+    """The digest of the CA certificates is that of CA_BUNDLE, even if the environment has the digest of another one."""
+    monkeypatch.setattr(build_inputs.console, "STATE", tmp_path)
+    (tmp_path / "ca.pem").write_text("ca")
+    environ = {"CA_BUNDLE": str(tmp_path / "ca.pem"), "CA_BUNDLE_DIGEST": "old", "PIP_CONFIG_FILE": "/dev/null"}
+    assert build_inputs.environment(environ)["CA_BUNDLE_DIGEST"] == hashlib.sha256(b"ca").hexdigest()
 
 
 def test_proxies_get_both_spellings(monkeypatch, tmp_path):
