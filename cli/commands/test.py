@@ -14,7 +14,7 @@ error instead.
 
 Examples:
   ./stack test                               run all tests
-  ./stack test --quick                       run the tests that find most errors, in about two minutes
+  ./stack test --quick                       run the tests that find most errors, in about five minutes on two CPUs
   ./stack test tests/unit -k proxy           run a selection: all arguments go to pytest
   ./stack test --each tests/unit/app         check that the tests of each file need no other test
   ./stack test -x tests/live/test_cache.py   stop at the first failure
