@@ -158,7 +158,7 @@ class Datastore(SQLAlchemyUserDatastore):
 def register_again(error: IntegrityError) -> ResponseReturnValue:
     """Run the view of a registration again, if a concurrent one has just taken the username or the email address.
 
-    The view now sees the other account. On SQLite, whose transactions wait for each other, this does not happen.
+    The view now sees the other account.
     """
     if request.endpoint != "security.register" or "is_second_run" in g:
         raise error

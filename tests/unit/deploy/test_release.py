@@ -48,7 +48,7 @@ def test_command_gets_the_signal(tmp_path, number):
         assert (child.communicate(timeout=WITHIN)[0], child.returncode) == ("stopped\n", 7)
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="a PID namespace of its own requires root")
+@pytest.mark.needs("root")
 def test_process_1_passes_the_signal_on(tmp_path):
     """As process 1, where the kernel discards signals without a handler, a release that is stopped exits at once."""
     command = f"touch {tmp_path}/started; exec sleep 60"

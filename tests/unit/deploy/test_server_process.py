@@ -76,7 +76,7 @@ def test_later_process_with_the_same_pid_is_spared(settings, server):
     assert server_process.recorded(settings) == 0
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file to another user")
+@pytest.mark.needs("root")
 def test_record_of_another_user_is_ignored(settings, server):
     """Root does not kill a process that the app has named, unless it is the app's own."""
     os.chown(server_process._path(settings), 65534, 65534)
